@@ -1,0 +1,272 @@
+/// Every typed actor interface of a node, on one page.
+///
+/// Shape of a line: what arrives; in the comment: from whom, when, what it does, what makes it safe to repeat.
+/// (node_id from, message) = a message between nodes, or from this node to itself; `from` is the sending node.
+/// INTERNAL = the actor or its driver sends it to the actor itself. Nothing here blocks or answers late: every
+/// question that may travel is a pair of one-way messages.
+#pragma once
+
+#include "actors/caf_protobuf.hpp"
+#include "actors/layers/store.hpp"
+#include "protocol/ids.hpp"
+#include "protocol/wire/frame.pb.h"
+#include "protocol/wire/membership.pb.h"
+#include "protocol/wire/strong.pb.h"
+
+#include <caf/actor.hpp>
+#include <caf/actor_system_config.hpp>
+#include <caf/allowed_unsafe_message_type.hpp>
+#include <caf/type_id.hpp>
+#include <caf/typed_actor.hpp>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace troupe {
+
+// -- messages that never leave a node ---------------------------------------------------------------------------------
+
+/// LINK -> MEMBERSHIP -> everybody who waits for peers: a peer can, or can no longer, be talked to.
+struct peer_change {
+  node_id peer;
+  incarnation life; ///< of the connection that came up; 0 when unknown
+  bool up = false;
+};
+
+/// REPLICA -> LOCK MANAGER: who holds this shard's lease here. era.round 0 = nobody, the lease ended.
+struct home_seen {
+  shard_id shard;
+  epoch era;
+};
+
+/// LOCK MANAGER -> MEMBERSHIP: include this epoch in renewals from now on, or no more.
+struct lead_change {
+  shard_id shard;
+  epoch era;
+  bool leading = false;
+};
+
+/// MEMBERSHIP -> LOCK MANAGER: a replica answered a renewal that was sent at `sent_at`.
+struct lease_renewed {
+  shard_id shard;
+  epoch era;
+  node_id replica;
+  instant sent_at;
+  epoch superseded_by; ///< round 0 = renewed; else the higher epoch that the replica has promised
+};
+
+/// STORE DRIVER -> REPLICA: the writes up to and including number `upto` are durable, or never will be.
+struct persisted {
+  std::uint64_t upto = 0;
+  errc error = errc::none;
+};
+
+/// STORE DRIVER -> REPLICA: what a batch of loads found.
+struct loaded {
+  std::vector<load_request> keys;
+  std::vector<load_result> results; ///< one per key
+};
+
+/// API, FACES -> SESSION: one operation. `done` runs on an actor's thread, exactly once; it must not block or throw.
+struct session_call {
+  v1::Operation operation; ///< key, what, roll_back; the session fills in id
+  std::string type;        ///< data type
+  instant deadline;        ///< on this node's clock
+  std::function<void(const v1::Result&)> done;
+};
+
+/// LINK -> whoever asked: how one link is doing.
+struct link_status {
+  node_id peer;
+  std::string name;
+  bool up = false;
+  std::uint64_t round_trip_us = 0;     ///< last measured, injected delay included; 0 = not yet
+  std::uint64_t round_trip_us_max = 0; ///< since the connection began
+  std::uint64_t queued_messages = 0;
+  std::uint64_t queued_bytes = 0;
+  std::uint64_t frames_sent = 0;
+  std::uint64_t frames_received = 0;
+  std::uint64_t frames_refused = 0;
+  std::uint64_t connections = 0; ///< since the start of the node
+  std::uint64_t dropped_messages = 0;
+  std::string last_refusal; ///< why the peer, or we, refused the connection; empty = never
+};
+
+/// DOOR -> whoever asked. The last three grow only.
+struct door_status {
+  std::uint64_t clients = 0; ///< connected client nodes
+  std::uint64_t admitted = 0;
+  std::uint64_t refused = 0; ///< hellos
+  std::uint64_t dropped = 0; ///< anything that was no hello, and messages to clients that are gone
+};
+
+/// LOCK MANAGER -> whoever asked.
+struct home_status {
+  shard_id shard;
+  epoch era;        ///< the epoch this node leads, claims, or last led
+  node_id home;     ///< who leads, as far as this node knows; value 0 = not known
+  bool leading = false;
+  bool claiming = false;
+  instant lease_until;
+  std::uint64_t keys = 0;
+  std::uint64_t queued = 0;
+  std::uint64_t undecided = 0;
+  std::uint64_t in_doubt = 0;
+  std::uint64_t committed = 0;
+};
+
+// -- interfaces -------------------------------------------------------------------------------------------------------
+
+/// One per peer. The only actor that knows remote handles. Frames out, frames in, credit, heartbeats, redial.
+using link_actor = caf::typed_actor<
+    /// Any actor of this node -> send to the peer. Queued for credit; dropped with a count, and an operation handed
+    /// back to the strong manager, when the queue is full or the peer is down.
+    caf::reacts_to<v1::Envelope>,
+    /// DOOR: a peer has said hello and was admitted; `wire` is its connection, and replaces an older one.
+    caf::reacts_to<v1::Hello, caf::strong_actor_ptr>,
+    /// Over the wire: the peer's consent, its refusal, its frames.
+    caf::reacts_to<v1::Hello>, caf::reacts_to<v1::HelloRefused>, caf::reacts_to<v1::Frame>,
+    /// TRANSPORT: how a dial went.
+    caf::reacts_to<caf::atom_constant<caf::atom("dialled")>, node_id, caf::strong_actor_ptr>,
+    caf::reacts_to<caf::atom_constant<caf::atom("dialfail")>, node_id, std::string>,
+    /// INTERNAL: flush what has gathered; heartbeat, deadlines, redial; deliver what an injected delay has held back.
+    caf::reacts_to<caf::atom_constant<caf::atom("flush")>>, caf::reacts_to<caf::atom_constant<caf::atom("tick")>>,
+    caf::reacts_to<caf::atom_constant<caf::atom("delayed")>>,
+    /// STATUS.
+    caf::replies_to<caf::atom_constant<caf::atom("status")>>::with<link_status>>;
+
+/// One per node: sharded inside. Durable records and promises; the core is `acceptor`.
+using replica_actor = caf::typed_actor<
+    caf::reacts_to<node_id, v1::Claim>, caf::reacts_to<node_id, v1::ReleaseHome>,
+    caf::reacts_to<node_id, v1::RenewLeases>, caf::reacts_to<node_id, v1::ReadLatest>,
+    caf::reacts_to<node_id, v1::Accept>,
+    /// STORE DRIVER.
+    caf::reacts_to<persisted>, caf::reacts_to<loaded>,
+    /// INTERNAL: a lease may have ended; hand the gathered writes to the store.
+    caf::reacts_to<caf::atom_constant<caf::atom("tick")>>, caf::reacts_to<caf::atom_constant<caf::atom("flush")>>>;
+
+/// One per shard: the home of its keys when this node leads the shard, a candidate when nobody does. The core is `home`.
+using lock_manager_actor = caf::typed_actor<
+    /// REPLICAS' answers.
+    caf::reacts_to<node_id, v1::Granted>, caf::reacts_to<node_id, v1::Refused>, caf::reacts_to<node_id, v1::Latest>,
+    caf::reacts_to<node_id, v1::Abstain>, caf::reacts_to<node_id, v1::Accepted>,
+    caf::reacts_to<node_id, v1::Superseded>,
+    /// STRONG MANAGERS of any node.
+    caf::reacts_to<node_id, v1::Operation>,
+    /// MEMBERSHIP and REPLICA of this node.
+    caf::reacts_to<lease_renewed>, caf::reacts_to<home_seen>, caf::reacts_to<peer_change>,
+    /// NODE: every actor is there, begin.
+    caf::reacts_to<caf::atom_constant<caf::atom("start")>>,
+    /// NODE: hand the shard over and stop deciding, for good; answered when it has been released.
+    caf::replies_to<caf::atom_constant<caf::atom("release")>>::with<bool>,
+    /// INTERNAL.
+    caf::reacts_to<caf::atom_constant<caf::atom("tick")>>,
+    caf::replies_to<caf::atom_constant<caf::atom("status")>>::with<home_status>>;
+
+/// One per open session. Numbers the session's operations, keeps their order, records them.
+using session_actor = caf::typed_actor<
+    caf::reacts_to<session_call>,
+    /// STRONG MANAGER: the outcome, exactly once per operation.
+    caf::reacts_to<v1::OperationAnswer>,
+    /// API: fail what is open as *unknown* and end.
+    caf::reacts_to<caf::atom_constant<caf::atom("close")>>>;
+
+/// What a session hands to a manager.
+struct submission {
+  v1::Operation operation; ///< id and shard set
+  instant deadline;
+  session_actor answer_to;
+};
+
+/// One per node. Keeps this node's strong operations until they are settled: redirect, retry, deadline. Core: `requests`.
+using strong_manager_actor = caf::typed_actor<
+    caf::reacts_to<submission>, caf::reacts_to<node_id, v1::OperationAnswer>, caf::reacts_to<node_id, v1::NotHome>,
+    /// LINK: this operation was not sent.
+    caf::reacts_to<caf::atom_constant<caf::atom("unsent")>, node_id, v1::Operation>, caf::reacts_to<peer_change>,
+    /// INTERNAL.
+    caf::reacts_to<caf::atom_constant<caf::atom("tick")>>>;
+
+/// One per node: who is there, who may speak, and the renewal of every lease of this node. Core: `membership`.
+using membership_actor = caf::typed_actor<
+    /// DOOR, LINK: may this peer speak? Answers with error 0 = admitted.
+    caf::replies_to<v1::Hello>::with<v1::HelloRefused>, caf::reacts_to<peer_change>, caf::reacts_to<lead_change>,
+    caf::reacts_to<node_id, v1::LeasesRenewed>,
+    /// NODE: every actor is there, begin.
+    caf::reacts_to<caf::atom_constant<caf::atom("start")>>,
+    /// INTERNAL.
+    caf::reacts_to<caf::atom_constant<caf::atom("tick")>>>;
+
+/// What peers reach when they dial this node; also keeps the links of client nodes, which are not in the static list.
+/// Untyped towards the network (a stranger may send anything; whatever is not a Hello is counted and dropped).
+using door_actor = caf::actor;
+
+using dialled_atom = caf::atom_constant<caf::atom("dialled")>;
+using dial_failed_atom = caf::atom_constant<caf::atom("dialfail")>;
+using flush_atom = caf::atom_constant<caf::atom("flush")>;
+using tick_atom = caf::atom_constant<caf::atom("tick")>;
+using delayed_atom = caf::atom_constant<caf::atom("delayed")>;
+using status_atom = caf::atom_constant<caf::atom("status")>;
+using unsent_atom = caf::atom_constant<caf::atom("unsent")>;
+using release_atom = caf::atom_constant<caf::atom("release")>;
+using start_atom = caf::atom_constant<caf::atom("start")>;
+using close_atom = caf::atom_constant<caf::atom("close")>;
+
+/// Makes the message types of this page known to a system that is about to be made.
+void register_types(caf::actor_system_config& config);
+
+template <class Inspector, class Tag, class Rep>
+typename Inspector::result_type inspect(Inspector& f, strong_id<Tag, Rep>& x) {
+  return f(x.value);
+}
+
+} // namespace troupe
+
+#define TROUPE_LOCAL_MESSAGE(type) CAF_ALLOW_UNSAFE_MESSAGE_TYPE(type)
+TROUPE_LOCAL_MESSAGE(troupe::peer_change)
+TROUPE_LOCAL_MESSAGE(troupe::home_seen)
+TROUPE_LOCAL_MESSAGE(troupe::lead_change)
+TROUPE_LOCAL_MESSAGE(troupe::lease_renewed)
+TROUPE_LOCAL_MESSAGE(troupe::persisted)
+TROUPE_LOCAL_MESSAGE(troupe::loaded)
+TROUPE_LOCAL_MESSAGE(troupe::session_call)
+TROUPE_LOCAL_MESSAGE(troupe::submission)
+TROUPE_LOCAL_MESSAGE(troupe::link_status)
+TROUPE_LOCAL_MESSAGE(troupe::door_status)
+TROUPE_LOCAL_MESSAGE(troupe::home_status)
+#undef TROUPE_LOCAL_MESSAGE
+
+CAF_BEGIN_TYPE_ID_BLOCK(troupe, first_custom_type_id)
+  CAF_ADD_TYPE_ID(troupe, (troupe::node_id))
+  CAF_ADD_TYPE_ID(troupe, (troupe::v1::Hello))
+  CAF_ADD_TYPE_ID(troupe, (troupe::v1::HelloRefused))
+  CAF_ADD_TYPE_ID(troupe, (troupe::v1::Frame))
+  CAF_ADD_TYPE_ID(troupe, (troupe::v1::Envelope))
+  CAF_ADD_TYPE_ID(troupe, (troupe::v1::Claim))
+  CAF_ADD_TYPE_ID(troupe, (troupe::v1::Granted))
+  CAF_ADD_TYPE_ID(troupe, (troupe::v1::Refused))
+  CAF_ADD_TYPE_ID(troupe, (troupe::v1::ReleaseHome))
+  CAF_ADD_TYPE_ID(troupe, (troupe::v1::RenewLeases))
+  CAF_ADD_TYPE_ID(troupe, (troupe::v1::LeasesRenewed))
+  CAF_ADD_TYPE_ID(troupe, (troupe::v1::ReadLatest))
+  CAF_ADD_TYPE_ID(troupe, (troupe::v1::Latest))
+  CAF_ADD_TYPE_ID(troupe, (troupe::v1::Abstain))
+  CAF_ADD_TYPE_ID(troupe, (troupe::v1::Accept))
+  CAF_ADD_TYPE_ID(troupe, (troupe::v1::Accepted))
+  CAF_ADD_TYPE_ID(troupe, (troupe::v1::Superseded))
+  CAF_ADD_TYPE_ID(troupe, (troupe::v1::Operation))
+  CAF_ADD_TYPE_ID(troupe, (troupe::v1::OperationAnswer))
+  CAF_ADD_TYPE_ID(troupe, (troupe::v1::NotHome))
+  CAF_ADD_TYPE_ID(troupe, (troupe::peer_change))
+  CAF_ADD_TYPE_ID(troupe, (troupe::home_seen))
+  CAF_ADD_TYPE_ID(troupe, (troupe::lead_change))
+  CAF_ADD_TYPE_ID(troupe, (troupe::lease_renewed))
+  CAF_ADD_TYPE_ID(troupe, (troupe::persisted))
+  CAF_ADD_TYPE_ID(troupe, (troupe::loaded))
+  CAF_ADD_TYPE_ID(troupe, (troupe::session_call))
+  CAF_ADD_TYPE_ID(troupe, (troupe::submission))
+  CAF_ADD_TYPE_ID(troupe, (troupe::link_status))
+  CAF_ADD_TYPE_ID(troupe, (troupe::door_status))
+  CAF_ADD_TYPE_ID(troupe, (troupe::home_status))
+CAF_END_TYPE_ID_BLOCK(troupe)

@@ -1,0 +1,50 @@
+/// Internal to the RocksDB driver: what a store looks like on disk, and the inspection before it is opened for
+/// writing.
+#pragma once
+
+#include "actors/layers/rocksdb_store.hpp"
+
+#include <rocksdb/db.h>
+#include <rocksdb/options.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace troupe::rocksdb_image {
+
+inline constexpr std::uint32_t format = 1;
+
+/// Keys, by first byte: one family, so that one log and one flush order cover everything. Numbers are big-endian.
+inline constexpr char count_key[] = "c";    ///< number of the newest batch; first entry of every batch
+inline constexpr char identity_key[] = "i"; ///< v1::StoreIdentity
+inline constexpr char promise_prefix = 'p'; ///< + shard: v1::StoredPromise
+inline constexpr char record_prefix = 'r';  ///< + shard + key: v1::StoredRecord
+
+std::string promise_key(shard_id shard);
+std::string record_key(shard_id shard, std::string_view key);
+std::string count_value(std::uint64_t count);
+
+std::filesystem::path mark_file(const rocksdb_options& options);
+std::filesystem::path database(const rocksdb_options& options);
+
+/// RocksDB's options for small records and quick syncs; `log` (null = silent) gets its warnings and errors.
+rocksdb::Options tuned(const rocksdb_options& options);
+
+/// "store PATH is damaged: …" and its like, for a status that is not ok.
+store_error refusal(const rocksdb_options& options, const rocksdb::Status& status);
+store_error damage(const rocksdb_options& options, const std::string& what);
+
+/// 0 = no batch was ever applied.
+tl::expected<std::uint64_t, store_error> read_count(const rocksdb_options& options, rocksdb::DB& db);
+tl::expected<v1::StoreIdentity, store_error> read_identity(const rocksdb_options& options, rocksdb::DB& db);
+tl::expected<std::map<shard_id, v1::StoredPromise>, store_error> read_promises(const rocksdb_options& options,
+                                                                               rocksdb::DB& db);
+
+/// Looks at the store without changing a byte of it: whose it is, and whether its tables and its log hold every batch
+/// up to the mark without a gap. Returns the number of the newest batch; opening it must arrive at that one.
+tl::expected<std::uint64_t, store_error> inspect(const rocksdb_options& options, const synced_mark& mark);
+
+} // namespace troupe::rocksdb_image

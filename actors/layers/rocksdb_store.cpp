@@ -1,0 +1,529 @@
+#include "actors/layers/rocksdb_store.hpp"
+
+#include "actors/layers/rocksdb_image.hpp"
+#include "protocol/limits.hpp"
+#include "protocol/wire.hpp"
+
+#include <rocksdb/db.h>
+#include <rocksdb/write_batch.h>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <random>
+#include <thread>
+#include <utility>
+
+namespace troupe {
+
+namespace {
+
+using namespace rocksdb_image;
+
+/// A batch is closed when it holds this much; what is left waits for the next sync. One call is never split.
+constexpr std::size_t batch_bytes_max = std::size_t{16} << 20;
+/// Keys that one reader takes at a time: enough to share work, few enough that the other reader gets some too.
+constexpr std::size_t load_keys_max = 64;
+
+template <class... Ts> struct overloaded : Ts... { using Ts::operator()...; };
+template <class... Ts> overloaded(Ts...) -> overloaded<Ts...>;
+
+rocksdb::WriteOptions synced() {
+  rocksdb::WriteOptions writing;
+  writing.sync = true;
+  return writing;
+}
+
+std::string sealed(v1::StoreIdentity& identity) {
+  identity.set_checksum(checksum_of(identity));
+  return identity.SerializeAsString();
+}
+
+/// Syncs a directory, so that the names in it are on disk.
+tl::expected<void, store_error> sync_directory(const std::filesystem::path& directory) {
+  const int file = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const bool done = file >= 0 && ::fsync(file) == 0;
+  if (file >= 0) ::close(file);
+  if (!done) return tl::unexpected{store_error{directory.string() + " cannot be synced"}};
+  return {};
+}
+
+std::uint64_t random_disk_id() {
+  std::random_device device;
+  std::uint64_t id = 0;
+  while (id == 0)
+    id = (std::uint64_t{device()} << 32) | device();
+  return id;
+}
+
+tl::expected<std::unique_ptr<rocksdb::DB>, store_error> open_database(const rocksdb_options& options, bool create) {
+  auto settings = tuned(options);
+  settings.create_if_missing = create;
+  settings.error_if_exists = create;
+  rocksdb::DB* raw = nullptr;
+  const auto opened = rocksdb::DB::Open(settings, database(options).string(), &raw);
+  if (!opened.ok()) return tl::unexpected{refusal(options, opened)};
+  return std::unique_ptr<rocksdb::DB>{raw};
+}
+
+/// The directory is there and has the two entries of a store; says what it is instead otherwise.
+tl::expected<void, store_error> recognise(const rocksdb_options& options) {
+  const auto path = options.directory.string();
+  std::error_code failed;
+  if (!std::filesystem::exists(options.directory, failed)) {
+    return tl::unexpected{store_error{"store " + path + " does not exist; `troupe init` makes one"}};
+  }
+  if (!std::filesystem::is_directory(options.directory, failed)) {
+    return tl::unexpected{store_error{"store " + path + " is not a directory"}};
+  }
+  std::filesystem::directory_iterator entries{options.directory, failed};
+  if (failed) return tl::unexpected{store_error{"store " + path + " cannot be read: " + failed.message()}};
+  if (entries == std::filesystem::directory_iterator{}) {
+    return tl::unexpected{store_error{"store " + path
+                                      + " is empty; `troupe init` makes a new one, which joins as a new "
+                                        "disk: what an older one promised is not remembered"}};
+  }
+  const bool marked = std::filesystem::exists(mark_file(options), failed);
+  const bool filled = std::filesystem::exists(database(options), failed);
+  if (marked && filled) return {};
+  const auto found = entries->path().filename().string();
+  if (!marked && !filled) {
+    return tl::unexpected{store_error{path + " is not a store of Troupe: it holds '" + found + "'"}};
+  }
+  return tl::unexpected{store_error{"store " + path + " is incomplete: '" + (marked ? "rocksdb" : "synced")
+                                    + "' is missing; it is damaged, or its `troupe init` did not finish"}};
+}
+
+class rocksdb_store final : public store_driver {
+public:
+  /// What open_store() found and verified.
+  struct opened {
+    std::unique_ptr<rocksdb::DB> db;
+    synced_mark mark;
+    v1::StoreIdentity identity;
+    std::map<shard_id, v1::StoredPromise> promises;
+    std::uint64_t count = 0; ///< of the newest batch
+  };
+
+  rocksdb_store(opened store, const rocksdb_options& options);
+  ~rocksdb_store() override;
+
+  void persist(std::vector<store_write> writes, std::function<void(errc)> done) override;
+  void load(std::vector<load_request> keys, std::function<void(std::vector<load_result>)> done) override;
+  const std::map<shard_id, v1::StoredPromise>& promises() const override { return promises_; }
+  v1::StoreIdentity identity() const override;
+  void remember_disk(node_id peer, std::uint64_t disk, std::function<void(errc)> done) override;
+  counters count() const override;
+
+private:
+  struct disk_write {
+    node_id peer;
+    std::uint64_t disk = 0;
+  };
+  struct write_call {
+    std::variant<std::vector<store_write>, disk_write> what;
+    std::function<void(errc)> done;
+  };
+  struct load_call {
+    std::vector<load_request> keys;
+    std::function<void(std::vector<load_result>)> done;
+  };
+
+  void hand_over(write_call call);
+  void write_loop();
+  /// Writes the calls in as few batches as fit, one sync each, and answers them in order.
+  void commit(std::deque<write_call>& calls);
+  /// True once the batch is on disk and the mark says so; false: the store has failed.
+  bool write(rocksdb::WriteBatch& batch);
+  void append(const write_call& call, rocksdb::WriteBatch& batch);
+  void fail(std::string_view what);
+
+  void read_loop();
+  void answer(std::vector<load_call>& calls);
+  load_result judge(const load_request& request, const rocksdb::Status& status, const rocksdb::Slice& bytes);
+
+  const std::unique_ptr<rocksdb::DB> db_;
+  const std::map<shard_id, v1::StoredPromise> promises_;
+  const std::filesystem::path directory_; ///< for the log
+  const std::shared_ptr<spdlog::logger> log_;
+
+  // The writer's own.
+  synced_mark mark_;
+  std::uint64_t written_;    ///< number of the newest batch
+  std::string scratch_;      ///< a serialized message
+  std::size_t appended_ = 0; ///< records and promises in the open batch
+
+  mutable std::mutex identity_mutex_;
+  v1::StoreIdentity identity_; ///< written by the writer only
+
+  std::mutex write_mutex_;
+  std::condition_variable write_wanted_;
+  std::deque<write_call> writes_; ///< bounded by the callers
+  bool stopping_writes_ = false;
+
+  std::mutex load_mutex_;
+  std::condition_variable load_wanted_;
+  std::deque<load_call> loads_; ///< bounded by the callers
+  bool stopping_loads_ = false;
+
+  std::atomic<bool> failed_ = false; ///< set once, by the writer; never reset
+  std::atomic<std::uint64_t> syncs_ = 0;
+  std::atomic<std::uint64_t> records_written_ = 0;
+  std::atomic<std::uint64_t> bytes_written_ = 0;
+  std::atomic<std::uint64_t> keys_loaded_ = 0;
+  std::atomic<std::uint64_t> damaged_found_ = 0;
+  std::atomic<std::uint64_t> unanswered_ = 0;
+
+  std::thread writer_;
+  std::vector<std::thread> readers_;
+};
+
+rocksdb_store::rocksdb_store(opened store, const rocksdb_options& options)
+    : db_{std::move(store.db)},
+      promises_{std::move(store.promises)},
+      directory_{options.directory},
+      log_{options.log},
+      mark_{std::move(store.mark)},
+      written_{store.count},
+      identity_{std::move(store.identity)} {
+  writer_ = std::thread{[this] { write_loop(); }};
+  for (unsigned i = 0; i < options.readers; ++i)
+    readers_.emplace_back([this] { read_loop(); });
+}
+
+rocksdb_store::~rocksdb_store() {
+  {
+    const std::lock_guard lock{load_mutex_};
+    stopping_loads_ = true;
+  }
+  load_wanted_.notify_all();
+  for (auto& reader : readers_)
+    reader.join();
+  {
+    const std::lock_guard lock{write_mutex_};
+    stopping_writes_ = true;
+  }
+  write_wanted_.notify_all();
+  writer_.join();
+  const auto closed = db_->Close();
+  if (!closed.ok() && log_)
+    log_->warn("store.close_failed path={:?} why={:?}", directory_.string(), closed.ToString());
+}
+
+// --- writing ---
+
+void rocksdb_store::persist(std::vector<store_write> writes, std::function<void(errc)> done) {
+  hand_over({std::move(writes), std::move(done)});
+}
+
+void rocksdb_store::remember_disk(node_id peer, std::uint64_t disk, std::function<void(errc)> done) {
+  hand_over({disk_write{peer, disk}, std::move(done)});
+}
+
+void rocksdb_store::hand_over(write_call call) {
+  ++unanswered_;
+  {
+    const std::lock_guard lock{write_mutex_};
+    writes_.push_back(std::move(call));
+  }
+  write_wanted_.notify_one();
+}
+
+void rocksdb_store::write_loop() {
+  const auto wanted = [this] { return stopping_writes_ || !writes_.empty(); };
+  std::deque<write_call> taken;
+  auto mark_synced = std::chrono::steady_clock::now();
+  std::unique_lock lock{write_mutex_};
+  for (;;) {
+    if (mark_.lags()) {
+      write_wanted_.wait_until(lock, mark_synced + synced_mark::lag_max, wanted);
+    } else {
+      write_wanted_.wait(lock, wanted);
+    }
+    taken.swap(writes_);
+    const bool last_round = stopping_writes_ && taken.empty();
+    lock.unlock();
+    commit(taken);
+    taken.clear();
+    const auto now = std::chrono::steady_clock::now();
+    if (mark_.lags() && (last_round || now >= mark_synced + synced_mark::lag_max)) {
+      if (!mark_.sync()) fail("the mark cannot be synced");
+      mark_synced = now;
+    }
+    if (last_round) return;
+    lock.lock();
+  }
+}
+
+void rocksdb_store::commit(std::deque<write_call>& calls) {
+  auto next = calls.begin();
+  while (next != calls.end()) {
+    const auto first = next;
+    rocksdb::WriteBatch batch;
+    appended_ = 0;
+    batch.Put(count_key, count_value(written_ + 1));
+    for (; next != calls.end() && batch.GetDataSize() < batch_bytes_max; ++next)
+      append(*next, batch);
+    // Calls without a write need no sync of their own, only their turn.
+    const bool done = batch.Count() == 1 ? !failed_ : write(batch);
+    for (auto call = first; call != next; ++call) {
+      --unanswered_;
+      call->done(done ? errc::none : errc::storage_failed);
+    }
+  }
+}
+
+void rocksdb_store::append(const write_call& call, rocksdb::WriteBatch& batch) {
+  const auto put = overloaded{
+      [&](const record_write& write) {
+        write.record.SerializeToString(&scratch_);
+        batch.Put(record_key(write.shard, write.key), scratch_);
+      },
+      [&](const promise_write& write) {
+        write.promise.SerializeToString(&scratch_);
+        batch.Put(promise_key(write.shard), scratch_);
+      },
+  };
+  if (const auto* writes = std::get_if<std::vector<store_write>>(&call.what)) {
+    for (const auto& write : *writes)
+      std::visit(put, write);
+    appended_ += writes->size();
+    return;
+  }
+  const auto& remembered = std::get<disk_write>(call.what);
+  const std::lock_guard lock{identity_mutex_};
+  auto& peers = *identity_.mutable_peers();
+  auto peer =
+      std::find_if(peers.begin(), peers.end(), [&](const auto& p) { return p.node() >= remembered.peer.value; });
+  if (peer == peers.end() || peer->node() != remembered.peer.value) {
+    const auto place = peer - peers.begin();
+    peers.Add()->set_node(remembered.peer.value);
+    peer = peers.begin() + place;
+    std::rotate(peer, peers.end() - 1, peers.end());
+  }
+  peer->set_disk(remembered.disk);
+  batch.Put(identity_key, sealed(identity_));
+}
+
+bool rocksdb_store::write(rocksdb::WriteBatch& batch) {
+  if (failed_) return false;
+  const auto written = db_->Write(synced(), &batch);
+  if (!written.ok()) {
+    fail(written.ToString());
+    return false;
+  }
+  if (!mark_.raise(++written_)) {
+    fail("the mark cannot be written");
+    return false;
+  }
+  ++syncs_;
+  records_written_ += appended_;
+  bytes_written_ += batch.GetDataSize();
+  return true;
+}
+
+void rocksdb_store::fail(std::string_view what) {
+  failed_ = true;
+  if (log_) log_->error("store.failed path={:?} why={:?}", directory_.string(), what);
+}
+
+// --- reading ---
+
+void rocksdb_store::load(std::vector<load_request> keys, std::function<void(std::vector<load_result>)> done) {
+  ++unanswered_;
+  {
+    const std::lock_guard lock{load_mutex_};
+    loads_.push_back({std::move(keys), std::move(done)});
+  }
+  load_wanted_.notify_one();
+}
+
+void rocksdb_store::read_loop() {
+  std::vector<load_call> taken;
+  std::unique_lock lock{load_mutex_};
+  for (;;) {
+    load_wanted_.wait(lock, [this] { return stopping_loads_ || !loads_.empty(); });
+    if (loads_.empty()) return;
+    std::size_t keys = 0;
+    while (!loads_.empty() && keys < load_keys_max) {
+      keys += loads_.front().keys.size();
+      taken.push_back(std::move(loads_.front()));
+      loads_.pop_front();
+    }
+    lock.unlock();
+    answer(taken);
+    taken.clear();
+    lock.lock();
+  }
+}
+
+void rocksdb_store::answer(std::vector<load_call>& calls) {
+  std::vector<std::string> keys;
+  for (const auto& call : calls) {
+    for (const auto& request : call.keys)
+      keys.push_back(record_key(request.shard, request.key));
+  }
+  const std::vector<rocksdb::Slice> slices{keys.begin(), keys.end()};
+  std::vector<rocksdb::PinnableSlice> values(keys.size());
+  std::vector<rocksdb::Status> statuses(keys.size());
+  db_->MultiGet(rocksdb::ReadOptions{}, db_->DefaultColumnFamily(), keys.size(), slices.data(), values.data(),
+                statuses.data());
+  keys_loaded_ += keys.size();
+
+  std::size_t i = 0;
+  for (auto& call : calls) {
+    std::vector<load_result> results;
+    results.reserve(call.keys.size());
+    for (const auto& request : call.keys) {
+      results.push_back(judge(request, statuses[i], values[i]));
+      ++i;
+    }
+    --unanswered_;
+    call.done(std::move(results));
+  }
+}
+
+load_result rocksdb_store::judge(const load_request& request, const rocksdb::Status& status,
+                                 const rocksdb::Slice& bytes) {
+  const auto bad = [&](std::string what) -> load_result {
+    ++damaged_found_;
+    if (log_) log_->error("store.damaged shard={} key={:?} why={:?}", request.shard.value, request.key, what);
+    return damaged{std::move(what)};
+  };
+  if (failed_) return damaged{"the store has failed"};
+  if (status.IsNotFound()) return std::monostate{};
+  if (!status.ok()) return bad(status.ToString());
+  v1::StoredRecord record;
+  if (!record.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) return bad("the record cannot be parsed");
+  const auto expected = checksum_of(record_view{.shard = request.shard,
+                                                .key = request.key,
+                                                .accepted_in = from_wire(record.ballot()),
+                                                .number = from_wire(record.version()),
+                                                .bytes = record.record()});
+  if (record.checksum() != expected) return bad("the record's checksum does not match");
+  return record;
+}
+
+// --- the rest ---
+
+v1::StoreIdentity rocksdb_store::identity() const {
+  const std::lock_guard lock{identity_mutex_};
+  return identity_;
+}
+
+store_driver::counters rocksdb_store::count() const {
+  return {.syncs = syncs_,
+          .records_written = records_written_,
+          .bytes_written = bytes_written_,
+          .loads = keys_loaded_,
+          .damaged_found = damaged_found_,
+          .queue_depth = unanswered_};
+}
+
+} // namespace
+
+tl::expected<void, store_error> rocksdb_options::validate() const {
+  if (directory.empty()) return tl::unexpected{store_error{"the store's directory is not set"}};
+  if (cluster.empty()) return tl::unexpected{store_error{"the cluster's name is empty"}};
+  if (node.value == 0 || is_client(node)) {
+    return tl::unexpected{store_error{"node " + std::to_string(node.value) + " cannot have a store"}};
+  }
+  if (cache_bytes < (std::size_t{1} << 20)) return tl::unexpected{store_error{"the store's cache is under 1 MiB"}};
+  if (readers < 1 || readers > 16) return tl::unexpected{store_error{"the store's readers are not within 1..16"}};
+  return {};
+}
+
+tl::expected<v1::StoreIdentity, store_error> create_store(const rocksdb_options& options) {
+  if (auto valid = options.validate(); !valid) return tl::unexpected{valid.error()};
+  const auto path = options.directory.string();
+  std::error_code failed;
+  std::filesystem::create_directories(options.directory, failed);
+  if (failed) return tl::unexpected{store_error{"store " + path + " cannot be made: " + failed.message()}};
+  const std::filesystem::directory_iterator entries{options.directory, failed};
+  if (failed) return tl::unexpected{store_error{"store " + path + " cannot be read: " + failed.message()}};
+  if (entries != std::filesystem::directory_iterator{}) {
+    const bool store = std::filesystem::exists(mark_file(options), failed);
+    return tl::unexpected{
+        store_error{path
+                    + (store ? " already holds a store; it is not made again"
+                             : " is not empty: it holds '" + entries->path().filename().string() + "'")}};
+  }
+
+  v1::StoreIdentity identity;
+  identity.set_format(format);
+  identity.set_cluster(options.cluster);
+  identity.set_node(options.node.value);
+  identity.set_disk(random_disk_id());
+  {
+    const auto db = open_database(options, true);
+    if (!db) return tl::unexpected{db.error()};
+    rocksdb::WriteBatch batch;
+    batch.Put(count_key, count_value(1));
+    batch.Put(identity_key, sealed(identity));
+    auto status = (*db)->Write(synced(), &batch);
+    // Into a table: inspect() reads whose the store is without its log.
+    if (status.ok()) status = (*db)->Flush(rocksdb::FlushOptions{});
+    if (status.ok()) status = (*db)->Close();
+    if (!status.ok()) return tl::unexpected{refusal(options, status)};
+  }
+  // The mark is made last: a store without one is a `troupe init` that did not finish.
+  if (const auto mark = synced_mark::create(mark_file(options), identity.disk(), 1); !mark) {
+    return tl::unexpected{mark.error()};
+  }
+  auto absolute = std::filesystem::absolute(options.directory, failed).lexically_normal();
+  if (!absolute.has_filename()) absolute = absolute.parent_path(); // "store/"
+  if (auto done = sync_directory(absolute); !done) return tl::unexpected{done.error()};
+  if (auto done = sync_directory(absolute.parent_path()); !done) return tl::unexpected{done.error()};
+  if (options.log) options.log->info("store.created path={:?} disk={:016x}", path, identity.disk());
+  return identity;
+}
+
+tl::expected<std::unique_ptr<store_driver>, store_error> open_store(const rocksdb_options& options) {
+  if (auto valid = options.validate(); !valid) return tl::unexpected{valid.error()};
+  if (auto known = recognise(options); !known) return tl::unexpected{known.error()};
+  auto mark = synced_mark::open(mark_file(options));
+  if (!mark) return tl::unexpected{mark.error()};
+  const auto newest = inspect(options, *mark);
+  if (!newest) return tl::unexpected{newest.error()};
+
+  auto db = open_database(options, false);
+  if (!db) return tl::unexpected{db.error()};
+  const auto count = read_count(options, **db);
+  if (!count) return tl::unexpected{count.error()};
+  if (*count != *newest) {
+    return tl::unexpected{damage(options, "its log was replayed to write " + std::to_string(*count) + " of "
+                                              + std::to_string(*newest))};
+  }
+  auto identity = read_identity(options, **db);
+  if (!identity) return tl::unexpected{identity.error()};
+  auto promises = read_promises(options, **db);
+  if (!promises) return tl::unexpected{promises.error()};
+
+  identity->set_incarnation(identity->incarnation() + 1);
+  rocksdb::WriteBatch batch;
+  batch.Put(count_key, count_value(*newest + 1));
+  batch.Put(identity_key, sealed(*identity));
+  if (const auto raised = (*db)->Write(synced(), &batch); !raised.ok())
+    return tl::unexpected{refusal(options, raised)};
+  if (!mark->raise(*newest + 1) || !mark->sync()) {
+    return tl::unexpected{store_error{mark_file(options).string() + " cannot be written"}};
+  }
+  if (options.log) {
+    options.log->info("store.opened path={:?} disk={:016x} incarnation={} promises={} writes={}",
+                      options.directory.string(), identity->disk(), identity->incarnation(), promises->size(),
+                      *newest + 1);
+  }
+  return std::make_unique<rocksdb_store>(rocksdb_store::opened{.db = std::move(*db),
+                                                               .mark = std::move(*mark),
+                                                               .identity = std::move(*identity),
+                                                               .promises = std::move(*promises),
+                                                               .count = *newest + 1},
+                                         options);
+}
+
+} // namespace troupe

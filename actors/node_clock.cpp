@@ -1,0 +1,19 @@
+#include "actors/node_clock.hpp"
+
+#include <algorithm>
+#include <ctime>
+
+namespace troupe {
+
+instant boot_clock::now() const noexcept {
+  timespec t{};
+  clock_gettime(CLOCK_BOOTTIME, &t);
+  return instant{std::chrono::seconds{t.tv_sec} + nanoseconds{t.tv_nsec}};
+}
+
+nanoseconds boot_clock::until(instant at) const noexcept {
+  if (at == never) return nanoseconds::max();
+  return std::max(nanoseconds{0}, at - now());
+}
+
+} // namespace troupe

@@ -1,0 +1,23 @@
+/// SESSION: one open session of this node. Numbers its operations, and keeps their order per key: an operation is sent on
+/// only when the one before it on the same key is settled, so that a pipelined put and get mean what they say.
+///
+/// Spawned by the node when a session is opened; ends with close_atom, which fails what is still open.
+#pragma once
+
+#include "actors/context.hpp"
+#include "protocol/cluster.hpp"
+
+#include <caf/actor_system.hpp>
+
+namespace troupe {
+
+struct session_config {
+  actor_context context;
+  session_id id;
+  cluster shape;
+  std::size_t open_max = 0; ///< operations of this session that are not settled; more are refused as overloaded
+};
+
+session_actor spawn_session(caf::actor_system& system, session_config config);
+
+} // namespace troupe

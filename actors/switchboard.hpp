@@ -1,0 +1,33 @@
+/// Who owns which kind of message on this node, and which link leads to which other node.
+#pragma once
+
+#include "actors/interfaces.hpp"
+
+#include <caf/local_actor.hpp>
+#include <caf/send.hpp>
+
+#include <map>
+#include <vector>
+
+namespace troupe {
+
+/// Filled by the node while it spawns its actors, before the first of them is told to start; never changed afterwards.
+class switchboard {
+public:
+  node_id self;
+  replica_actor replica;                         ///< none on a client node
+  membership_actor membership;                   ///< none on a client node
+  strong_manager_actor strong_manager;
+  std::vector<lock_manager_actor> lock_managers; ///< one per shard, by id; empty on a client node
+  std::map<node_id, link_actor> links;           ///< one per node of the static list, this node left out
+  door_actor door;                               ///< keeps the links of client nodes
+
+  /// Sends `envelope` to node `to`: to the owner of its kind when that is this node, else to the link.
+  void post(node_id to, v1::Envelope envelope) const;
+
+  /// Hands a message of node `from` to its owner on this node.
+  /// @errors false: this node has no owner for it (a kind that it does not know, or a shard out of range).
+  bool deliver(node_id from, v1::Envelope& envelope) const;
+};
+
+} // namespace troupe

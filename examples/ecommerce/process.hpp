@@ -1,0 +1,50 @@
+/// Child processes that end with their parent.
+#pragma once
+
+#include <tl/expected.hpp>
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace shop {
+
+/// How a process ended: its exit code, or 128 + the signal that ended it.
+using exit_code = int;
+
+/// A running process. Ends with this object, and with the thread that started it: start them from the main thread.
+class child {
+public:
+  /// @param command  the program's path, then its arguments.
+  /// @param output   what it writes to its standard output and error is appended here.
+  /// @errors a sentence that names the program.
+  static tl::expected<child, std::string> start(const std::vector<std::string>& command,
+                                                const std::filesystem::path& output);
+  child(child&& other) noexcept;
+  child& operator=(child&& other) noexcept;
+  ~child(); ///< kill()
+
+  /// Waits for its end. Nothing = it runs still.
+  std::optional<exit_code> wait(std::chrono::milliseconds at_most);
+  /// SIGKILL, and waits for its end.
+  void kill();
+  /// SIGTERM; SIGKILL when it has not ended in time.
+  exit_code stop(std::chrono::milliseconds at_most);
+
+private:
+  explicit child(pid_t pid) : pid_(pid) {}
+  pid_t pid_ = -1; ///< -1 = ended, or moved from
+  std::optional<exit_code> ended_;
+};
+
+/// Starts a process and waits for its end.
+/// @errors a sentence: it cannot be started, or did not end in time and was killed.
+tl::expected<exit_code, std::string> run_to_end(const std::vector<std::string>& command,
+                                                const std::filesystem::path& output,
+                                                std::chrono::milliseconds at_most);
+
+} // namespace shop

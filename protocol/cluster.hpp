@@ -1,0 +1,67 @@
+/// What all nodes of a static cluster must agree on, and the hash that two nodes compare before they talk.
+#pragma once
+
+#include "protocol/ids.hpp"
+
+#include <troupe/level.hpp>
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace troupe {
+
+/// Version of everything that travels between nodes; two nodes with different ones do not talk.
+inline constexpr std::uint32_t protocol_version = 1;
+
+/// What happens to a write that no majority has answered by its deadline. See PROTOCOLS §3.5.
+enum class on_timeout : std::uint8_t { unknown, rollback };
+
+/// A named policy for a set of keys.
+struct data_type {
+  level consistency = level::strong;
+  on_timeout timeout = on_timeout::unknown;
+  friend bool operator==(const data_type&, const data_type&) = default;
+};
+
+/// A node of the static list.
+struct member {
+  node_id id;
+  std::string name;
+  std::string region;
+  std::string host; ///< where its links listen
+  std::uint16_t port = 0;
+};
+
+/// The static list and everything cluster-wide. Sorted: members by id, types by name.
+struct cluster {
+  std::string name;
+  std::uint32_t shards = 256; ///< 1..65536
+  std::uint32_t replicas = 3; ///< per shard; at most the number of members
+  milliseconds lease{400};
+  std::uint32_t drift_ppm = 10'000; ///< max_clock_drift: clocks of two nodes drift by less over one lease
+  std::vector<member> members;
+  std::map<std::string, data_type> types;
+
+  const member* find(node_id id) const;
+  const member* find(std::string_view member_name) const;
+
+  /// XXH3-64 over all of the above except hosts and ports (a node may move).
+  std::uint64_t hash() const;
+  /// The same content in words, for the refusal that names both values: "shards=256 lease_ms=400 nodes=eu-1(1,eu),…".
+  std::string describe() const;
+};
+
+/// A stored key: data type and key in one, "inventory:85123A". Type names hold no colon.
+std::string stored_key(std::string_view type, std::string_view key);
+
+/// The shard that a stored key hashes to.
+shard_id shard_of(std::string_view stored, std::uint32_t shards);
+
+/// The replica set of a shard in the order in which its members claim it: rendezvous hashing, spread over regions
+/// first (no region twice while another has none). Deterministic; depends on ids and regions only.
+std::vector<node_id> replica_set(const cluster& c, shard_id shard);
+
+} // namespace troupe

@@ -1,0 +1,44 @@
+/// Every bound of the runtime in one place. Overload is an error to the caller, never memory (invariant X1).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace troupe::limits {
+
+inline constexpr std::size_t key_bytes_max = 1024;
+inline constexpr std::size_t value_bytes_max = std::size_t{8} << 20;
+
+/// Messages above this are cut into chunks of this size: a large value must not delay a lease renewal.
+inline constexpr std::size_t chunk_bytes = std::size_t{64} << 10;
+/// Records up to this travel in the priority lane.
+inline constexpr std::size_t small_message_bytes = 4096;
+/// A frame is closed when it holds this much, so that one frame never occupies a connection for long.
+inline constexpr std::size_t frame_bytes_max = std::size_t{256} << 10;
+inline constexpr std::size_t frame_messages_max = 512;
+/// Largest message that a peer may send in chunks: a value, its key and the record around it.
+inline constexpr std::size_t message_bytes_max = value_bytes_max + (std::size_t{64} << 10);
+
+/// What may be under way to one peer before it grants more.
+inline constexpr std::size_t credit_bytes = std::size_t{16} << 20;
+inline constexpr std::size_t credit_messages = 16'384;
+/// What may wait for credit, per peer.
+inline constexpr std::size_t link_queue_bytes = std::size_t{64} << 20;
+inline constexpr std::size_t link_queue_messages = 65'536;
+
+/// Operations that wait for one key at its home; and for all keys of one shard.
+inline constexpr std::size_t key_queue_max = 1'024;
+inline constexpr std::size_t shard_queue_max = 8'192;
+/// Waiting writes of one key that may be decided together and accepted as one record.
+inline constexpr std::size_t combine_max = 64;
+/// Outcomes (request ids) that a record keeps when nothing forces it to keep more.
+inline constexpr std::size_t settled_kept = 8;
+/// Operations of this node's sessions that may be under way at once.
+inline constexpr std::size_t operations_max = 65'536;
+/// Memory for records that a node keeps as home, and for what it knows of its own replica's records.
+inline constexpr std::size_t home_bytes_max = std::size_t{256} << 20;
+inline constexpr std::size_t replica_index_max = 1'000'000;
+/// Reads of the local store that may be under way at once on behalf of peers.
+inline constexpr std::size_t replica_loads_max = 16'384;
+
+} // namespace troupe::limits

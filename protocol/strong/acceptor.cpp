@@ -1,0 +1,357 @@
+#include "protocol/strong/acceptor.hpp"
+
+#include "protocol/assert.hpp"
+#include "protocol/mutation.hpp"
+
+#include <algorithm>
+
+namespace troupe {
+
+namespace {
+
+/// Messages of one key that may wait for one load. A home has at most one question and one Accept under way per key and
+/// repeats them rarely; more than this is somebody else's mistake.
+constexpr std::size_t parked_per_key_max = 32;
+
+bool same_lessee(const epoch& a, const epoch& b) {
+  if (mutated(mutation::restarted_home_same)) return a.round == b.round && a.node == b.node;
+  return a == b;
+}
+
+/// Orders ranks; the mutation forgets that a restarted node is somebody else.
+std::strong_ordering compare(record_rank a, record_rank b) {
+  if (mutated(mutation::restarted_home_same)) a.accepted_in.life = b.accepted_in.life = a.number.era.life = b.number.era.life = {};
+  return a <=> b;
+}
+
+template <class Message>
+shard_id shard_in(const Message& m) {
+  return {m.shard()};
+}
+
+} // namespace
+
+const record_rank* acceptor::rank_index::find(const std::string& key) {
+  if (auto i = young_.find(key); i != young_.end()) return &i->second;
+  auto i = old_.find(key);
+  if (i == old_.end()) return nullptr;
+  const auto rank = i->second; // a copy: put() may drop the old generation
+  put(key, rank);
+  return &young_.find(key)->second;
+}
+
+void acceptor::rank_index::put(const std::string& key, const record_rank& rank) {
+  if (young_.size() >= half_ && !young_.contains(key)) {
+    old_ = std::move(young_);
+    young_.clear();
+  }
+  young_.insert_or_assign(key, rank);
+}
+
+acceptor::acceptor(acceptor_options options, const std::map<shard_id, v1::StoredPromise>& promises, instant now)
+    : options_{options}, index_{options.index_max} {
+  for (const auto& [shard, stored] : promises) {
+    auto& s = slots_[shard];
+    s.promised = from_wire(stored.promised());
+    s.longest = milliseconds{stored.lease_ms_max()};
+    s.lease_until = now + s.longest;
+  }
+}
+
+bool acceptor::outranked(const slot& s, const epoch& era) const {
+  return era < s.promised && !mutated(mutation::epoch_not_checked) && !same_lessee(s.promised, era);
+}
+
+void acceptor::persist_slot(shard_id shard, slot& s, effects& out) {
+  if (mutated(mutation::promise_not_persisted)) return;
+  persist_promise p{.write = ++writes_, .shard = shard, .promise = {}};
+  to_wire(s.promised, *p.promise.mutable_promised());
+  p.promise.set_lease_ms_max(static_cast<std::uint64_t>(s.longest.count()));
+  p.promise.set_checksum(checksum_of(shard, p.promise));
+  s.promise_write = p.write;
+  out.emplace_back(std::move(p));
+}
+
+void acceptor::raise_promise(shard_id shard, slot& s, const epoch& era, effects& out) {
+  if (era <= s.promised) return;
+  s.promised = era;
+  persist_slot(shard, s, out);
+}
+
+void acceptor::receive(node_id from, const v1::Claim& claim, instant now, effects& out) {
+  const auto shard = shard_in(claim);
+  const auto era = from_wire(claim.epoch());
+  const auto lease = milliseconds{claim.lease_ms()};
+  auto& s = slots_[shard];
+
+  auto refuse = [&](v1::Refused::Reason reason) {
+    answer a{.urgent = false, .to = from, .envelope = {}};
+    auto& refused = *a.envelope.mutable_refused();
+    refused.set_shard(shard.value);
+    refused.set_number(claim.number());
+    refused.set_reason(reason);
+    to_wire(s.promised, *refused.mutable_promised());
+    if (reason == v1::Refused::LEASED) {
+      const auto left = s.lease_until - now;
+      refused.set_remaining_ms(static_cast<std::uint64_t>(std::chrono::ceil<milliseconds>(left).count()));
+      refused.set_home(s.lessee.node.value);
+    }
+    out.emplace_back(std::move(a));
+  };
+  if (outranked(s, era)) return refuse(v1::Refused::PROMISED);
+  if (now < s.lease_until && !same_lessee(s.lessee, era)) return refuse(v1::Refused::LEASED);
+
+  const bool known = same_lessee(s.promised, era) && lease <= s.longest;
+  if (!known) {
+    s.promised = std::max(s.promised, era);
+    if (mutated(mutation::epoch_not_checked)) s.promised = era;
+    s.longest = std::max(s.longest, lease);
+    persist_slot(shard, s, out);
+  }
+  s.lease_until = now + lease;
+  if (!same_lessee(s.lessee, era) || !s.reported) {
+    s.lessee = era;
+    s.reported = true;
+    out.emplace_back(lessee_changed{shard, era});
+  }
+  answer a{.urgent = false, .to = from, .envelope = {}};
+  auto& granted = *a.envelope.mutable_granted();
+  granted.set_shard(shard.value);
+  granted.set_number(claim.number());
+  *granted.mutable_epoch() = claim.epoch();
+  out.emplace_back(std::move(a));
+}
+
+void acceptor::receive(node_id, const v1::ReleaseHome& release, instant now, effects& out) {
+  auto& s = slots_[shard_in(release)];
+  if (s.lessee != from_wire(release.epoch())) return;
+  s.lessee = {};
+  s.lease_until = now;
+  s.reported = false;
+  out.emplace_back(lessee_changed{shard_in(release), {}});
+}
+
+void acceptor::receive(node_id from, const v1::RenewLeases& renew, instant now, effects& out) {
+  answer a{.urgent = true, .to = from, .envelope = {}};
+  auto& renewed = *a.envelope.mutable_leases_renewed();
+  renewed.set_number(renew.number());
+  const auto lease = milliseconds{renew.lease_ms()};
+  for (const auto& one : renew.leases()) {
+    const auto shard = shard_in(one);
+    const auto era = from_wire(one.epoch());
+    auto& s = slots_[shard];
+    if (outranked(s, era)) {
+      auto& superseded = *renewed.add_superseded();
+      superseded.set_shard(shard.value);
+      to_wire(s.promised, *superseded.mutable_epoch());
+      continue;
+    }
+    // A renewal bypasses the store, so it may only confirm what the store already holds: this promise, this length.
+    const bool durable = s.promise_write <= durable_ || mutated(mutation::promise_not_persisted);
+    const bool free = now >= s.lease_until || same_lessee(s.lessee, era) || s.lessee == epoch{};
+    if (!same_lessee(s.promised, era) || lease > s.longest || !durable || !free) {
+      renewed.add_pending(shard.value);
+      continue;
+    }
+    s.lease_until = now + lease;
+    if (!same_lessee(s.lessee, era) || !s.reported) {
+      s.lessee = era;
+      s.reported = true;
+      out.emplace_back(lessee_changed{shard, era});
+    }
+  }
+  out.emplace_back(std::move(a));
+}
+
+void acceptor::supersede(node_id to, shard_id shard, std::uint64_t number, const std::string& key,
+                         const record_rank& stored, effects& out) const {
+  answer a{.urgent = false, .to = to, .envelope = {}};
+  auto& superseded = *a.envelope.mutable_superseded();
+  superseded.set_shard(shard.value);
+  superseded.set_number(number);
+  superseded.set_key(key);
+  to_wire(promised(shard), *superseded.mutable_promised());
+  to_wire(stored.accepted_in, *superseded.mutable_ballot());
+  to_wire(stored.number, *superseded.mutable_version());
+  out.emplace_back(std::move(a));
+}
+
+template <class Message>
+void acceptor::park(node_id from, Message message, effects& out) {
+  place where{shard_in(message), message.key()};
+  auto i = parked_.find(where);
+  if (i == parked_.end()) {
+    if (parked_.size() >= options_.loads_max) {
+      out.emplace_back(note{"replica.dropped", "reason=loads_max shard=" + to_string(where.first)});
+      return; // the home repeats itself
+    }
+    i = parked_.try_emplace(where).first;
+    out.emplace_back(load{where.first, where.second});
+  }
+  if (i->second.size() >= parked_per_key_max) {
+    out.emplace_back(note{"replica.dropped", "reason=parked_per_key shard=" + to_string(where.first)});
+    return;
+  }
+  i->second.emplace_back(from, std::move(message));
+}
+
+void acceptor::answer_latest(node_id from, const v1::ReadLatest& question, const v1::StoredRecord* record,
+                             effects& out) const {
+  answer a{.urgent = false, .to = from, .envelope = {}};
+  auto& latest = *a.envelope.mutable_latest();
+  latest.set_shard(question.shard());
+  latest.set_number(question.number());
+  latest.set_key(question.key());
+  if (record != nullptr) {
+    *latest.mutable_ballot() = record->ballot();
+    *latest.mutable_version() = record->version();
+    latest.set_record(record->record());
+  }
+  out.emplace_back(std::move(a));
+}
+
+void acceptor::abstain(node_id to, const place& where, const epoch& asker, std::uint64_t number, effects& out) {
+  auto& said = damaged_[where];
+  if (said.asker != asker) said = {asker, number};
+  answer a{.urgent = false, .to = to, .envelope = {}};
+  auto& body = *a.envelope.mutable_abstain();
+  body.set_shard(where.first.value);
+  body.set_number(number);
+  body.set_key(where.second);
+  out.emplace_back(std::move(a));
+}
+
+void acceptor::receive(node_id from, v1::ReadLatest question, instant, effects& out) {
+  const auto shard = shard_in(question);
+  auto& s = slots_[shard];
+  const auto era = from_wire(question.epoch());
+  if (outranked(s, era)) return supersede(from, shard, question.number(), question.key(), {}, out);
+  raise_promise(shard, s, era, out);
+  const place where{shard, question.key()};
+  if (!parked_.contains(where))
+    if (auto i = undurable_.find(where); i != undurable_.end())
+      return answer_latest(from, question, &i->second.record, out); // held back until it is durable
+  park(from, std::move(question), out);
+}
+
+void acceptor::receive(node_id from, v1::Accept accept, instant, effects& out) {
+  const auto shard = shard_in(accept);
+  auto& s = slots_[shard];
+  const auto era = from_wire(accept.epoch());
+  if (outranked(s, era)) return supersede(from, shard, accept.number(), accept.key(), {}, out);
+  raise_promise(shard, s, era, out);
+  const place where{shard, accept.key()};
+  if (parked_.contains(where)) return park(from, std::move(accept), out);
+  if (auto i = damaged_.find(where); i != damaged_.end()) {
+    const bool quotes = i->second.asker == era && accept.repairs() != 0 && accept.repairs() >= i->second.first;
+    if (!quotes) return abstain(from, where, era, accept.number(), out);
+    out.emplace_back(note{"replica.repaired", "shard=" + to_string(shard)});
+    damaged_.erase(i);
+    return judge(from, std::move(accept), {}, out);
+  }
+  if (auto i = undurable_.find(where); i != undurable_.end())
+    return judge(from, std::move(accept), {from_wire(i->second.record.ballot()), from_wire(i->second.record.version())},
+                 out);
+  if (const auto* rank = index_.find(accept.key())) return judge(from, std::move(accept), *rank, out);
+  park(from, std::move(accept), out);
+}
+
+void acceptor::judge(node_id from, v1::Accept&& accept, const record_rank& stored, effects& out) {
+  const auto shard = shard_in(accept);
+  const record_rank offered{from_wire(accept.epoch()), from_wire(accept.version())};
+  const auto order = compare(offered, stored);
+  if (order < 0 && !mutated(mutation::lower_version_accepted))
+    return supersede(from, shard, accept.number(), accept.key(), stored, out);
+
+  answer a{.urgent = mutated(mutation::acknowledged_before_sync), .to = from, .envelope = {}};
+  auto& accepted = *a.envelope.mutable_accepted();
+  accepted.set_shard(accept.shard());
+  accepted.set_number(accept.number());
+  accepted.set_key(accept.key());
+  *accepted.mutable_epoch() = accept.epoch();
+  *accepted.mutable_version() = accept.version();
+
+  if (order != 0) {
+    persist_record p{.write = ++writes_, .shard = shard, .key = accept.key(), .record = {}};
+    *p.record.mutable_ballot() = accept.epoch();
+    *p.record.mutable_version() = accept.version();
+    p.record.set_record(std::move(*accept.mutable_record()));
+    p.record.set_checksum(checksum_of(
+        record_view{shard, p.key, offered.accepted_in, offered.number, p.record.record()}));
+    place where{shard, p.key};
+    index_.put(p.key, offered);
+    undurable_.insert_or_assign(where, undurable_record{p.write, p.record});
+    undurable_order_.emplace_back(p.write, std::move(where));
+    out.emplace_back(std::move(p));
+  }
+  out.emplace_back(std::move(a));
+}
+
+void acceptor::persisted(std::uint64_t write) {
+  TROUPE_ASSERT(write >= durable_ && write <= writes_);
+  durable_ = write;
+  while (!undurable_order_.empty() && undurable_order_.front().first <= durable_) {
+    if (auto i = undurable_.find(undurable_order_.front().second);
+        i != undurable_.end() && i->second.write <= durable_)
+      undurable_.erase(i);
+    undurable_order_.pop_front();
+  }
+}
+
+void acceptor::loaded(shard_id shard, const std::string& key, found what, instant now, effects& out) {
+  const place where{shard, key};
+  auto i = parked_.find(where);
+  if (i == parked_.end()) return;
+  auto waiting = std::move(i->second);
+  parked_.erase(i);
+
+  if (std::holds_alternative<damage>(what)) {
+    damaged_.try_emplace(where);
+    out.emplace_back(note{"replica.damaged", "shard=" + to_string(shard)});
+  } else {
+    record_rank rank;
+    if (const auto* record = std::get_if<v1::StoredRecord>(&what))
+      rank = {from_wire(record->ballot()), from_wire(record->version())};
+    index_.put(key, rank);
+  }
+  for (auto& [from, message] : waiting) {
+    if (auto* accept = std::get_if<v1::Accept>(&message)) {
+      receive(from, std::move(*accept), now, out);
+      continue;
+    }
+    const auto& question = std::get<v1::ReadLatest>(message);
+    auto& s = slots_[shard];
+    if (outranked(s, from_wire(question.epoch()))) {
+      supersede(from, shard, question.number(), key, {}, out);
+    } else if (damaged_.contains(where)) {
+      abstain(from, where, from_wire(question.epoch()), question.number(), out);
+    } else if (auto u = undurable_.find(where); u != undurable_.end()) { // an Accept that waited before it
+      answer_latest(from, question, &u->second.record, out);
+    } else {
+      answer_latest(from, question, std::get_if<v1::StoredRecord>(&what), out);
+    }
+  }
+}
+
+void acceptor::tick(instant now, effects& out) {
+  for (auto& [shard, s] : slots_)
+    if (s.reported && now >= s.lease_until) {
+      s.reported = false;
+      s.lessee = {};
+      out.emplace_back(lessee_changed{shard, {}});
+    }
+}
+
+instant acceptor::wake_at() const {
+  auto at = never;
+  for (const auto& [shard, s] : slots_)
+    if (s.reported) at = std::min(at, s.lease_until);
+  return at;
+}
+
+epoch acceptor::promised(shard_id shard) const {
+  auto i = slots_.find(shard);
+  return i == slots_.end() ? epoch{} : i->second.promised;
+}
+
+} // namespace troupe

@@ -1,0 +1,221 @@
+/// LOCK MANAGER's core: claims one shard, and decides every operation on its keys while the lease runs (PROTOCOLS §3).
+///
+/// What it sends to replicas:  Claim, ReleaseHome, ReadLatest, Accept.   To strong managers: OperationAnswer, NotHome.
+/// What it is told:            Granted / Refused, Latest / Abstain, Accepted / Superseded; Operation; lease renewals and
+///                             the shard's lessee as this node's replica sees it; which peers are connected.
+/// What the environment must provide: effects performed in order; `lead`/`unlead` reach whoever renews the lease;
+/// `tick()` no later than wake_at(); `now` sampled after the message was taken from the mailbox.
+///
+/// An epoch is used once: whatever ends a leadership clears all that was decided in it, and the next claim has a new one.
+#pragma once
+
+#include "protocol/effects.hpp"
+#include "protocol/error.hpp"
+#include "protocol/ids.hpp"
+#include "protocol/strong/lease.hpp"
+
+#include <deque>
+#include <list>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+namespace troupe {
+
+struct home_options {
+  node_id self;
+  incarnation life;
+  shard_id shard;
+  std::vector<node_id> replicas; ///< of the shard, in the order in which they claim it; holds `self`
+  milliseconds lease{400};
+  std::uint32_t drift_ppm = 10'000;
+  milliseconds stagger{150};    ///< how long each later node of the order waits for the earlier ones
+  milliseconds retransmit{100}; ///< unanswered questions and Accepts are sent again after this
+  std::size_t bytes_max = 0;    ///< memory for records of keys that nobody waits for
+  std::size_t key_queue_max = 0, shard_queue_max = 0, combine_max = 0, settled_kept = 0;
+  bool trace = false;           ///< note every decision and commit, not only what happens to the shard
+};
+
+class home {
+public:
+  struct lead {
+    epoch era;
+  };
+  struct unlead {
+    epoch era;
+  };
+  /// The shard was released for good, as release() asked.
+  struct released {};
+  using effect = std::variant<send, lead, unlead, released, note>;
+  using effects = std::vector<effect>;
+
+  explicit home(home_options options);
+
+  /// The node runs: claim when the order says so.
+  void start(instant now, effects& out);
+  void receive(node_id from, const v1::Granted& granted, instant now, effects& out);
+  void receive(node_id from, const v1::Refused& refused, instant now, effects& out);
+  void receive(node_id from, v1::Latest latest, instant now, effects& out);
+  void receive(node_id from, const v1::Abstain& abstain, instant now, effects& out);
+  void receive(node_id from, const v1::Accepted& accepted, instant now, effects& out);
+  void receive(node_id from, const v1::Superseded& superseded, instant now, effects& out);
+  void receive(node_id from, v1::Operation operation, instant now, effects& out);
+  /// `replica` answered a renewal of `era` that was sent at `sent_at`; `superseded_by`: round 0 = it is renewed.
+  void renewed(node_id replica, const epoch& era, instant sent_at, const epoch& superseded_by, instant now,
+               effects& out);
+  /// This node's replica saw a new lessee; round 0 = nobody has the lease any more.
+  void lessee_seen(const epoch& era, instant now, effects& out);
+  void peer(node_id who, bool connected, instant now, effects& out);
+  void tick(instant now, effects& out);
+  instant wake_at() const;
+
+  /// Finish what is undecided, admit nothing new, release the shard and never claim it again. Ends with `released`.
+  void release(instant now, effects& out);
+
+  enum class role : std::uint8_t { idle, claiming, leading };
+  role state() const { return role_; }
+  const epoch& era() const { return era_; }
+  node_id known_home() const { return known_home_; }
+  instant lease_until() const;
+  std::size_t keys() const { return keys_.size(); }
+  std::size_t queued() const { return queued_; }
+  std::size_t undecided() const { return busy_.size(); }
+  std::size_t in_doubt(instant now) const;
+  std::uint64_t committed() const { return commits_; }
+
+private:
+  /// An operation that is not answered yet, and whom to answer.
+  struct waiting {
+    node_id from;
+    v1::Operation operation;
+    request_id id;
+    instant deadline;
+    version base;
+  };
+  /// An operation whose outcome is `result` once the proposal that it is part of has committed.
+  struct participant {
+    waiting who;
+    v1::Result result;
+    bool settled = false; ///< the proposed record remembers it
+  };
+  /// What replicas were asked to accept, and not enough have.
+  struct proposal {
+    enum class kind : std::uint8_t { write, write_back, rollback };
+    kind what = kind::write;
+    version number;
+    std::string bytes;             ///< serialized record
+    v1::Record record;
+    std::set<node_id> accepted;    ///< replicas that stored it durably
+    std::map<node_id, std::uint64_t> repairs; ///< replicas whose copy is damaged: number of their Abstain
+    std::vector<participant> participants;
+    instant sent_at;               ///< of the last transmission
+  };
+  /// What one replica said to ReadLatest.
+  struct copy {
+    bool damaged = false;
+    ballot accepted_in;
+    version number;
+    std::string bytes;
+    std::uint64_t abstained = 0;
+  };
+  struct key_state {
+    enum class stage : std::uint8_t { reading, ready } at = stage::reading;
+    std::map<node_id, copy> copies;   ///< reading: the answers so far
+    instant asked_at;                 ///< reading: last transmission of the question
+    instant first_asked_at;           ///< reading: first transmission
+    instant settle_at = never;        ///< reading: a majority has answered; wait for the others no longer than this
+    std::uint64_t asked_as = 0;       ///< reading: number of the first question; older answers belong to other epochs
+    version number;                   ///< ready: of the committed record; round 0 = never written
+    v1::Record record;                ///< ready: the committed record
+    std::optional<proposal> undecided;
+    std::deque<waiting> queue;        ///< first come first served
+    std::list<std::string>::iterator used; ///< place in the list of keys by use
+    std::size_t bytes = 0;            ///< what it counts in bytes_
+  };
+  using key_map = std::unordered_map<std::string, key_state>; ///< never iterated, except to clear
+  using entry = key_map::value_type;
+
+  // claiming
+  bool can_reach_majority() const;
+  std::size_t rank() const;
+  nanoseconds jitter() const;
+  void plan_claim(instant now, nanoseconds extra);
+  void claim(instant now, effects& out);
+  void send_claim(node_id to, instant now, effects& out);
+  void abandon_claim(instant now, nanoseconds pause, effects& out);
+  epoch next_epoch() const;
+  void saw(const epoch& era);
+  void begin_leading(instant now, effects& out);
+
+  // leading
+  bool leads(instant now, effects& out);
+  void stop_leading(std::string_view why, instant now, effects& out);
+  void raise_round(const epoch& promised, instant now, effects& out);
+  void finish_draining(instant now, effects& out);
+  void ask_latest(entry& e, instant now, effects& out);
+  void consider_touch(entry& e, instant now, effects& out);
+  void touched(entry& e, instant now, effects& out);
+  void advance(entry& e, instant now, effects& out);
+  void propose(entry& e, proposal p, instant now, effects& out);
+  void transmit(entry& e, instant now, effects& out);
+  void send_accept(node_id to, entry& e, effects& out);
+  void count_acceptance(node_id from, entry& e, instant now, effects& out);
+  void roll_back(entry& e, instant now, effects& out);
+  void expire(entry& e, instant now, effects& out);
+  void look_after(entry& e, instant now, effects& out);
+  bool join(entry& e, const waiting& again);
+  void combine(entry& e, proposal& p, instant now, effects& out);
+  bool settled_before(entry& e, const waiting& w, effects& out) const;
+  void commit(entry& e, instant now, effects& out);
+  void fail_queue(entry& e, errc code, effects& out);
+  void rest(entry& e);
+  entry& key(const std::string& name, instant now, effects& out);
+  void use(entry& e);
+  void weigh(entry& e);
+  void forget(entry& e);
+  void forget_surplus();
+  void watch(instant at) { wake_ = std::min(wake_, at); }
+
+  // answers
+  /// `settled`: the committed record remembers this outcome, or it is a read.
+  void answer(const waiting& who, const v1::Result& result, bool settled, effects& out) const;
+  /// An error of this attempt only.
+  void answer(const waiting& who, errc code, effects& out) const;
+  void refuse_overload(const waiting& who, effects& out) const;
+  void turn_away(node_id to, const v1::Operation& operation, v1::NotHome::Reason reason, effects& out) const;
+
+  std::size_t majority() const { return options_.replicas.size() / 2 + 1; }
+
+  home_options options_;
+  role role_ = role::idle;
+  epoch era_;               ///< claiming, leading: the epoch; idle: the last one used
+  epoch highest_;           ///< highest epoch ever seen anywhere; the next claim is above it
+  node_id known_home_;      ///< whom to send callers to; value 0 = not known
+  std::set<node_id> connected_; ///< replicas that can be talked to, this node included
+  instant claim_at_ = never;    ///< idle: when to claim
+  instant claim_ends_ = never;  ///< claiming: when to give up
+  std::uint64_t attempts_ = 0;  ///< claims so far; spreads the back-off
+  std::map<std::uint64_t, instant> claims_sent_; ///< claiming, leading: send time by number, of unanswered Claims
+  std::set<node_id> claimed_;   ///< replicas that were sent a Claim in this epoch
+  instant reclaim_at_ = never;  ///< leading: when to ask replicas that have not granted again
+  std::optional<lease_ledger> lease_;
+  bool draining_ = false;       ///< admits nothing; ends leadership when nothing is undecided
+  bool retired_ = false;        ///< release() was called: never claim again
+  std::uint64_t numbers_ = 0;   ///< message numbers of this incarnation
+  std::uint64_t counter_ = 0;   ///< leading: versions assigned in this epoch
+  version newest_;              ///< highest committed version seen in this shard
+  std::uint64_t commits_ = 0;
+
+  key_map keys_;
+  std::list<std::string> by_use_; ///< keys, most recently used first
+  std::set<std::string> busy_;    ///< keys that are being read, have an undecided proposal or a queue; sorted
+  std::size_t bytes_ = 0;
+  std::size_t queued_ = 0;        ///< operations in all queues
+  instant wake_ = never;          ///< no later than the next thing to do
+};
+
+} // namespace troupe

@@ -1,0 +1,530 @@
+// The keys of a shard that this home leads: first touch, decisions, acceptance, doubt.
+#include "protocol/assert.hpp"
+#include "protocol/limits.hpp"
+#include "protocol/mutation.hpp"
+#include "protocol/strong/home.hpp"
+#include "protocol/strong/register_value.hpp"
+
+#include <algorithm>
+
+namespace troupe {
+
+namespace {
+
+/// What a key costs beside its bytes: table node, list node, record object.
+constexpr std::size_t key_overhead = 400;
+
+v1::Result failure(errc code) {
+  v1::Result r;
+  r.set_error(static_cast<std::uint32_t>(code));
+  return r;
+}
+
+bool exists(const v1::Record& record, const version& number) { return static_cast<bool>(number) && !record.tombstone(); }
+
+} // namespace
+
+// -- operations -------------------------------------------------------------------------------------------------------
+
+void home::receive(node_id from, v1::Operation operation, instant now, effects& out) {
+  if (!leads(now, out) || draining_) return turn_away(from, operation, v1::NotHome::NO_HOME, out);
+  waiting w{.from = from, .operation = std::move(operation), .id = {}, .deadline = {}, .base = {}};
+  w.id = from_wire(w.operation.id());
+  w.base = from_wire(w.operation.base());
+  w.deadline = now + std::chrono::microseconds{std::min<std::uint64_t>(w.operation.budget_us(), 3'600'000'000)};
+  if (w.operation.key().empty() || w.operation.key().size() > limits::key_bytes_max)
+    return answer(w, errc::key_too_long, out);
+  if (w.operation.what_case() == v1::Operation::WHAT_NOT_SET || w.id.number == 0)
+    return answer(w, errc::invalid_argument, out);
+
+  // Bounded beside the queues: keys under way, those in doubt and those that nobody waits for any more included.
+  const bool room = busy_.contains(w.operation.key()) || busy_.size() < options_.shard_queue_max;
+  if (!keys_.contains(w.operation.key()) && (!room || queued_ >= options_.shard_queue_max))
+    return refuse_overload(w, out);
+  auto& e = key(w.operation.key(), now, out);
+  if (join(e, w)) return;
+  if (e.second.at == key_state::stage::ready && w.operation.has_get()) {
+    auto result = apply(w.operation, e.second.record, exists(e.second.record, e.second.number)).result;
+    to_wire(e.second.number, *result.mutable_version());
+    return answer(w, result, true, out);
+  }
+  if (!room || e.second.queue.size() >= options_.key_queue_max || queued_ >= options_.shard_queue_max)
+    return refuse_overload(w, out);
+  watch(w.deadline);
+  e.second.queue.push_back(std::move(w));
+  ++queued_;
+  busy_.insert(e.first);
+  if (e.second.at == key_state::stage::ready) advance(e, now, out);
+}
+
+void home::refuse_overload(const waiting& w, effects& out) const {
+  // An earlier attempt may have been executed: "not done" would be a lie.
+  if (w.operation.unsettled()) return turn_away(w.from, w.operation, v1::NotHome::NO_HOME, out);
+  answer(w, errc::overloaded, out);
+}
+
+/// A retry that meets the attempt that it repeats takes its place.
+bool home::join(entry& e, const waiting& again) {
+  if (mutated(mutation::deduplication_off)) return false;
+  auto take_place = [&](waiting& running) {
+    if (running.id != again.id) return false;
+    running.from = again.from;
+    running.deadline = again.deadline;
+    running.operation.set_attempt(again.operation.attempt());
+    running.operation.set_unsettled(running.operation.unsettled() || again.operation.unsettled());
+    watch(again.deadline);
+    return true;
+  };
+  for (auto& w : e.second.queue)
+    if (take_place(w)) return true;
+  if (e.second.undecided)
+    for (auto& p : e.second.undecided->participants)
+      if (take_place(p.who)) return true;
+  return false;
+}
+
+/// Answers `w` from what the committed record remembers, or refuses what the record may have forgotten.
+bool home::settled_before(entry& e, const waiting& w, effects& out) const {
+  if (mutated(mutation::deduplication_off)) return false;
+  if (const auto* s = find_settled(e.second.record, w.id)) {
+    answer(w, s->result(), true, out);
+    return true;
+  }
+  if (w.base >= from_wire(e.second.record.evicted())) return false;
+  if (w.operation.unsettled())
+    answer(w, errc::forgotten, out);
+  else
+    turn_away(w.from, w.operation, v1::NotHome::STALE_BASE, out);
+  return true;
+}
+
+void home::advance(entry& e, instant now, effects& out) {
+  auto& state = e.second;
+  TROUPE_ASSERT(state.at == key_state::stage::ready);
+  // Reads are answered from the committed record at once: until a write has committed, nobody has seen it.
+  for (auto i = state.queue.begin(); i != state.queue.end();) {
+    if (!i->operation.has_get()) {
+      ++i;
+      continue;
+    }
+    auto result = apply(i->operation, state.record, exists(state.record, state.number)).result;
+    to_wire(state.number, *result.mutable_version());
+    answer(*i, result, true, out);
+    i = state.queue.erase(i);
+    --queued_;
+  }
+  if (!state.undecided && !state.queue.empty() && !draining_) {
+    proposal p;
+    combine(e, p, now, out);
+    if (p.number) propose(e, std::move(p), now, out);
+  }
+  rest(e);
+}
+
+/// Decides waiting writes in their order, together, as one new version: at most `combine_max` of them.
+///
+/// Why: a hot key would otherwise commit one write per round trip. All of them take effect at the one commit, in order.
+void home::combine(entry& e, proposal& p, instant now, effects& out) {
+  auto& state = e.second;
+  p.record = state.record;
+  bool there = exists(state.record, state.number);
+  if (!there) p.record.set_tombstone(true); // what is committed may be a refusal only
+  std::size_t effective = 0;
+  while (!state.queue.empty() && p.participants.size() < options_.combine_max) {
+    auto& front = state.queue.front();
+    if (front.operation.roll_back() && !p.participants.empty()) break; // undone alone, so decided alone
+    auto w = std::move(front);
+    state.queue.pop_front();
+    --queued_;
+    if (now >= w.deadline) {
+      answer(w, w.operation.unsettled() ? errc::timeout : errc::expired, out);
+      continue;
+    }
+    if (settled_before(e, w, out)) continue;
+    auto a = apply(w.operation, p.record, there);
+    if (!a.changed && !w.operation.unsettled() && p.participants.empty()) {
+      to_wire(state.number, *a.result.mutable_version());
+      answer(w, a.result, false, out);
+      continue;
+    }
+    // A retry's refusal is committed too: the attempt that it repeats may still arrive, and must find it.
+    const bool alone = w.operation.roll_back();
+    const bool settled = a.changed || w.operation.unsettled();
+    if (settled) {
+      if (!p.number) p.number = {.era = era_, .counter = ++counter_};
+      there = !p.record.tombstone();
+      to_wire(p.number, *a.result.mutable_version());
+      settle(p.record, w.id, a.result, p.number, std::max(options_.settled_kept, ++effective));
+    } else {
+      to_wire(p.number ? p.number : state.number, *a.result.mutable_version());
+    }
+    p.participants.push_back({std::move(w), std::move(a.result), settled});
+    if (alone) break;
+  }
+}
+
+/// Nobody waits for this key any more: it need not be looked after.
+void home::rest(entry& e) {
+  const auto& state = e.second;
+  if (state.at == key_state::stage::ready && !state.undecided && state.queue.empty()) busy_.erase(e.first);
+}
+
+void home::fail_queue(entry& e, errc code, effects& out) {
+  for (const auto& w : e.second.queue) answer(w, w.operation.unsettled() ? errc::timeout : code, out);
+  queued_ -= e.second.queue.size();
+  e.second.queue.clear();
+}
+
+// -- first touch ------------------------------------------------------------------------------------------------------
+
+home::entry& home::key(const std::string& name, instant now, effects& out) {
+  auto [i, fresh] = keys_.try_emplace(name);
+  auto& e = *i;
+  if (!fresh) {
+    use(e);
+    return e;
+  }
+  by_use_.push_front(name);
+  e.second.used = by_use_.begin();
+  e.second.first_asked_at = now;
+  e.second.asked_as = numbers_ + 1;
+  busy_.insert(name);
+  ask_latest(e, now, out);
+  weigh(e);
+  return e;
+}
+
+void home::ask_latest(entry& e, instant now, effects& out) {
+  e.second.asked_at = now;
+  watch(now + nanoseconds{options_.retransmit});
+  for (auto r : options_.replicas) {
+    if (mutated(mutation::first_touch_skipped) && r != options_.self) continue;
+    if (e.second.copies.contains(r)) continue;
+    send s{.to = r, .envelope = {}};
+    auto& question = *s.envelope.mutable_read_latest();
+    question.set_shard(options_.shard.value);
+    question.set_number(++numbers_);
+    to_wire(era_, *question.mutable_epoch());
+    question.set_key(e.first);
+    out.emplace_back(std::move(s));
+  }
+}
+
+void home::receive(node_id from, v1::Latest latest, instant now, effects& out) {
+  if (!leads(now, out)) return;
+  auto i = keys_.find(latest.key());
+  if (i == keys_.end() || i->second.at != key_state::stage::reading || i->second.undecided) return;
+  if (latest.number() < i->second.asked_as) return; // of another epoch
+  copy c{.damaged = false,
+         .accepted_in = from_wire(latest.ballot()),
+         .number = from_wire(latest.version()),
+         .bytes = std::move(*latest.mutable_record()),
+         .abstained = 0};
+  i->second.copies.insert_or_assign(from, std::move(c));
+  consider_touch(*i, now, out);
+}
+
+void home::receive(node_id from, const v1::Abstain& abstain, instant now, effects& out) {
+  if (!leads(now, out)) return;
+  auto i = keys_.find(abstain.key());
+  if (i == keys_.end() || abstain.number() < i->second.asked_as) return;
+  auto& state = i->second;
+  if (state.undecided) {
+    state.undecided->repairs[from] = abstain.number();
+    send_accept(from, *i, out);
+    return;
+  }
+  if (state.at != key_state::stage::reading) return;
+  out.emplace_back(note{"home.copy_damaged", "shard=" + to_string(options_.shard) + " replica=" + to_string(from)});
+  copy c;
+  c.damaged = true;
+  c.abstained = abstain.number();
+  state.copies.insert_or_assign(from, std::move(c));
+  consider_touch(*i, now, out);
+}
+
+void home::consider_touch(entry& e, instant now, effects& out) {
+  auto& state = e.second;
+  const auto answered = state.copies.size();
+  const auto good = static_cast<std::size_t>(
+      std::count_if(state.copies.begin(), state.copies.end(), [](const auto& c) { return !c.second.damaged; }));
+  if (mutated(mutation::first_touch_skipped)) return touched(e, now, out);
+  if (good < majority()) {
+    if (good + options_.replicas.size() - answered >= majority()) return;
+    out.emplace_back(note{"home.unreadable", "shard=" + to_string(options_.shard)});
+    fail_queue(e, errc::corrupt, out);
+    return forget(e); // read again with the next operation
+  }
+  const bool everybody = std::all_of(options_.replicas.begin(), options_.replicas.end(), [&](node_id r) {
+    return state.copies.contains(r) || !connected_.contains(r);
+  });
+  if (everybody || now >= state.settle_at) return touched(e, now, out);
+  if (state.settle_at == never) {
+    // If all copies agree, nothing has to be accepted again: worth as much waiting as the majority took.
+    state.settle_at = now + std::max<nanoseconds>(now - state.first_asked_at, milliseconds{1});
+    watch(state.settle_at);
+  }
+}
+
+void home::touched(entry& e, instant now, effects& out) {
+  auto& state = e.second;
+  const copy* best = nullptr;
+  auto rank = [](const copy& c) { return std::pair{c.accepted_in, c.number}; };
+  for (const auto& [replica, c] : state.copies)
+    if (!c.damaged && (best == nullptr || rank(*best) < rank(c))) best = &c;
+  TROUPE_ASSERT(best != nullptr);
+  bool unanimous = state.copies.size() == options_.replicas.size()
+                   && std::all_of(state.copies.begin(), state.copies.end(),
+                                  [&](const auto& c) { return !c.second.damaged && rank(c.second) == rank(*best); });
+  if (mutated(mutation::write_back_skipped) || mutated(mutation::first_touch_skipped)) unanimous = true;
+
+  v1::Record record;
+  if (best->number && !record.ParseFromString(best->bytes)) {
+    out.emplace_back(note{"home.unreadable", "shard=" + to_string(options_.shard)});
+    fail_queue(e, errc::corrupt, out);
+    return forget(e);
+  }
+  newest_ = std::max(newest_, best->number);
+  if (unanimous) {
+    state.number = best->number;
+    state.record = std::move(record);
+    state.copies.clear();
+    state.at = key_state::stage::ready;
+    weigh(e);
+    return advance(e, now, out);
+  }
+  proposal p{.what = proposal::kind::write_back,
+             .number = best->number,
+             .bytes = best->bytes,
+             .record = std::move(record),
+             .accepted = {},
+             .repairs = {},
+             .participants = {},
+             .sent_at = {}};
+  for (const auto& [replica, c] : state.copies)
+    if (c.damaged) p.repairs[replica] = c.abstained;
+  if (!p.number) {
+    // Nothing was ever committed for the key: what a majority accepts is a tombstone, so that no copy that did not
+    // answer can come back.
+    p.number = {.era = era_, .counter = ++counter_};
+    p.record.set_tombstone(true);
+    p.bytes = p.record.SerializeAsString();
+  }
+  propose(e, std::move(p), now, out);
+}
+
+// -- acceptance -------------------------------------------------------------------------------------------------------
+
+void home::propose(entry& e, proposal p, instant now, effects& out) {
+  if (p.bytes.empty()) p.bytes = p.record.SerializeAsString();
+  if (options_.trace) {
+    auto fields = "shard=" + to_string(options_.shard) + " epoch=" + to_string(era_) + " version=" + to_string(p.number)
+                  + " kind=" + (p.what == proposal::kind::write_back ? "write_back" : "new") + " requests=";
+    for (const auto& part : p.participants) fields += to_string(part.who.id) + ",";
+    out.emplace_back(note{"home.proposed", std::move(fields)});
+  }
+  e.second.undecided = std::move(p);
+  busy_.insert(e.first);
+  for (const auto& part : e.second.undecided->participants) watch(part.who.deadline);
+  transmit(e, now, out);
+}
+
+void home::transmit(entry& e, instant now, effects& out) {
+  auto& p = *e.second.undecided;
+  p.sent_at = now;
+  watch(now + nanoseconds{options_.retransmit});
+  for (auto r : options_.replicas)
+    if (!p.accepted.contains(r)) send_accept(r, e, out);
+}
+
+void home::send_accept(node_id to, entry& e, effects& out) {
+  const auto& p = *e.second.undecided;
+  send s{.to = to, .envelope = {}};
+  auto& accept = *s.envelope.mutable_accept();
+  accept.set_shard(options_.shard.value);
+  accept.set_number(++numbers_);
+  to_wire(era_, *accept.mutable_epoch());
+  accept.set_key(e.first);
+  to_wire(p.number, *accept.mutable_version());
+  accept.set_record(p.bytes);
+  if (auto i = p.repairs.find(to); i != p.repairs.end()) accept.set_repairs(i->second);
+  out.emplace_back(std::move(s));
+}
+
+void home::receive(node_id from, const v1::Accepted& accepted, instant now, effects& out) {
+  if (!leads(now, out) || from_wire(accepted.epoch()) != era_) return;
+  auto i = keys_.find(accepted.key());
+  if (i == keys_.end() || !i->second.undecided || i->second.undecided->number != from_wire(accepted.version())) return;
+  count_acceptance(from, *i, now, out);
+}
+
+void home::receive(node_id, const v1::Superseded& superseded, instant now, effects& out) {
+  const auto promised = from_wire(superseded.promised());
+  saw(promised);
+  if (role_ == role::leading) raise_round(promised, now, out);
+}
+
+void home::count_acceptance(node_id from, entry& e, instant now, effects& out) {
+  auto& p = *e.second.undecided;
+  p.accepted.insert(from);
+  if (p.accepted.size() >= majority()) commit(e, now, out);
+}
+
+void home::commit(entry& e, instant now, effects& out) {
+  auto& state = e.second;
+  auto p = std::move(*state.undecided);
+  state.undecided.reset();
+  state.copies.clear();
+  state.at = key_state::stage::ready;
+  state.number = p.number;
+  state.record = std::move(p.record);
+  newest_ = std::max(newest_, p.number);
+  ++commits_;
+  if (options_.trace)
+    out.emplace_back(note{"home.committed", "shard=" + to_string(options_.shard) + " version=" + to_string(p.number)});
+  for (const auto& part : p.participants) answer(part.who, part.result, part.settled, out);
+  weigh(e);
+  advance(e, now, out);
+  forget_surplus();
+  finish_draining(now, out);
+}
+
+/// Undoes the one undecided write: the previous value under a higher version, with the outcome in the record.
+void home::roll_back(entry& e, instant now, effects& out) {
+  auto& state = e.second;
+  auto undone = std::move(*state.undecided);
+  proposal p;
+  p.what = proposal::kind::rollback;
+  p.number = {.era = era_, .counter = ++counter_};
+  p.record = state.record;
+  if (!state.number) p.record.set_tombstone(true);
+  for (auto& part : undone.participants) {
+    part.result = failure(errc::rolled_back);
+    to_wire(p.number, *part.result.mutable_version());
+    settle(p.record, part.who.id, part.result, p.number, options_.settled_kept);
+    part.settled = true;
+  }
+  p.participants = std::move(undone.participants);
+  p.repairs = std::move(undone.repairs);
+  out.emplace_back(note{"home.rolling_back", "shard=" + to_string(options_.shard) + " version="
+                                                 + to_string(undone.number) + " by=" + to_string(p.number)});
+  propose(e, std::move(p), now, out);
+}
+
+// -- time -------------------------------------------------------------------------------------------------------------
+
+/// Deadlines: what waits is *not done*, unless an earlier attempt may have been; what is undecided is *unknown*, and the
+/// home goes on with it.
+void home::expire(entry& e, instant now, effects& out) {
+  auto& state = e.second;
+  for (auto i = state.queue.begin(); i != state.queue.end();) {
+    if (now < i->deadline) {
+      watch(i->deadline);
+      ++i;
+      continue;
+    }
+    answer(*i, i->operation.unsettled() ? errc::timeout : errc::expired, out);
+    i = state.queue.erase(i);
+    --queued_;
+  }
+  if (!state.undecided) return;
+  auto& p = *state.undecided;
+  if (p.what == proposal::kind::write && p.participants.size() == 1 && p.participants[0].who.operation.roll_back()
+      && now >= p.participants[0].who.deadline)
+    return roll_back(e, now, out);
+  if (p.what == proposal::kind::rollback) return; // the caller counts the time that it still has
+  for (auto i = p.participants.begin(); i != p.participants.end();) {
+    if (now < i->who.deadline) {
+      watch(i->who.deadline);
+      ++i;
+      continue;
+    }
+    answer(i->who, errc::timeout, out);
+    i = p.participants.erase(i);
+  }
+}
+
+void home::look_after(entry& e, instant now, effects& out) {
+  expire(e, now, out);
+  auto& state = e.second;
+  if (state.undecided) {
+    if (now >= state.undecided->sent_at + nanoseconds{options_.retransmit})
+      transmit(e, now, out);
+    else
+      watch(state.undecided->sent_at + nanoseconds{options_.retransmit});
+  } else if (state.at == key_state::stage::reading) {
+    // Nobody waits for it, and a replica that is needed does not answer: the next operation asks again.
+    if (state.queue.empty() && now >= state.first_asked_at + nanoseconds{options_.lease}) return forget(e);
+    if (now >= state.settle_at) return touched(e, now, out);
+    watch(state.settle_at);
+    if (now >= state.asked_at + nanoseconds{options_.retransmit})
+      ask_latest(e, now, out);
+    else
+      watch(state.asked_at + nanoseconds{options_.retransmit});
+  } else {
+    rest(e);
+  }
+}
+
+// -- memory -----------------------------------------------------------------------------------------------------------
+
+void home::use(entry& e) { by_use_.splice(by_use_.begin(), by_use_, e.second.used); }
+
+void home::weigh(entry& e) {
+  auto& state = e.second;
+  bytes_ -= state.bytes;
+  state.bytes = key_overhead + 2 * e.first.size() + state.record.value().size()
+                + static_cast<std::size_t>(state.record.settled_size()) * 100;
+  bytes_ += state.bytes;
+}
+
+/// Forgets a key that nothing is under way for; `e` is gone afterwards.
+void home::forget(entry& e) {
+  busy_.erase(e.first);
+  bytes_ -= e.second.bytes;
+  by_use_.erase(e.second.used);
+  keys_.erase(keys_.find(e.first));
+}
+
+/// Forgets the least recently used keys that nobody waits for; they are touched again when they are asked for.
+void home::forget_surplus() {
+  while (bytes_ > options_.bytes_max && !by_use_.empty()) {
+    auto oldest = std::prev(by_use_.end());
+    if (busy_.contains(*oldest)) {
+      if (busy_.size() >= by_use_.size()) return;
+      by_use_.splice(by_use_.begin(), by_use_, oldest);
+      continue;
+    }
+    forget(*keys_.find(*oldest));
+  }
+}
+
+// -- answers ----------------------------------------------------------------------------------------------------------
+
+void home::answer(const waiting& who, const v1::Result& result, bool settled, effects& out) const {
+  send s{.to = who.from, .envelope = {}};
+  auto& a = *s.envelope.mutable_operation_answer();
+  to_wire(who.id, *a.mutable_id());
+  a.set_attempt(who.operation.attempt());
+  *a.mutable_result() = result;
+  a.set_shard(options_.shard.value);
+  to_wire(newest_, *a.mutable_newest());
+  a.set_settled(settled);
+  out.emplace_back(std::move(s));
+}
+
+void home::answer(const waiting& who, errc code, effects& out) const { answer(who, failure(code), false, out); }
+
+void home::turn_away(node_id to, const v1::Operation& operation, v1::NotHome::Reason reason, effects& out) const {
+  send s{.to = to, .envelope = {}};
+  auto& n = *s.envelope.mutable_not_home();
+  *n.mutable_id() = operation.id();
+  n.set_attempt(operation.attempt());
+  n.set_shard(options_.shard.value);
+  n.set_hint(known_home_.value);
+  n.set_reason(reason);
+  to_wire(newest_, *n.mutable_newest());
+  out.emplace_back(std::move(s));
+}
+
+} // namespace troupe

@@ -1,0 +1,47 @@
+/// How long a home may decide: the majority-th newest send time among the answered claims and renewals (PROTOCOLS §3.1).
+#pragma once
+
+#include "protocol/ids.hpp"
+
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <vector>
+
+namespace troupe {
+
+class lease_ledger {
+public:
+  /// `voters`: size of the replica set. `drift_ppm`: how far two clocks may drift apart, in millionths.
+  lease_ledger(std::size_t voters, milliseconds lease, std::uint32_t drift_ppm)
+      : voters_{voters},
+        usable_{nanoseconds{lease} - nanoseconds{lease} / 1'000'000 * static_cast<std::int64_t>(drift_ppm)} {}
+
+  /// `replica` answered a claim or renewal that was *sent* at `sent_at`; an older one changes nothing.
+  void answered(node_id replica, instant sent_at) {
+    auto& newest = newest_.try_emplace(replica, instant::min()).first->second;
+    newest = std::max(newest, sent_at);
+  }
+
+  std::size_t majority() const { return voters_ / 2 + 1; }
+  bool granted_by(node_id replica) const { return newest_.contains(replica); }
+  std::size_t grants() const { return newest_.size(); }
+
+  /// The home decides strictly before this; instant::min() while no majority has answered.
+  instant until() const {
+    if (newest_.size() < majority()) return instant::min();
+    std::vector<instant> sent;
+    sent.reserve(newest_.size());
+    for (const auto& [replica, at] : newest_) sent.push_back(at);
+    auto nth = sent.begin() + static_cast<std::ptrdiff_t>(majority() - 1);
+    std::nth_element(sent.begin(), nth, sent.end(), std::greater<>{});
+    return *nth + usable_;
+  }
+
+private:
+  std::size_t voters_;
+  nanoseconds usable_;                ///< the lease, shortened by the drift
+  std::map<node_id, instant> newest_; ///< one entry per replica that answered in this epoch
+};
+
+} // namespace troupe

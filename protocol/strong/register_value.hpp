@@ -1,0 +1,27 @@
+/// What one operation does to one record: the sequential meaning of every strong operation, in one place.
+#pragma once
+
+#include "protocol/ids.hpp"
+#include "protocol/wire/record.pb.h"
+#include "protocol/wire/strong.pb.h"
+
+namespace troupe {
+
+/// Applies `operation` to `record`: value and tombstone change when the condition holds, nothing else ever does.
+///
+/// A record that was never written, or is a tombstone, is absent; an absent number counts as 0.
+/// @return the answer, without `version`; `changed` says whether the record did.
+/// @errors in result.error: not_a_number, out_of_range, invalid_argument (all not done, nothing changed).
+struct applied {
+  v1::Result result;
+  bool changed = false;
+};
+applied apply(const v1::Operation& operation, v1::Record& record, bool exists);
+
+/// Finds what `id` was answered; nullptr when the record does not remember it.
+const v1::Settled* find_settled(const v1::Record& record, const request_id& id);
+
+/// Remembers the outcome of `id`, written by `at`. Drops the oldest entries above `kept`, and raises `evicted` over them.
+void settle(v1::Record& record, const request_id& id, const v1::Result& result, const version& at, std::size_t kept);
+
+} // namespace troupe

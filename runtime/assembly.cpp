@@ -1,0 +1,158 @@
+#include "runtime/assembly.hpp"
+
+#include "actors/basp_transport.hpp"
+#include "actors/interfaces.hpp"
+#include "actors/layers/rocksdb_store.hpp"
+#include "runtime/caf_visit.hpp"
+#include "runtime/logging.hpp"
+
+#include <caf/scoped_actor.hpp>
+#include <caf/send.hpp>
+
+#include <algorithm>
+#include <random>
+
+namespace troupe {
+
+namespace {
+
+/// Unpredictable bits, for ids that must be unique without agreement.
+std::uint64_t random_bits() {
+  std::random_device device;
+  return (std::uint64_t{device()} << 32U) | device();
+}
+
+session_id random_session() { return session_id{std::max<std::uint64_t>(random_bits(), 1)}; }
+
+node_id random_client() {
+  return node_id{client_node_bit | std::max<std::uint32_t>(static_cast<std::uint32_t>(random_bits() >> 33U), 1)};
+}
+
+std::vector<injected_delay> delays_to_peers(const node_config& config) {
+  std::vector<injected_delay> delays;
+  for (const auto& peer : config.shape.members)
+    for (const auto& d : config.delays) {
+      const bool matches =
+          (d.one == config.region && d.other == peer.region) || (d.other == config.region && d.one == peer.region);
+      if (matches && peer.id != config.self) delays.push_back({peer.id, d.round_trip / 2});
+    }
+  return delays;
+}
+
+} // namespace
+
+result<std::unique_ptr<assembly>> assembly::build(const node_config& config, std::shared_ptr<operation_meter> meter) {
+  std::unique_ptr<assembly> parts{new assembly{config, std::move(meter)}};
+  auto log = make_logger(config.log, config.name);
+  if (!log) return tl::unexpected{error{errc::invalid_argument, log.error()}};
+  parts->log_ = std::move(*log);
+  for (const auto& note : config.notes)
+    parts->log_->warn("config.note {}", note);
+  if (!config.is_client())
+    if (auto opened = parts->open_own_store(); !opened) return tl::unexpected{opened.error()};
+  try {
+    const caf_visit visit;
+    parts->start_system();
+    parts->start_node();
+    parts->start_faces();
+  } catch (const std::exception& e) {
+    return tl::unexpected{error{errc::invalid_argument, e.what()}};
+  }
+  return parts;
+}
+
+result<void> assembly::open_own_store() {
+  rocksdb_options options;
+  options.directory = config_.directory;
+  options.cluster = config_.shape.name;
+  options.node = config_.self;
+  options.log = log_;
+  auto opened = open_store(options);
+  if (!opened) return tl::unexpected{error{errc::storage_failed, opened.error().what}};
+  store_ = std::move(*opened);
+  return {};
+}
+
+void assembly::start_system() {
+  system_config_ = std::make_unique<caf::actor_system_config>();
+  configure(*system_config_);
+  system_ = std::make_unique<caf::actor_system>(*system_config_);
+}
+
+void assembly::start_node() {
+  node_setup setup;
+  setup.shape = config_.shape;
+  setup.name = config_.name;
+  setup.region = config_.region;
+  setup.delays = delays_to_peers(config_);
+  if (store_) {
+    const auto identity = store_->identity();
+    setup.self = config_.self;
+    setup.life = incarnation{identity.incarnation()};
+    setup.disk = identity.disk();
+  } else {
+    setup.self = random_client();
+    setup.life = incarnation{std::max<std::uint64_t>(random_bits(), 1)};
+  }
+  wires_ = std::make_unique<basp_transport>(*system_, config_.shape, setup.self);
+  node_seams seams;
+  seams.clock = &clock_;
+  seams.wires = wires_.get();
+  seams.store = store_.get();
+  seams.log = log_;
+  seams.store_failed = [this] { store_failed_ = true; };
+  node_ = std::make_unique<node>(*system_, std::move(setup), std::move(seams));
+  log_->info("runtime.started node={} id={} region={} cluster={} incarnation={}", config_.name,
+             to_string(node_->setup().self), config_.region, config_.shape.name, node_->setup().life.value);
+}
+
+void assembly::start_faces() {
+  if (config_.resp) resp_ = std::make_unique<resp_gateway>(face(), *config_.resp);
+  if (config_.admin) admin_ = std::make_unique<admin_http>(face(), *config_.admin);
+}
+
+assembly::~assembly() {
+  const caf_visit visit;
+  admin_.reset();
+  resp_.reset();
+  if (node_)
+    for (const auto& actor : node_->all_actors())
+      caf::anon_send_exit(actor, caf::exit_reason::kill);
+  // Until they have ended, actors use the node, the store and the transport (whose own actors are not waited for).
+  if (system_) system_->await_all_actors_done();
+  node_.reset();
+  store_.reset();
+  wires_.reset();
+  system_.reset();
+  if (log_) {
+    log_->info("runtime.ended");
+    log_->flush();
+  }
+}
+
+std::optional<endpoint> assembly::resp_address() const {
+  return resp_ ? std::optional{resp_->address()} : std::nullopt;
+}
+
+std::optional<endpoint> assembly::admin_address() const {
+  return admin_ ? std::optional{admin_->address()} : std::nullopt;
+}
+
+face_setup assembly::face() {
+  return {system_.get(), node_.get(), &clock_, store_.get(), meter_.get(), log_, random_session, config_.deadline};
+}
+
+bool assembly::release_homes(instant until) {
+  const auto patience = std::chrono::duration_cast<std::chrono::microseconds>(clock_.until(until));
+  caf::scoped_actor self{*system_};
+  using pending = decltype(self->request(std::declval<lock_manager_actor>(), patience, release_atom::value));
+  std::vector<pending> questions;
+  for (const auto& manager : node_->actors().lock_managers)
+    if (manager) questions.push_back(self->request(manager, patience, release_atom::value));
+  bool all = true;
+  for (auto& question : questions)
+    question.receive([](bool) {}, [&](caf::error&) { all = false; });
+  return all;
+}
+
+} // namespace troupe

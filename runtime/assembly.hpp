@@ -1,0 +1,78 @@
+/// What one runtime consists of, built in order and taken apart in the opposite one.
+#pragma once
+
+#include <troupe/error.hpp>
+
+#include "actors/layers/store.hpp"
+#include "actors/node_clock.hpp"
+#include "actors/transport.hpp"
+#include "runtime/config_file.hpp"
+#include "runtime/faces/admin_http.hpp"
+#include "runtime/faces/face.hpp"
+#include "runtime/faces/resp_gateway.hpp"
+#include "runtime/node.hpp"
+
+#include <caf/actor_system.hpp>
+#include <caf/actor_system_config.hpp>
+
+#include <atomic>
+#include <memory>
+#include <optional>
+
+namespace troupe {
+
+/// Log, clock, store, actor system, transport, node, faces: alive from build() to the destructor.
+class assembly {
+public:
+  /// @errors see runtime::start.
+  static result<std::unique_ptr<assembly>> build(const node_config& config, std::shared_ptr<operation_meter> meter);
+  assembly(const assembly&) = delete;
+  assembly& operator=(const assembly&) = delete;
+  /// Kills the actors, waits for them, closes the store and ends every thread. Unbounded: see runtime_impl::stop.
+  ~assembly();
+
+  const node_config& config() const { return config_; }
+  const std::shared_ptr<spdlog::logger>& log() const { return log_; }
+  node_clock& clock() { return clock_; }
+  store_driver* store() { return store_.get(); } ///< none on a client node
+  caf::actor_system& system() { return *system_; }
+  node& actors() { return *node_; }
+
+  /// The store refuses writes for good: this node can only be stopped, and repaired.
+  bool store_failed() const { return store_failed_; }
+
+  /// What the faces count in.
+  operation_meter& meter() { return *meter_; }
+  /// Where a face listens; the port is the real one when the configuration says 0. None = it does not.
+  std::optional<endpoint> resp_address() const;
+  std::optional<endpoint> admin_address() const;
+
+  /// What a face, or whoever else talks to the actors directly, needs.
+  face_setup face();
+
+  /// Asks every lock manager to hand its shard over; false when some had not by `until`.
+  bool release_homes(instant until);
+
+private:
+  assembly(node_config config, std::shared_ptr<operation_meter> meter)
+      : config_(std::move(config)), meter_(std::move(meter)) {}
+  result<void> open_own_store();
+  void start_system();
+  void start_node();
+  void start_faces();
+
+  node_config config_;
+  std::shared_ptr<operation_meter> meter_;
+  std::shared_ptr<spdlog::logger> log_;
+  boot_clock clock_;
+  std::unique_ptr<store_driver> store_;
+  std::atomic<bool> store_failed_{false};
+  std::unique_ptr<caf::actor_system_config> system_config_;
+  std::unique_ptr<caf::actor_system> system_;
+  std::unique_ptr<transport> wires_;
+  std::unique_ptr<node> node_;
+  std::unique_ptr<resp_gateway> resp_;
+  std::unique_ptr<admin_http> admin_;
+};
+
+} // namespace troupe

@@ -1,0 +1,82 @@
+#include "runtime/cli/admin_client.hpp"
+
+#include <httplib.h>
+
+#include <charconv>
+
+namespace troupe::cli {
+
+namespace {
+
+constexpr std::time_t connect_seconds = 3;
+
+/// "HOST:PORT", "[::1]:PORT". @errors a sentence for CLI11; empty = valid.
+std::string split(const std::string& address, std::string& host, int& port) {
+  const auto colon = address.rfind(':');
+  if (colon == std::string::npos || colon == 0) return "an admin address is HOST:PORT, not " + address;
+  host = address.substr(0, colon);
+  if (host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
+  const auto digits = std::string_view{address}.substr(colon + 1);
+  const auto [stop, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+  if (error != std::errc{} || stop != digits.data() + digits.size() || port < 1 || port > 65'535)
+    return "the port of " + address + " is not a number from 1 to 65535";
+  return {};
+}
+
+/// The request cannot have reached the node.
+bool not_sent(httplib::Error error) {
+  return error == httplib::Error::Connection || error == httplib::Error::ConnectionTimeout
+         || error == httplib::Error::BindIPAddress;
+}
+
+} // namespace
+
+void add_admin_option(CLI::App& command, std::string& address) {
+  command.add_option("--admin", address, "Admin address of a node (its configuration's listen.admin)")
+      ->type_name("HOST:PORT")
+      ->envname("TROUPE_ADMIN")
+      ->required()
+      ->check([](const std::string& given) {
+        std::string host;
+        int port = 0;
+        return split(given, host, port);
+      });
+}
+
+tl::expected<admin_answer, admin_failure> ask_admin(const std::string& address, const admin_request& request) {
+  std::string host;
+  int port = 0;
+  if (auto wrong = split(address, host, port); !wrong.empty()) return tl::unexpected{admin_failure{false, wrong}};
+  httplib::Client client{host, port};
+  client.set_connection_timeout(connect_seconds);
+  client.set_read_timeout(request.patience);
+  client.set_write_timeout(request.patience);
+  httplib::Request wire;
+  wire.method = request.method;
+  wire.path = request.target;
+  wire.body = request.body;
+  if (!request.body.empty()) wire.set_header("Content-Type", "application/octet-stream");
+  client.set_url_encode(false);
+  const auto answer = client.send(wire);
+  if (!answer)
+    return tl::unexpected{admin_failure{!not_sent(answer.error()),
+                                        "no answer from " + address + ": " + httplib::to_string(answer.error())}};
+  return admin_answer{answer->status, answer->body};
+}
+
+std::string percent_encoded(std::string_view text) {
+  constexpr std::string_view plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+  constexpr std::string_view hex = "0123456789ABCDEF";
+  std::string result;
+  for (const char c : text) {
+    if (plain.find(c) != std::string_view::npos) {
+      result += c;
+      continue;
+    }
+    const auto byte = static_cast<unsigned char>(c);
+    result += {'%', hex[byte / 16], hex[byte % 16]};
+  }
+  return result;
+}
+
+} // namespace troupe::cli

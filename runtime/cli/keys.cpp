@@ -1,0 +1,120 @@
+/// troupe get, put, add, remove: one operation on one key, for people.
+#include "runtime/cli/admin_client.hpp"
+#include "runtime/cli/commands.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <cstdint>
+#include <iostream>
+#include <iterator>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace troupe::cli {
+
+namespace {
+
+using nlohmann::json;
+
+struct key_options {
+  std::string admin;
+  std::string type;
+  std::string key;
+  std::string value;
+  std::int64_t delta = 0;
+  std::optional<std::int64_t> floor;
+  int deadline_ms = 2'000;
+};
+
+/// Asks the node, and says on standard error what went wrong, if anything did.
+/// @return the answer of a node that did what was asked; else the exit code.
+tl::expected<admin_answer, int> ask(const key_options& given, admin_request request, const std::string& query = {}) {
+  request.target = "/v1/keys/" + percent_encoded(given.type) + "/" + percent_encoded(given.key)
+                   + "?deadline_ms=" + std::to_string(given.deadline_ms) + query;
+  request.patience = std::chrono::milliseconds{given.deadline_ms} + std::chrono::seconds{3};
+  auto answer = ask_admin(given.admin, request);
+  if (!answer) {
+    const bool may_have_happened = answer.error().sent && request.method != "GET";
+    std::cerr << (may_have_happened ? "unknown: " : "not done: ") << answer.error().what << "\n";
+    return tl::unexpected{may_have_happened ? unknown : not_done};
+  }
+  if (answer->status >= 200 && answer->status < 300) return *answer;
+  const auto body = json::parse(answer->body, nullptr, false);
+  if (!body.is_object() || !body.contains("error")) return *answer; // a condition that did not hold
+  const auto outcome = body.value("outcome", "unknown");
+  std::cerr << outcome << ": " << body.value("error", "") << ": " << body.value("message", "") << "\n";
+  if (outcome != "not done") return tl::unexpected{static_cast<int>(unknown)};
+  return tl::unexpected{static_cast<int>(answer->status == 400 || answer->status == 413 ? bad_usage : not_done)};
+}
+
+int get(const key_options& given) {
+  const auto answer = ask(given, {.method = "GET"});
+  if (!answer) return answer.error();
+  if (answer->status == 404) {
+    std::cerr << "there is no value\n";
+    return not_done;
+  }
+  std::cout << answer->body << std::endl;
+  return done;
+}
+
+int put(const key_options& given) {
+  admin_request request{.method = "PUT", .body = given.value};
+  if (given.value == "-")
+    request.body.assign(std::istreambuf_iterator<char>{std::cin}, std::istreambuf_iterator<char>{});
+  const auto answer = ask(given, std::move(request));
+  return answer ? done : answer.error();
+}
+
+int remove(const key_options& given) {
+  const auto answer = ask(given, {.method = "DELETE"});
+  if (!answer) return answer.error();
+  if (!json::parse(answer->body, nullptr, false).value("existed", true)) std::cerr << "there was no value\n";
+  return done;
+}
+
+int add(const key_options& given) {
+  auto query = "&add=" + std::to_string(given.delta);
+  if (given.floor) query += "&floor=" + std::to_string(*given.floor);
+  const auto answer = ask(given, {.method = "POST"}, query);
+  if (!answer) return answer.error();
+  const auto body = json::parse(answer->body, nullptr, false);
+  std::cout << body.value("number", std::int64_t{0}) << std::endl;
+  if (body.value("applied", false)) return done;
+  std::cerr << "not done: the sum would be below the floor\n";
+  return not_done;
+}
+
+using key_action = int (*)(const key_options&);
+
+CLI::App* add_command(CLI::App& app, action& chosen, const std::shared_ptr<key_options>& given, const char* name,
+                      const char* what, key_action run) {
+  auto* command = app.add_subcommand(name, what);
+  command->add_option("type", given->type, "Data type")->type_name("TYPE")->required();
+  command->add_option("key", given->key, "Key inside the type")->type_name("KEY")->required();
+  command->add_option("--deadline-ms", given->deadline_ms, "How long to wait for the outcome")
+      ->type_name("MS")
+      ->check(CLI::Range(1, 60'000))
+      ->capture_default_str();
+  add_admin_option(*command, given->admin);
+  command->callback([given, run, &chosen] { chosen = [given, run] { return run(*given); }; });
+  return command;
+}
+
+} // namespace
+
+void add_keys(CLI::App& app, action& chosen) {
+  const auto given = std::make_shared<key_options>(); // one of the four is parsed
+  add_command(app, chosen, given, "get", "Print the value of a key", get);
+  add_command(app, chosen, given, "put", "Store the value of a key", put)
+      ->add_option("value", given->value, "The value; - = from standard input")
+      ->type_name("VALUE")
+      ->required();
+  add_command(app, chosen, given, "remove", "Remove a key", remove);
+  auto* sum = add_command(app, chosen, given, "add", "Add to the number under a key, and print the sum", add);
+  sum->add_option("delta", given->delta, "What to add; may be negative")->type_name("NUMBER")->required();
+  sum->add_option("--floor", given->floor, "Refuse when the sum would be lower")->type_name("NUMBER");
+}
+
+} // namespace troupe::cli

@@ -1,0 +1,169 @@
+/// troupe status: what a node says about itself, for people.
+#include "runtime/cli/admin_client.hpp"
+#include "runtime/cli/commands.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <iomanip>
+#include <iostream>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace troupe::cli {
+
+namespace {
+
+using nlohmann::json;
+
+/// Rows of text in columns as wide as their widest cell; the first column to the left, the others to the right.
+class table {
+public:
+  explicit table(std::vector<std::string> head) { rows_.push_back(std::move(head)); }
+  void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
+
+  void print(std::ostream& out) const {
+    std::vector<std::size_t> widths(rows_.front().size());
+    for (const auto& row : rows_)
+      for (std::size_t i = 0; i < row.size(); ++i)
+        widths[i] = std::max(widths[i], row[i].size());
+    for (const auto& row : rows_) {
+      for (std::size_t i = 0; i < row.size(); ++i)
+        out << (i == 0 ? std::left : std::right) << "  " << std::setw(static_cast<int>(widths[i])) << row[i];
+      out << "\n";
+    }
+  }
+
+private:
+  std::vector<std::vector<std::string>> rows_;
+};
+
+std::uint64_t number(const json& object, const char* name) {
+  const auto found = object.find(name);
+  return found != object.end() && found->is_number() ? found->get<std::uint64_t>() : 0;
+}
+
+std::string text(const json& object, const char* name) {
+  const auto found = object.find(name);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
+std::uint64_t round_of(const std::string& epoch) { return std::strtoull(epoch.c_str(), nullptr, 10); }
+
+/// The shards with one home, as this node sees them.
+struct home_summary {
+  std::uint64_t shards = 0;
+  std::uint64_t claiming = 0;
+  std::string first_epoch;
+  std::string last_epoch;
+  std::uint64_t lease_left_ms = UINT64_MAX; ///< the shortest; of shards that this node leads
+  std::uint64_t keys = 0, queued = 0, undecided = 0, in_doubt = 0, committed = 0;
+};
+
+void add_shard(home_summary& home, const json& shard) {
+  const auto epoch = text(shard, "epoch");
+  if (home.shards++ == 0 || round_of(epoch) < round_of(home.first_epoch)) home.first_epoch = epoch;
+  if (home.shards == 1 || round_of(epoch) > round_of(home.last_epoch)) home.last_epoch = epoch;
+  if (shard.value("claiming", false)) ++home.claiming;
+  if (shard.value("leading", false))
+    home.lease_left_ms = std::min(home.lease_left_ms, number(shard, "lease_left_ms"));
+  home.keys += number(shard, "keys");
+  home.queued += number(shard, "queued");
+  home.undecided += number(shard, "undecided");
+  home.in_doubt += number(shard, "in_doubt");
+  home.committed += number(shard, "committed");
+}
+
+void print_homes(const json& status, std::ostream& out) {
+  std::map<std::string, home_summary> homes;
+  for (const auto& shard : status.value("shards", json::array()))
+    add_shard(homes[text(shard, "home")], shard);
+  if (homes.empty()) return;
+  table rows{
+      {"home", "shards", "claiming", "epochs", "lease left", "keys", "queued", "undecided", "in doubt", "committed"}};
+  for (const auto& [name, home] : homes) {
+    const auto epochs =
+        home.first_epoch == home.last_epoch ? home.first_epoch : home.first_epoch + " .. " + home.last_epoch;
+    rows.add({name.empty() ? "(none)" : name, std::to_string(home.shards), std::to_string(home.claiming), epochs,
+              home.lease_left_ms == UINT64_MAX ? "-" : std::to_string(home.lease_left_ms) + " ms",
+              std::to_string(home.keys), std::to_string(home.queued), std::to_string(home.undecided),
+              std::to_string(home.in_doubt), std::to_string(home.committed)});
+  }
+  rows.print(out << "\n");
+}
+
+void print_links(const json& status, std::ostream& out) {
+  const auto links = status.value("links", json::array());
+  if (links.empty()) return;
+  table rows{
+      {"link", "up", "round trip", "worst", "queued", "sent", "received", "refused", "dropped", "connections"}};
+  for (const auto& link : links)
+    rows.add({text(link, "name"), link.value("up", false) ? "yes" : "no",
+              std::to_string(number(link, "round_trip_us")) + " us",
+              std::to_string(number(link, "round_trip_us_max")) + " us",
+              std::to_string(number(link, "queued_messages")), std::to_string(number(link, "frames_sent")),
+              std::to_string(number(link, "frames_received")), std::to_string(number(link, "frames_refused")),
+              std::to_string(number(link, "dropped_messages")), std::to_string(number(link, "connections"))});
+  rows.print(out << "\n");
+  for (const auto& link : links)
+    if (const auto why = text(link, "last_refusal"); !why.empty())
+      out << "  " << text(link, "name") << " was refused: " << why << "\n";
+}
+
+void print_store(const json& status, std::ostream& out) {
+  const auto store = status.find("store");
+  if (store == status.end() || !store->is_object()) return;
+  out << "\n  store: " << number(*store, "syncs") << " syncs, " << number(*store, "records_written")
+      << " records and " << number(*store, "bytes_written") << " bytes written, " << number(*store, "loads")
+      << " loads, " << number(*store, "damaged_found") << " damaged, queue " << number(*store, "queue_depth") << "\n";
+}
+
+void print_status(const json& status, std::ostream& out) {
+  out << "node " << text(status, "node") << " (id " << number(status, "id") << ", region " << text(status, "region")
+      << ", incarnation " << number(status, "incarnation") << ") of cluster " << text(status, "cluster") << ": ";
+  if (status.value("ready", false))
+    out << "ready\n";
+  else
+    out << "not ready: " << text(status, "not_ready_because") << "\n";
+  print_homes(status, out);
+  print_links(status, out);
+  print_store(status, out);
+}
+
+int show_status(const std::string& admin, bool as_json) {
+  const auto answer = ask_admin(admin, {.method = "GET", .target = "/v1/status", .body = {}});
+  if (!answer) {
+    std::cerr << "troupe status: " << answer.error().what << "\n";
+    return not_done;
+  }
+  const auto status = json::parse(answer->body, nullptr, false);
+  if (answer->status != 200 || !status.is_object()) {
+    std::cerr << "troupe status: " << admin << " is no admin address of a node (HTTP " << answer->status << ")\n";
+    return not_done;
+  }
+  if (as_json)
+    std::cout << answer->body << "\n";
+  else
+    print_status(status, std::cout);
+  return done;
+}
+
+struct status_options {
+  std::string admin;
+  bool json = false;
+};
+
+} // namespace
+
+void add_status(CLI::App& app, action& chosen) {
+  auto given = std::make_shared<status_options>();
+  auto* command = app.add_subcommand("status", "Who is home of what, as one node sees it; its links and its store");
+  add_admin_option(*command, given->admin);
+  command->add_flag("--json", given->json, "Print what the node answered");
+  command->callback([given, &chosen] { chosen = [given] { return show_status(given->admin, given->json); }; });
+}
+
+} // namespace troupe::cli

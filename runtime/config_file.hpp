@@ -1,0 +1,73 @@
+/// The configuration of one node: read from TOML, checked as a whole, printed as TOML.
+#pragma once
+
+#include "protocol/cluster.hpp"
+#include "protocol/ids.hpp"
+
+#include <tl/expected.hpp>
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace troupe {
+
+/// An address to listen at.
+struct endpoint {
+  std::string host;
+  std::uint16_t port = 0; ///< 0 = any free one
+  friend bool operator==(const endpoint&, const endpoint&) = default;
+};
+std::string to_string(const endpoint& at);
+
+/// Delay between the nodes of two regions (or of one, when both are the same), added by the links.
+struct region_delay {
+  std::string one;
+  std::string other;
+  nanoseconds round_trip{0}; ///< half of it each way
+};
+
+struct log_settings {
+  std::string level = "info";
+  std::filesystem::path file; ///< empty = standard error
+};
+
+/// Everything that a node is told from outside. Valid as read_config and parse_config return it.
+struct node_config {
+  cluster shape;
+  node_id self; ///< 0 = a client node: not in the list; it draws an id at each start
+  std::string name;
+  std::string region;
+  std::filesystem::path directory; ///< of the store; empty for a client node
+  std::optional<endpoint> resp;    ///< where Redis clients connect
+  std::optional<endpoint> admin;   ///< where the admin HTTP listens
+  log_settings log;
+  std::vector<region_delay> delays;
+  milliseconds deadline{1000};        ///< of an operation that names none
+  std::filesystem::path history_file; ///< where operations are recorded; empty = nowhere
+  std::vector<std::string> notes;     ///< what is allowed and yet worth a warning, for people
+
+  bool is_client() const { return self.value == 0; }
+};
+
+/// One line for each mistake: "FILE:LINE: KEY is FOUND; allowed: …". Never empty.
+using config_problems = std::vector<std::string>;
+
+/// Paths in the file that are relative are taken from the file's folder.
+tl::expected<node_config, config_problems> read_config(const std::filesystem::path& file);
+
+/// @param name    what problems call the text.
+/// @param folder  where relative paths start; empty = the current folder.
+tl::expected<node_config, config_problems> parse_config(std::string_view text, std::string_view name,
+                                                        const std::filesystem::path& folder = {});
+
+/// The configuration as commented TOML, every default written out; parse_config reads it back.
+std::string print_config(const node_config& config);
+
+/// A cluster of three nodes on this machine, seen from the member called `self`; any other name makes it a client
+/// node in the first region.
+node_config example_config(std::string_view self = "eu-1");
+
+} // namespace troupe

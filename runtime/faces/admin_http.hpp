@@ -1,0 +1,63 @@
+/// The admin HTTP of a node: probes, metrics, status, and keys for people and edges.
+///
+///   GET    /healthz               200: the process is alive
+///   GET    /readyz                200, or 503 with the reason: every placement of this node is served
+///   GET    /metrics               Prometheus text
+///   GET    /v1/status             this node's view of itself, its links and its shards, as JSON
+///   GET    /v1/keys/TYPE/KEY      the value, ETag = its version; 404 when there is none, 304 by If-None-Match
+///   PUT    /v1/keys/TYPE/KEY      stores the body; If-None-Match: * only when there is no value yet (else 412)
+///   DELETE /v1/keys/TYPE/KEY      {"existed":…}
+///   POST   /v1/keys/TYPE/KEY?add=-3&floor=0    adds; 409 with the number when the floor refused it
+///
+/// Keys are percent-decoded. ?deadline_ms= bounds an operation. An error is {"error":code,"outcome":…,"message":…}:
+/// 504 when its outcome is unknown, 503 when it was not done for now, 4xx when the request is at fault. A request of
+/// its own is a session of its own.
+#pragma once
+
+#include "runtime/config_file.hpp"
+#include "runtime/faces/face.hpp"
+
+#include <atomic>
+#include <cstddef>
+#include <memory>
+#include <thread>
+
+namespace httplib {
+class Server;
+}
+
+namespace troupe {
+
+struct admin_limits {
+  std::size_t threads = 16;          ///< requests served at once
+  std::size_t waiting_max = 64;      ///< connections that wait for a thread; above, none is accepted
+  milliseconds deadline_max{60'000}; ///< of ?deadline_ms
+  milliseconds status_patience{500}; ///< for the actors that are asked for their status
+};
+
+class admin_http {
+public:
+  /// Listens. Throws std::runtime_error naming the address when it cannot be bound.
+  admin_http(const face_setup& face, const endpoint& at, const admin_limits& bounds = {});
+  admin_http(const admin_http&) = delete;
+  admin_http& operator=(const admin_http&) = delete;
+  /// Accepts no more, and waits for the requests that are being served: at most their deadlines.
+  ~admin_http();
+
+  /// Where it listens; the port is the real one when 0 was asked for.
+  const endpoint& address() const { return address_; }
+
+private:
+  void listen();
+  void add_probes();
+  void add_keys();
+
+  face_setup face_;
+  admin_limits bounds_;
+  endpoint address_;
+  std::unique_ptr<httplib::Server> server_;
+  std::atomic<bool> ended_{false}; ///< the listening thread has nothing more to do
+  std::thread acceptor_;
+};
+
+} // namespace troupe

@@ -1,0 +1,31 @@
+#include "runtime/faces/face.hpp"
+
+#include <caf/send.hpp>
+
+namespace troupe {
+
+void submit(const face_setup& face, const session_actor& session, typed_operation asked, milliseconds budget,
+            std::function<void(const v1::Result&)> done) {
+  const auto what = asked.operation.what_case();
+  if (const auto error = find_mistake(face.shape(), asked); error != errc::none) {
+    const auto result = failed(error);
+    face.meter->count(asked.type, what, result, nanoseconds{0});
+    done(result);
+    return;
+  }
+  const auto begun = face.clock->now();
+  session_call call;
+  call.operation = std::move(asked.operation);
+  call.operation.set_key(stored_key(asked.type, asked.key));
+  call.operation.set_roll_back(face.shape().types.at(asked.type).timeout == on_timeout::rollback);
+  call.type = asked.type;
+  call.deadline = begun + budget;
+  call.done = [meter = face.meter, clock = face.clock, type = std::move(asked.type), what, begun,
+               tell = std::move(done)](const v1::Result& result) {
+    meter->count(type, what, result, clock->now() - begun);
+    tell(result);
+  };
+  caf::anon_send(session, std::move(call));
+}
+
+} // namespace troupe

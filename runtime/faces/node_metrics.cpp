@@ -1,0 +1,130 @@
+#include "runtime/faces/node_metrics.hpp"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+namespace troupe {
+
+namespace {
+
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+
+/// A family of one kind of value, filled sample by sample.
+class family {
+public:
+  family(std::string name, std::string help, MetricType type) {
+    built_.name = std::move(name);
+    built_.help = std::move(help);
+    built_.type = type;
+  }
+
+  template <class Number> family& add(Number value, std::vector<prometheus::ClientMetric::Label> labels = {}) {
+    prometheus::ClientMetric sample;
+    sample.label = std::move(labels);
+    if (built_.type == MetricType::Counter)
+      sample.counter.value = static_cast<double>(value);
+    else
+      sample.gauge.value = static_cast<double>(value);
+    built_.metric.push_back(std::move(sample));
+    return *this;
+  }
+
+  MetricFamily take() { return std::move(built_); }
+
+private:
+  MetricFamily built_;
+};
+
+family counter(std::string name, std::string help) {
+  return {"troupe_" + std::move(name), std::move(help), MetricType::Counter};
+}
+family gauge(std::string name, std::string help) {
+  return {"troupe_" + std::move(name), std::move(help), MetricType::Gauge};
+}
+
+void add_homes(const node_status& status, std::vector<MetricFamily>& families) {
+  std::uint64_t leading = 0, claiming = 0, keys = 0, queued = 0, undecided = 0, in_doubt = 0, committed = 0;
+  auto lease_left = nanoseconds::max();
+  for (const auto& shard : status.homes) {
+    claiming += shard.claiming ? 1 : 0;
+    queued += shard.queued;
+    undecided += shard.undecided;
+    in_doubt += shard.in_doubt;
+    committed += shard.committed;
+    if (!shard.leading) continue;
+    ++leading;
+    keys += shard.keys;
+    lease_left = std::min(lease_left, std::max(shard.lease_until - status.at, nanoseconds{0}));
+  }
+  families.push_back(gauge("homes_leading", "Shards that this node is home of").add(leading).take());
+  families.push_back(gauge("homes_claiming", "Shards that this node is claiming").add(claiming).take());
+  families.push_back(gauge("home_keys", "Keys in the memory of this node's homes").add(keys).take());
+  families.push_back(gauge("home_queued_operations", "Operations that wait for their key").add(queued).take());
+  families.push_back(gauge("home_undecided_writes", "Writes that wait for a majority").add(undecided).take());
+  families.push_back(
+      gauge("home_in_doubt_keys", "Keys whose last write no majority has answered").add(in_doubt).take());
+  families.push_back(counter("home_committed_total", "Writes committed by this node's homes").add(committed).take());
+  if (leading > 0)
+    families.push_back(gauge("home_lease_left_seconds", "What is left of the shortest lease held")
+                           .add(std::chrono::duration<double>(lease_left).count())
+                           .take());
+}
+
+void add_links(const node_status& status, std::vector<MetricFamily>& families) {
+  auto up = gauge("link_up", "1 = the peer can be talked to");
+  auto round_trip = gauge("link_round_trip_seconds", "Last measured round trip");
+  auto queued = gauge("link_queued_messages", "Messages that wait for credit");
+  auto queued_bytes = gauge("link_queued_bytes", "Their size");
+  auto sent = counter("link_frames_sent_total", "Frames sent to the peer");
+  auto received = counter("link_frames_received_total", "Frames received from the peer");
+  auto refused = counter("link_frames_refused_total", "Frames that were no frames of this protocol");
+  auto connections = counter("link_connections_total", "Connections made with the peer");
+  auto dropped = counter("link_dropped_messages_total", "Messages dropped: the peer was down, or its queue full");
+  for (const auto& link : status.links) {
+    const std::vector<prometheus::ClientMetric::Label> peer{{"peer", link.name}};
+    up.add(link.up ? 1 : 0, peer);
+    round_trip.add(static_cast<double>(link.round_trip_us) * 1e-6, peer);
+    queued.add(link.queued_messages, peer);
+    queued_bytes.add(link.queued_bytes, peer);
+    sent.add(link.frames_sent, peer);
+    received.add(link.frames_received, peer);
+    refused.add(link.frames_refused, peer);
+    connections.add(link.connections, peer);
+    dropped.add(link.dropped_messages, peer);
+  }
+  for (auto* one : {&up, &round_trip, &queued, &queued_bytes, &sent, &received, &refused, &connections, &dropped})
+    families.push_back(one->take());
+}
+
+void add_store(const store_driver::counters& store, std::vector<MetricFamily>& families) {
+  families.push_back(counter("store_syncs_total", "Times the store waited for the disk").add(store.syncs).take());
+  families.push_back(
+      counter("store_records_written_total", "Records and promises written").add(store.records_written).take());
+  families.push_back(counter("store_bytes_written_total", "Their size").add(store.bytes_written).take());
+  families.push_back(counter("store_loads_total", "Records read").add(store.loads).take());
+  families.push_back(
+      counter("store_damaged_found_total", "Records whose checksum was wrong").add(store.damaged_found).take());
+  families.push_back(gauge("store_queue_depth", "Writes that wait for a sync").add(store.queue_depth).take());
+}
+
+} // namespace
+
+std::vector<MetricFamily> metrics_of(const node_setup& setup, const node_status& status, const store_driver* store) {
+  std::vector<MetricFamily> families;
+  families.push_back(gauge("node_info", "Always 1; the labels say who this is")
+                         .add(1, {{"node", setup.name},
+                                  {"region", setup.region},
+                                  {"cluster", setup.shape.name},
+                                  {"incarnation", std::to_string(setup.life.value)}})
+                         .take());
+  families.push_back(
+      gauge("node_ready", "1 = every placement is served").add(obstacle(setup, status) ? 0 : 1).take());
+  add_homes(status, families);
+  add_links(status, families);
+  if (store != nullptr) add_store(store->count(), families);
+  return families;
+}
+
+} // namespace troupe

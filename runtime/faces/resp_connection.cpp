@@ -1,0 +1,196 @@
+#include "runtime/faces/resp_connection.hpp"
+
+#include <caf/send.hpp>
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace troupe {
+
+namespace {
+
+constexpr std::size_t read_bytes_max = std::size_t{16} << 10;
+/// How long a client may take to close its side after its last reply.
+constexpr std::chrono::seconds linger{2};
+
+} // namespace
+
+void resp_inbox::put(arrival what) {
+  bool announce = false;
+  {
+    const std::lock_guard lock{guard_};
+    arrivals_.push_back(std::move(what));
+    announce = !std::exchange(announced_, true);
+  }
+  if (!announce) return;
+  if (auto owner = caf::actor_cast<caf::actor>(owner_)) caf::anon_send(owner, answers_atom::value);
+}
+
+std::vector<resp_inbox::arrival> resp_inbox::take() {
+  const std::lock_guard lock{guard_};
+  announced_ = false;
+  return std::exchange(arrivals_, {});
+}
+
+resp_connection::~resp_connection() {
+  if (!context_) return;
+  if (session_) caf::anon_send(session_, close_atom::value);
+  context_->load->bytes -= accounted_bytes_;
+  context_->load->leave();
+}
+
+void resp_connection::start(caf::io::broker* self, caf::io::connection_handle wire,
+                            std::shared_ptr<const resp_context> context) {
+  self_ = self;
+  wire_ = wire;
+  context_ = std::move(context);
+  const auto id = context_->face.next_session();
+  session_ = context_->face.actors->open_session(id);
+  inbox_ = std::make_shared<resp_inbox>(caf::actor_cast<caf::weak_actor_ptr>(self_));
+  talk_ = std::make_unique<resp::conversation>(context_->face.shape(), context_->load->accepted());
+  self_->configure_read(wire_, caf::io::receive_policy::at_most(read_bytes_max));
+  self_->ack_writes(wire_, true);
+}
+
+void resp_connection::received(std::string_view bytes) {
+  if (ending_) return;
+  parser_.feed(bytes);
+  work();
+}
+
+void resp_connection::answered() {
+  for (auto& arrival : inbox_->take()) {
+    auto& command = open_.at(arrival.command - first_open_);
+    auto& result = command.results.at(arrival.operation);
+    result = std::move(arrival.result);
+    const auto& load = *context_->load;
+    const auto held = reply_bytes_ + unsent_bytes_ + result.value().size();
+    const bool full = held > context_->bounds.reply_bytes_max
+                      || (held > context_->bounds.connection_bytes_free
+                          && load.bytes.load() + held > context_->bounds.gateway_bytes_max);
+    // Only a read carries a value, and nothing has happened when it is not answered.
+    if (full && command.as == resp::form::value && result.error() == 0) result = failed(errc::overloaded);
+    reply_bytes_ += result.value().size();
+    --command.waiting;
+    --operations_open_;
+  }
+  work();
+}
+
+void resp_connection::transferred(std::size_t bytes) {
+  unsent_bytes_ -= std::min(bytes, unsent_bytes_);
+  work();
+}
+
+void resp_connection::work() {
+  resp::command words;
+  while (may_take_another()) {
+    const auto what = parser_.next(words);
+    if (what == resp::found::nothing) break;
+    if (what == resp::found::complete)
+      take(talk_->interpret(std::move(words)));
+    else if (what == resp::found::too_large)
+      take_reply(resp::failure(failed(errc::value_too_large)), false);
+    else
+      take_reply(resp::error("Protocol error: " + std::string{parser_.problem()}), true);
+  }
+  account();
+  write_replies();
+  const bool pause = !ending_ && !may_take_another();
+  if (pause != paused_) {
+    paused_ = pause;
+    if (pause)
+      self_->halt(wire_);
+    else
+      self_->trigger(wire_);
+  }
+}
+
+bool resp_connection::may_take_another() const {
+  return !ending_ && operations_open_ < context_->bounds.operations_max
+         && open_.size() < context_->bounds.operations_max
+         && unsent_bytes_ + reply_bytes_ < context_->bounds.unsent_bytes_max;
+}
+
+void resp_connection::take(resp::plan plan) {
+  if (plan.as == resp::form::ready) return take_reply(std::move(plan.reply), plan.close);
+  const auto number = first_open_ + open_.size();
+  open_command command;
+  command.as = plan.as;
+  command.spoken = plan.spoken;
+  command.waiting = plan.operations.size();
+  command.results.resize(plan.operations.size());
+  operations_open_ += command.waiting;
+  open_.push_back(std::move(command));
+  for (std::size_t i = 0; i < plan.operations.size(); ++i)
+    submit(context_->face, session_, std::move(plan.operations[i]), context_->face.deadline,
+           [inbox = inbox_, number, i](const v1::Result& result) {
+             inbox->put({number, i, result});
+           });
+}
+
+void resp_connection::take_reply(std::string reply, bool close) {
+  open_command command;
+  command.reply = std::move(reply);
+  command.close = close;
+  reply_bytes_ += command.reply.size();
+  open_.push_back(std::move(command));
+  ending_ = ending_ || close;
+}
+
+void resp_connection::write_replies() {
+  bool wrote = false;
+  while (!open_.empty() && open_.front().waiting == 0) {
+    auto& command = open_.front();
+    std::size_t held = command.reply.size();
+    for (const auto& result : command.results)
+      held += result.value().size();
+    const auto reply = command.as == resp::form::ready ? std::move(command.reply)
+                                                       : resp::render(command.as, command.spoken, command.results);
+    reply_bytes_ -= held;
+    unsent_bytes_ += reply.size();
+    self_->write(wire_, reply.size(), reply.data());
+    wrote = true;
+    open_.pop_front();
+    ++first_open_;
+  }
+  if (wrote) self_->flush(wire_);
+  if (ending_ && open_.empty()) end_after_writing();
+}
+
+void resp_connection::end_after_writing() {
+  // Closing a socket with unread input would reset it and take the last reply along: the client closes first, or has
+  // `linger` to do so.
+  if (unsent_bytes_ == 0) self_->close(wire_);
+  self_->delayed_send(self_, linger, linger_atom::value);
+}
+
+void resp_connection::account() {
+  const auto held = parser_.held_bytes() + reply_bytes_ + unsent_bytes_;
+  auto& load = *context_->load;
+  load.bytes += held - accounted_bytes_; // modulo 2^64: also when it shrinks
+  accounted_bytes_ = held;
+  if (ending_ || held <= context_->bounds.connection_bytes_free) return;
+  if (load.bytes.load() <= context_->bounds.gateway_bytes_max) return;
+  context_->face.log->warn("resp.connection_ended reason=memory held_bytes={}", held);
+  take_reply(resp::failure(failed(errc::overloaded), "this connection ends: the gateway's memory is full"), true);
+}
+
+caf::behavior run_resp_connection(caf::io::stateful_broker<resp_connection>* self, caf::io::connection_handle wire,
+                                  std::shared_ptr<const resp_context> context) {
+  self->state.start(self, wire, std::move(context));
+  self->set_default_handler(caf::drop);
+  return {
+      [self](const caf::io::new_data_msg& data) {
+        self->state.received({data.buf.data(), data.buf.size()});
+      },
+      [self](answers_atom) { self->state.answered(); },
+      [self](const caf::io::data_transferred_msg& done) { self->state.transferred(done.written); },
+      [self](const caf::io::connection_closed_msg&) { self->quit(); },
+      [self](linger_atom) { self->quit(); },
+  };
+}
+
+} // namespace troupe

@@ -1,0 +1,34 @@
+/// An operation as a client words it, before a session has numbered it. Pure.
+#pragma once
+
+#include "protocol/cluster.hpp"
+#include "protocol/error.hpp"
+#include "protocol/wire/strong.pb.h"
+
+#include <string>
+#include <string_view>
+
+namespace troupe {
+
+/// An operation on one key of a data type.
+struct typed_operation {
+  std::string type;
+  std::string key;
+  v1::Operation operation; ///< only `what` is set
+};
+
+/// "get", "put", "remove", "compare_and_set", "add".
+std::string_view name_of(v1::Operation::WhatCase what);
+
+inline errc code_of(const v1::Result& result) { return static_cast<errc>(result.error()); }
+
+/// A result that a face makes itself.
+v1::Result failed(errc code);
+
+/// What can be known to be wrong before anything is sent: unknown_type, key_too_long, value_too_large, or none.
+errc find_mistake(const cluster& shape, const typed_operation& asked);
+
+/// The data types of the configuration, for people: "cart, inventory".
+std::string type_names(const cluster& shape);
+
+} // namespace troupe

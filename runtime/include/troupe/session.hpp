@@ -1,0 +1,164 @@
+/// Sessions: the operations of one client, in order, each under a deadline.
+#pragma once
+
+#include <troupe/error.hpp>
+#include <troupe/level.hpp>
+
+#include <chrono>
+#include <compare>
+#include <cstdint>
+#include <functional>
+#include <future>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+namespace troupe {
+
+/// Which write of a key a value comes from. Versions of one key grow with its writes; of two keys they say nothing.
+class key_version {
+public:
+  key_version() = default; ///< of a key that was never written
+  key_version(std::uint64_t round, std::uint32_t node, std::uint64_t incarnation, std::uint64_t counter)
+      : round_(round), incarnation_(incarnation), counter_(counter), node_(node) {}
+
+  friend bool operator==(const key_version&, const key_version&) = default;
+  friend std::strong_ordering operator<=>(const key_version& a, const key_version& b) noexcept;
+  friend std::string to_string(const key_version& v);
+
+private:
+  std::uint64_t round_ = 0;
+  std::uint64_t incarnation_ = 0;
+  std::uint64_t counter_ = 0;
+  std::uint32_t node_ = 0;
+};
+
+/// get: the value of a key that is there.
+struct found {
+  std::string value;
+  key_version version;
+};
+
+struct written {
+  key_version version;
+};
+
+struct removed {
+  bool existed = false;
+};
+
+/// compare_and_set: what to write, and what has to be there for it to be written.
+struct swap_request {
+  std::optional<std::string> expected; ///< compared byte by byte; absent = the key must not exist
+  std::string value;
+};
+
+struct swapped {
+  bool applied = false;
+  key_version version;                ///< of what is stored now
+  std::optional<std::string> current; ///< when not applied: what is there; absent = nothing
+};
+
+struct added {
+  bool applied = false;   ///< false: the sum would have been below the floor, and nothing changed
+  std::int64_t value = 0; ///< what is stored now
+  key_version version;
+};
+
+struct call_options {
+  /// From the moment of the call; the configuration's `api.deadline_ms` when absent. More than an hour is refused.
+  std::optional<std::chrono::nanoseconds> deadline{};
+};
+
+struct add_options {
+  std::optional<std::int64_t> floor{}; ///< refuse to go below
+  std::optional<std::chrono::nanoseconds> deadline{};
+};
+
+/// Where an asynchronous call delivers: a function, and the options of the call. The function runs once, on a thread
+/// of the runtime: it must not block, and exceptions that leave it end the process.
+template <class T, class Options = call_options> struct on_done {
+  template <class Function>
+  requires std::is_invocable_v<Function&, result<T>> on_done(Function f, Options o = {})
+      : done(std::move(f)), options(std::move(o)) {} // NOLINT: implicit by intention
+
+  std::function<void(result<T>)> done;
+  Options options;
+};
+
+class session_impl;
+
+/// The same operations without waiting: as a future, or with a function that is called. Cheap to copy; calls that are
+/// issued through it keep their order with all others of the session.
+class async_session {
+public:
+  std::future<result<std::optional<found>>> get(std::string_view type, std::string_view key, call_options = {});
+  void get(std::string_view type, std::string_view key, on_done<std::optional<found>> done);
+
+  std::future<result<written>> put(std::string_view type, std::string_view key, std::string value, call_options = {});
+  void put(std::string_view type, std::string_view key, std::string value, on_done<written> done);
+
+  std::future<result<removed>> remove(std::string_view type, std::string_view key, call_options = {});
+  void remove(std::string_view type, std::string_view key, on_done<removed> done);
+
+  std::future<result<swapped>> compare_and_set(std::string_view type, std::string_view key, swap_request what,
+                                               call_options = {});
+  void compare_and_set(std::string_view type, std::string_view key, swap_request what, on_done<swapped> done);
+
+  std::future<result<added>> add(std::string_view type, std::string_view key, std::int64_t delta, add_options = {});
+  void add(std::string_view type, std::string_view key, std::int64_t delta, on_done<added, add_options> done);
+
+private:
+  friend class session;
+  explicit async_session(std::shared_ptr<session_impl> impl) : impl_(std::move(impl)) {}
+  std::shared_ptr<session_impl> impl_;
+};
+
+/// One client of the cluster. Thread-safe; operations are issued in the order of the calls.
+///
+/// What every operation may answer besides its own errors: key_too_long, value_too_large, unknown_type and
+/// unsupported_level before anything is sent; unavailable, overloaded, expired and shutting_down, when nothing
+/// happened; timeout, when it is not known. An operation is retried, and repeated on another node, at most once in
+/// effect, until its deadline.
+class session {
+public:
+  /// @errors corrupt.
+  result<std::optional<found>> get(std::string_view type, std::string_view key, call_options = {});
+
+  /// @errors rolled_back, for a type that is configured so.
+  result<written> put(std::string_view type, std::string_view key, std::string value, call_options = {});
+
+  /// A key that is not there is removed with success.
+  result<removed> remove(std::string_view type, std::string_view key, call_options = {});
+
+  /// Writes `what.value` if the key holds `what.expected`.
+  result<swapped> compare_and_set(std::string_view type, std::string_view key, swap_request what, call_options = {});
+
+  /// Adds to a decimal number; a key that is not there counts as 0.
+  /// @errors not_a_number, out_of_range.
+  result<added> add(std::string_view type, std::string_view key, std::int64_t delta, add_options = {});
+
+  async_session async() const { return async_session{impl_}; }
+
+  session(session&&) noexcept = default;
+  session& operator=(session&&) noexcept = default;
+  /// What is still under way ends as *unknown*, once the copies of async() are gone too.
+  ~session() = default;
+
+private:
+  friend class runtime;
+  explicit session(std::shared_ptr<session_impl> impl) : impl_(std::move(impl)) {}
+  std::shared_ptr<session_impl> impl_;
+};
+
+struct session_options {
+  /// Operations of this session are at this level instead of their type's.
+  std::optional<level> consistency{};
+  /// With a history file configured: operations of this session are recorded in it.
+  bool recorded = true;
+};
+
+} // namespace troupe

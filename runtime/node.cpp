@@ -1,0 +1,161 @@
+#include "runtime/node.hpp"
+
+#include "actors/door.hpp"
+#include "actors/link.hpp"
+#include "actors/lock_manager.hpp"
+#include "actors/membership.hpp"
+#include "actors/replica.hpp"
+#include "actors/session.hpp"
+#include "actors/strong_manager.hpp"
+
+#include <caf/send.hpp>
+
+#include <algorithm>
+
+namespace troupe {
+
+namespace {
+
+/// Operations that one session may have open; a connection of a face pipelines no more than this.
+constexpr std::size_t session_open_max = 4096;
+
+actor_context context_of(const node_seams& seams, std::shared_ptr<const switchboard> board) {
+  return {.clock = seams.clock, .board = std::move(board), .log = seams.log, .trace = seams.trace};
+}
+
+link_config link_template(const node_setup& setup, const node_seams& seams,
+                          std::shared_ptr<const switchboard> board) {
+  link_config config;
+  config.self = make_hello({.cluster = setup.shape.name,
+                            .configuration = setup.shape.hash(),
+                            .node = setup.self,
+                            .life = setup.life,
+                            .disk = setup.disk,
+                            .name = setup.name,
+                            .region = setup.region});
+  config.frames = setup.frames;
+  config.clock = seams.clock;
+  config.wires = seams.wires;
+  config.board = std::move(board);
+  config.log = seams.log;
+  return config;
+}
+
+lock_manager_config lock_manager_of(const node_setup& setup, const actor_context& context, shard_id shard,
+                                    std::vector<node_id> replicas) {
+  home_options options;
+  options.self = setup.self;
+  options.life = setup.life;
+  options.shard = shard;
+  options.replicas = std::move(replicas);
+  options.lease = setup.shape.lease;
+  options.drift_ppm = setup.shape.drift_ppm;
+  options.stagger = std::max(milliseconds{20}, setup.shape.lease / 3);
+  options.retransmit = std::max(milliseconds{20}, setup.shape.lease / 4);
+  options.bytes_max = std::max<std::size_t>(setup.home_bytes_max / setup.shape.shards, 4096);
+  options.key_queue_max = limits::key_queue_max;
+  options.shard_queue_max = limits::shard_queue_max;
+  options.combine_max = limits::combine_max;
+  options.settled_kept = limits::settled_kept;
+  options.trace = static_cast<bool>(context.trace);
+  return {context, std::move(options)};
+}
+
+} // namespace
+
+node::node(caf::actor_system& system, node_setup setup, node_seams seams)
+    : system_{system}, setup_{std::move(setup)}, seams_{std::move(seams)}, board_{std::make_shared<switchboard>()} {
+  const auto context = context_of(seams_, board_);
+  const bool member = !is_client(setup_.self);
+  board_->self = setup_.self;
+
+  membership_options who{.shape = setup_.shape, .self = setup_.self, .remembered_disks = {}};
+  if (seams_.store != nullptr) {
+    const auto identity = seams_.store->identity();
+    for (const auto& peer : identity.peers())
+      who.remembered_disks[{peer.node()}] = peer.disk();
+  }
+  board_->membership = spawn_membership(system_, {context, seams_.store, std::move(who)});
+
+  requests_options calls{.self = setup_.self, .replica_sets = {}, .operations_max = limits::operations_max};
+  for (std::uint32_t s = 0; s < setup_.shape.shards; ++s)
+    calls.replica_sets.push_back(replica_set(setup_.shape, {s}));
+  if (member) {
+    board_->replica = spawn_replica(system_, {.context = context,
+                                              .store = seams_.store,
+                                              .options = {.self = setup_.self,
+                                                          .index_max = limits::replica_index_max,
+                                                          .loads_max = limits::replica_loads_max},
+                                              .store_failed = seams_.store_failed});
+    board_->lock_managers.resize(setup_.shape.shards);
+    for (std::uint32_t s = 0; s < setup_.shape.shards; ++s) {
+      const auto& set = calls.replica_sets[s];
+      if (std::find(set.begin(), set.end(), setup_.self) == set.end()) continue;
+      board_->lock_managers[s] = spawn_lock_manager(system_, lock_manager_of(setup_, context, {s}, set));
+    }
+  }
+  board_->strong_manager = spawn_strong_manager(system_, {context, std::move(calls)});
+
+  auto links = link_template(setup_, seams_, board_);
+  door_config door{.links = links, .self = setup_.self};
+  for (const auto& m : setup_.shape.members) {
+    if (m.id == setup_.self) continue;
+    auto config = links;
+    config.peer = m.id;
+    config.peer_name = m.name;
+    config.dials = dials(setup_.self, m.id);
+    for (const auto& d : setup_.delays)
+      if (d.peer == m.id) {
+        config.delay = d.one_way;
+        door.region_delays[m.region] = d.one_way;
+      }
+    board_->links.emplace(m.id, spawn_link(system_, std::move(config)));
+  }
+  if (member) {
+    board_->door = spawn_door(system_, std::move(door));
+    try {
+      seams_.wires->listen(board_->door);
+    } catch (...) {
+      kill_all();
+      throw;
+    }
+  }
+
+  // The switchboard is complete: from here on it is only read.
+  caf::anon_send(board_->membership, start_atom::value);
+  for (const auto& manager : board_->lock_managers)
+    if (manager) caf::anon_send(manager, start_atom::value);
+  for (const auto& [peer, link] : board_->links)
+    caf::anon_send(link, tick_atom::value);
+}
+
+node::~node() { kill_all(); }
+
+void node::kill_all() const {
+  for (const auto& a : all_actors())
+    caf::anon_send_exit(a, caf::exit_reason::kill);
+}
+
+session_actor node::open_session(session_id id) {
+  return spawn_session(
+      system_,
+      {.context = context_of(seams_, board_), .id = id, .shape = setup_.shape, .open_max = session_open_max});
+}
+
+std::vector<caf::actor> node::all_actors() const {
+  std::vector<caf::actor> all;
+  auto add = [&](const auto& handle) {
+    if (handle) all.push_back(caf::actor_cast<caf::actor>(handle));
+  };
+  add(board_->door);
+  for (const auto& [peer, link] : board_->links)
+    add(link);
+  add(board_->strong_manager);
+  for (const auto& manager : board_->lock_managers)
+    add(manager);
+  add(board_->replica);
+  add(board_->membership);
+  return all;
+}
+
+} // namespace troupe

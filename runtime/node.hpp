@@ -1,0 +1,83 @@
+/// Assembles the actors of one node around its three seams; the same for a real process and for a simulated one.
+#pragma once
+
+#include "actors/context.hpp"
+#include "actors/layers/store.hpp"
+#include "actors/node_clock.hpp"
+#include "actors/switchboard.hpp"
+#include "actors/transport.hpp"
+#include "protocol/cluster.hpp"
+#include "protocol/limits.hpp"
+#include "protocol/link.hpp"
+
+#include <caf/actor_system.hpp>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace spdlog {
+class logger;
+}
+
+namespace troupe {
+
+/// Delay that the link adds to what it sends to a peer, for demonstrations and tests.
+struct injected_delay {
+  node_id peer;
+  nanoseconds one_way{0};
+};
+
+struct node_setup {
+  cluster shape;
+  node_id self; ///< a member's id, or a client id (client_node_bit set)
+  std::string name;
+  std::string region;
+  incarnation life;       ///< of this start; from the store, or random for a client
+  std::uint64_t disk = 0; ///< 0 for a client
+  std::vector<injected_delay> delays;
+  link_options frames; ///< sizes and times of the links; simulations use small ones
+  std::size_t home_bytes_max = limits::home_bytes_max;
+};
+
+/// What the actors stand on. All outlive the node.
+struct node_seams {
+  node_clock* clock = nullptr;
+  transport* wires = nullptr;
+  store_driver* store = nullptr; ///< none for a client
+  std::shared_ptr<spdlog::logger> log;
+  trace_sink trace;
+  std::function<void()> store_failed; ///< the store refuses writes for good; called once, on an actor's thread
+};
+
+/// The running actors of one node.
+class node {
+public:
+  /// Spawns everything and starts it. Throws what transport::listen throws.
+  node(caf::actor_system& system, node_setup setup, node_seams seams);
+  node(const node&) = delete;
+  node& operator=(const node&) = delete;
+  /// Kills every actor of this node; does not wait for them.
+  ~node();
+
+  /// A new session of this node. `id` is unique in the cluster.
+  session_actor open_session(session_id id);
+
+  const switchboard& actors() const { return *board_; }
+  const node_setup& setup() const { return setup_; }
+
+  /// All actors, for a simulation that must know whose they are.
+  std::vector<caf::actor> all_actors() const;
+
+private:
+  void kill_all() const;
+
+  caf::actor_system& system_;
+  node_setup setup_;
+  node_seams seams_;
+  std::shared_ptr<switchboard> board_;
+};
+
+} // namespace troupe

@@ -1,0 +1,29 @@
+/// The way into a runtime for what is part of the product and not of the API: faces, the command line, tests.
+#pragma once
+
+#include <troupe/runtime.hpp>
+
+#include "runtime/assembly.hpp"
+#include "runtime/runtime_impl.hpp"
+
+#include <functional>
+
+namespace troupe {
+
+class runtime_access {
+public:
+  explicit runtime_access(const runtime& of) : impl_(of.impl_) {}
+
+  const node_config& settings() const { return impl_->settings(); }
+  const node_clock& clock() const { return impl_->clock(); }
+  operation_meter& meter() const { return impl_->meter(); }
+
+  /// Runs `use` on the parts, which stay while it runs; false when the runtime is stopped. stop() waits for `use`, so
+  /// keep it short, and keep none of the references.
+  bool with_parts(const std::function<void(assembly&)>& use) const { return impl_->with_parts(use); }
+
+private:
+  std::shared_ptr<runtime_impl> impl_;
+};
+
+} // namespace troupe

@@ -1,0 +1,150 @@
+/// What stands behind the handles of the public API: the runtime with its sessions, and one operation under way.
+#pragma once
+
+#include <troupe/runtime.hpp>
+
+#include "actors/interfaces.hpp"
+#include "actors/node_clock.hpp"
+#include "runtime/assembly.hpp"
+#include "runtime/call_gate.hpp"
+#include "runtime/config_file.hpp"
+#include "runtime/history_recorder.hpp"
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <shared_mutex>
+#include <string>
+#include <string_view>
+
+namespace troupe {
+
+/// One runtime. Its sessions keep it alive; after stop() it refuses everything.
+class runtime_impl : public std::enable_shared_from_this<runtime_impl> {
+public:
+  static result<std::shared_ptr<runtime_impl>> start(const config& configuration);
+
+  result<void> wait_ready(nanoseconds at_most);
+  std::shared_ptr<session_impl> open_session(session_options options);
+  std::string status_json();
+  result<void> stop(nanoseconds at_most);
+
+  const node_config& settings() const { return configuration_.checked(); }
+  const node_clock& clock() const { return clock_; }
+  call_gate& gate() { return gate_; }
+  history_recorder* history() { return history_.get(); } ///< null = operations are not recorded
+  operation_meter& meter() { return *meter_; }
+  /// See runtime_access.
+  bool with_parts(const std::function<void(assembly&)>& use);
+
+  void forget(session_impl* session);
+
+private:
+  explicit runtime_impl(config configuration)
+      : configuration_(std::move(configuration)), meter_(std::make_shared<operation_meter>(settings().shape)) {}
+  result<void> wind_down(nanoseconds at_most);
+  result<void> take_apart(std::unique_ptr<assembly> parts, instant until);
+  void retire_sessions();
+
+  const config configuration_;
+  const boot_clock clock_;
+  call_gate gate_;
+  std::unique_ptr<history_recorder> history_;
+  std::shared_ptr<operation_meter> meter_;
+
+  std::shared_mutex parts_mutex_; ///< held shared by whoever uses the parts, alone by stop() when it takes them away
+  std::unique_ptr<assembly> parts_;
+
+  std::mutex sessions_mutex_;
+  std::set<session_impl*> sessions_; ///< those whose handles live
+  bool sessions_ended_ = false;      ///< a session that is opened now is retired at once
+
+  std::mutex stop_mutex_;
+  std::condition_variable stop_begun_;
+  std::condition_variable stop_ended_;
+  bool stopping_ = false;
+  std::optional<result<void>> stopped_; ///< what the first stop() answered
+};
+
+/// One operation between its call and its outcome. Settles once: by the answer, by the caller whose patience ended,
+/// or because the actor that had it is gone.
+class issued_call {
+public:
+  /// Runs on whatever thread settles the call; must not block or throw.
+  using delivery = std::function<void(result<v1::Result>)>;
+
+  /// What the operation is about, for its error and for the meter.
+  struct subject {
+    std::string type;
+    std::string key;
+    v1::Operation::WhatCase what = v1::Operation::WHAT_NOT_SET;
+    instant begun;
+  };
+
+  /// Where the operation is recorded.
+  struct recording {
+    check::operation line; ///< all but the outcome
+    std::uint64_t client = 0;
+    std::shared_ptr<history_clients> clients;
+  };
+
+  /// The runtime's gate was entered for it, and the recorder's begin() called if there is a recording.
+  issued_call(std::shared_ptr<runtime_impl> owner, subject about, std::optional<recording> record, delivery deliver);
+
+  void settle(result<v1::Result> outcome) noexcept;
+  /// The answer of the session actor.
+  void answer(const v1::Result& outcome) noexcept;
+
+private:
+  void record(const result<v1::Result>& outcome);
+
+  std::atomic<bool> settled_{false};
+  std::shared_ptr<runtime_impl> owner_;
+  subject subject_;
+  std::optional<recording> recording_;
+  delivery deliver_;
+};
+
+/// What a caller asked for; the texts live as long as the call of issue().
+struct call_request {
+  std::string_view type;
+  std::string_view key;
+  v1::Operation operation; ///< `what` is set
+  std::optional<nanoseconds> deadline;
+};
+
+/// One session of one runtime. Thread-safe.
+class session_impl {
+public:
+  session_impl(std::shared_ptr<runtime_impl> owner, session_id id, session_options options, session_actor actor);
+  session_impl(const session_impl&) = delete;
+  session_impl& operator=(const session_impl&) = delete;
+  ~session_impl();
+
+  /// Checks `request` and sends it. Operations are sent in the order of the calls of issue().
+  /// @return the call under way; null when it was refused, and `deliver` has been told.
+  std::shared_ptr<issued_call> issue(call_request request, issued_call::delivery deliver);
+
+  /// How long a caller waits for an answer that never comes.
+  nanoseconds patience(std::optional<nanoseconds> deadline) const;
+
+  /// Ends the session; what is open becomes *unknown*, what comes is refused.
+  void retire();
+
+private:
+  std::optional<error> refusal(const call_request& request) const;
+  /// Takes a client id; the time of the call is still to be set.
+  std::optional<issued_call::recording> start_recording(const call_request& request) const;
+
+  const std::shared_ptr<runtime_impl> owner_;
+  const session_options options_;
+  const std::shared_ptr<history_clients> clients_;
+  std::mutex mutex_;    ///< held from the numbering of an operation to its sending: the order of the calls
+  session_actor actor_; ///< none after retire()
+};
+
+} // namespace troupe

@@ -1,0 +1,369 @@
+#include "runtime/runtime_impl.hpp"
+
+#include "protocol/limits.hpp"
+
+#include <caf/send.hpp>
+
+#include <algorithm>
+#include <utility>
+
+namespace troupe {
+
+namespace {
+
+constexpr nanoseconds deadline_max = std::chrono::hours{1};
+/// How much longer than the deadline a caller waits for the answer that the strong manager owes at the deadline.
+constexpr nanoseconds answer_grace = std::chrono::seconds{1};
+
+std::int64_t stamp(instant at) { return at.time_since_epoch().count(); }
+
+key_version version_of(const v1::Result& r) {
+  const auto& v = r.version();
+  return {v.round(), v.node(), v.incarnation(), v.counter()};
+}
+
+void take(v1::Result& r, std::optional<found>& out) {
+  if (r.exists()) out = found{std::move(*r.mutable_value()), version_of(r)};
+}
+void take(v1::Result& r, written& out) { out = {version_of(r)}; }
+void take(v1::Result& r, removed& out) { out = {r.exists()}; }
+void take(v1::Result& r, added& out) { out = {r.applied(), r.number(), version_of(r)}; }
+void take(v1::Result& r, swapped& out) {
+  out = {r.applied(), version_of(r), std::nullopt};
+  if (!r.applied() && r.exists()) out.current = std::move(*r.mutable_value());
+}
+
+/// Turns what an operation answered into what its caller sees.
+template <class T> issued_call::delivery deliver_as(std::function<void(result<T>)> done) {
+  return [done = std::move(done)](result<v1::Result> answer) {
+    if (!answer) return done(tl::unexpected{std::move(answer.error())});
+    T value;
+    take(*answer, value);
+    done(std::move(value));
+  };
+}
+
+template <class T> void issue(session_impl& session, call_request request, std::function<void(result<T>)> done) {
+  session.issue(std::move(request), deliver_as<T>(std::move(done)));
+}
+
+template <class T> std::future<result<T>> issue(session_impl& session, call_request request) {
+  auto promise = std::make_shared<std::promise<result<T>>>();
+  auto future = promise->get_future();
+  issue<T>(session, std::move(request), [promise](result<T> r) { promise->set_value(std::move(r)); });
+  return future;
+}
+
+template <class T> result<T> wait(session_impl& session, call_request request) {
+  const auto patience = session.patience(request.deadline);
+  auto promise = std::make_shared<std::promise<result<T>>>();
+  auto future = promise->get_future();
+  const auto call =
+      session.issue(std::move(request), deliver_as<T>([promise](result<T> r) { promise->set_value(std::move(r)); }));
+  if (future.wait_for(patience) != std::future_status::ready)
+    call->settle(tl::unexpected{error{errc::timeout, "the node did not answer at all"}});
+  return future.get();
+}
+
+call_request get_request(std::string_view type, std::string_view key, call_options options) {
+  call_request request{type, key, {}, options.deadline};
+  request.operation.mutable_get();
+  return request;
+}
+
+call_request put_request(std::string_view type, std::string_view key, std::string value, call_options options) {
+  call_request request{type, key, {}, options.deadline};
+  request.operation.mutable_put()->set_value(std::move(value));
+  return request;
+}
+
+call_request remove_request(std::string_view type, std::string_view key, call_options options) {
+  call_request request{type, key, {}, options.deadline};
+  request.operation.mutable_remove();
+  return request;
+}
+
+call_request swap_call(std::string_view type, std::string_view key, swap_request what, call_options options) {
+  call_request request{type, key, {}, options.deadline};
+  auto& swap = *request.operation.mutable_compare_and_set();
+  swap.set_expect_absent(!what.expected.has_value());
+  if (what.expected) swap.set_expected(std::move(*what.expected));
+  swap.set_value(std::move(what.value));
+  return request;
+}
+
+call_request add_request(std::string_view type, std::string_view key, std::int64_t delta, add_options options) {
+  call_request request{type, key, {}, options.deadline};
+  auto& add = *request.operation.mutable_add();
+  add.set_delta(delta);
+  add.set_has_floor(options.floor.has_value());
+  add.set_floor(options.floor.value_or(0));
+  return request;
+}
+
+std::size_t value_bytes(const v1::Operation& operation) {
+  if (operation.has_put()) return operation.put().value().size();
+  if (!operation.has_compare_and_set()) return 0;
+  return std::max(operation.compare_and_set().value().size(), operation.compare_and_set().expected().size());
+}
+
+/// The line of an operation that is about to be sent.
+check::operation invocation(const v1::Operation& operation, std::string key) {
+  check::operation line;
+  line.key = std::move(key);
+  if (operation.has_put()) {
+    line.kind = check::op_kind::put;
+    line.value = history_text(operation.put().value());
+  } else if (operation.has_remove()) {
+    line.kind = check::op_kind::remove;
+  } else if (operation.has_compare_and_set()) {
+    const auto& swap = operation.compare_and_set();
+    line.kind = check::op_kind::cas;
+    line.value = history_text(swap.value());
+    if (!swap.expect_absent()) line.old = history_text(swap.expected());
+  } else if (operation.has_add()) {
+    line.kind = check::op_kind::add;
+    line.delta = operation.add().delta();
+    if (operation.add().has_floor()) line.floor = operation.add().floor();
+  }
+  return line;
+}
+
+/// Adds what an operation answered to its line.
+void complete(check::operation& line, const v1::Result& answer) {
+  if (line.kind == check::op_kind::get && answer.exists()) line.value = history_text(answer.value());
+  if (line.kind == check::op_kind::cas || line.kind == check::op_kind::add) line.applied = answer.applied();
+  if (line.kind == check::op_kind::add && answer.applied()) line.result = answer.number();
+  if (line.kind == check::op_kind::remove) line.applied = answer.exists();
+}
+
+v1::Result as_wire(const result<v1::Result>& outcome) {
+  if (outcome) return *outcome;
+  v1::Result wire;
+  wire.set_error(static_cast<std::uint32_t>(outcome.error().code()));
+  return wire;
+}
+
+/// Travels with the operation; when the last copy goes without an answer, nobody is left to give one.
+class answer_slip {
+public:
+  explicit answer_slip(std::shared_ptr<issued_call> call) : call_(std::move(call)) {}
+  answer_slip(const answer_slip&) = delete;
+  answer_slip& operator=(const answer_slip&) = delete;
+  ~answer_slip() { call_->settle(tl::unexpected{error{errc::timeout, "the session ended before the answer came"}}); }
+  void answer(const v1::Result& outcome) { call_->answer(outcome); }
+
+private:
+  std::shared_ptr<issued_call> call_;
+};
+
+} // namespace
+
+issued_call::issued_call(std::shared_ptr<runtime_impl> owner, subject about, std::optional<recording> record,
+                         delivery deliver)
+    : owner_(std::move(owner)),
+      subject_(std::move(about)),
+      recording_(std::move(record)),
+      deliver_(std::move(deliver)) {}
+
+void issued_call::answer(const v1::Result& outcome) noexcept {
+  if (outcome.error() == 0) return settle(outcome);
+  settle(tl::unexpected{error{static_cast<errc>(outcome.error()), stored_key(subject_.type, subject_.key)}});
+}
+
+void issued_call::settle(result<v1::Result> outcome) noexcept {
+  if (settled_.exchange(true)) return;
+  owner_->meter().count(subject_.type, subject_.what, as_wire(outcome), owner_->clock().now() - subject_.begun);
+  if (recording_) record(outcome);
+  std::exchange(deliver_, nullptr)(std::move(outcome));
+  owner_->gate().leave();
+}
+
+void issued_call::record(const result<v1::Result>& outcome) {
+  auto line = std::move(recording_->line);
+  const bool is_known = outcome || outcome.error().not_done();
+  line.outcome = outcome ? check::op_outcome::ok : is_known ? check::op_outcome::fail : check::op_outcome::unknown;
+  if (outcome) complete(line, *outcome);
+  if (is_known) line.returned = stamp(owner_->clock().now());
+  owner_->history()->end(std::move(line));
+  if (is_known) recording_->clients->give_back(recording_->client);
+}
+
+session_impl::session_impl(std::shared_ptr<runtime_impl> owner, session_id id, session_options options,
+                           session_actor actor)
+    : owner_(std::move(owner)),
+      options_(options),
+      clients_(std::make_shared<history_clients>(id.value)),
+      actor_(std::move(actor)) {}
+
+session_impl::~session_impl() {
+  owner_->forget(this);
+  retire();
+}
+
+void session_impl::retire() {
+  const std::lock_guard lock{mutex_};
+  if (actor_) caf::anon_send(actor_, close_atom::value);
+  actor_ = nullptr;
+}
+
+nanoseconds session_impl::patience(std::optional<nanoseconds> deadline) const {
+  return std::clamp(deadline.value_or(owner_->settings().deadline), nanoseconds{0}, deadline_max) + answer_grace;
+}
+
+std::optional<error> session_impl::refusal(const call_request& request) const {
+  const auto& types = owner_->settings().shape.types;
+  const auto type = types.find(std::string{request.type});
+  if (type == types.end()) {
+    std::string names;
+    for (const auto& [name, policy] : types)
+      names += (names.empty() ? "" : ", ") + name;
+    return error{errc::unknown_type, "\"" + std::string{request.type} + "\"; configured are " + names};
+  }
+  const auto level_asked = options_.consistency.value_or(type->second.consistency);
+  if (level_asked != level::strong)
+    return error{errc::unsupported_level, type->first + " is configured as "
+                                              + std::string{name_of(type->second.consistency)}
+                                              + (options_.consistency ? ", the session asks for " : ", which means ")
+                                              + std::string{name_of(level_asked)} + "; this version serves strong"};
+  if (request.key.empty()) return error{errc::key_too_long, "the key is empty"};
+  if (const auto size = stored_key(request.type, request.key).size(); size > limits::key_bytes_max)
+    return error{errc::key_too_long,
+                 std::to_string(size) + " bytes with the type; allowed are " + std::to_string(limits::key_bytes_max)};
+  if (const auto size = value_bytes(request.operation); size > limits::value_bytes_max)
+    return error{errc::value_too_large,
+                 std::to_string(size) + " bytes; allowed are " + std::to_string(limits::value_bytes_max)};
+  const auto deadline = request.deadline.value_or(owner_->settings().deadline);
+  if (deadline <= nanoseconds{0}) return error{errc::expired, "the deadline was not in the future"};
+  if (deadline > deadline_max) return error{errc::invalid_argument, "a deadline of more than an hour"};
+  return std::nullopt;
+}
+
+std::optional<issued_call::recording> session_impl::start_recording(const call_request& request) const {
+  issued_call::recording record{invocation(request.operation, history_text(stored_key(request.type, request.key))),
+                                clients_->take(), clients_};
+  record.line.client = clients_->name_of(record.client);
+  return record;
+}
+
+std::shared_ptr<issued_call> session_impl::issue(call_request request, issued_call::delivery deliver) {
+  auto refuse = [&](error why) {
+    deliver(tl::unexpected{std::move(why)});
+    return nullptr;
+  };
+  if (auto why = refusal(request)) return refuse(std::move(*why));
+  if (!owner_->gate().enter()) return refuse(error{errc::shutting_down});
+
+  std::unique_lock lock{mutex_};
+  auto failed = actor_ ? errc::none : errc::shutting_down;
+  const bool recorded = options_.recorded && owner_->history() != nullptr;
+  if (failed == errc::none && recorded) failed = owner_->history()->begin();
+  if (failed != errc::none) {
+    lock.unlock();
+    owner_->gate().leave();
+    return refuse(error{failed, failed == errc::shutting_down ? "" : "the history file"});
+  }
+
+  const auto& policy = owner_->settings().shape.types.at(std::string{request.type});
+  auto record = recorded ? start_recording(request) : std::nullopt;
+  // Read once the client id is taken: the call that gave it back has returned by then.
+  const auto now = owner_->clock().now();
+  if (record) record->line.call = stamp(now);
+  auto call = std::make_shared<issued_call>(
+      owner_,
+      issued_call::subject{std::string{request.type}, std::string{request.key}, request.operation.what_case(), now},
+      std::move(record), std::move(deliver));
+  session_call message;
+  message.operation = std::move(request.operation);
+  message.operation.set_key(stored_key(request.type, request.key));
+  message.operation.set_roll_back(policy.timeout == on_timeout::rollback);
+  message.type = request.type;
+  message.deadline = now + request.deadline.value_or(owner_->settings().deadline);
+  message.done = [slip = std::make_shared<answer_slip>(call)](const v1::Result& outcome) { slip->answer(outcome); };
+  caf::anon_send(actor_, std::move(message));
+  return call;
+}
+
+// -- the handles
+// ------------------------------------------------------------------------------------------------------
+
+std::strong_ordering operator<=>(const key_version& a, const key_version& b) noexcept {
+  if (const auto c = a.round_ <=> b.round_; c != 0) return c;
+  if (const auto c = a.node_ <=> b.node_; c != 0) return c;
+  if (const auto c = a.incarnation_ <=> b.incarnation_; c != 0) return c;
+  return a.counter_ <=> b.counter_;
+}
+
+std::string to_string(const key_version& v) {
+  return to_string(version{epoch{v.round_, node_id{v.node_}, incarnation{v.incarnation_}}, v.counter_});
+}
+
+result<std::optional<found>> session::get(std::string_view type, std::string_view key, call_options options) {
+  return wait<std::optional<found>>(*impl_, get_request(type, key, options));
+}
+
+result<written> session::put(std::string_view type, std::string_view key, std::string value, call_options options) {
+  return wait<written>(*impl_, put_request(type, key, std::move(value), options));
+}
+
+result<removed> session::remove(std::string_view type, std::string_view key, call_options options) {
+  return wait<removed>(*impl_, remove_request(type, key, options));
+}
+
+result<swapped> session::compare_and_set(std::string_view type, std::string_view key, swap_request what,
+                                         call_options options) {
+  return wait<swapped>(*impl_, swap_call(type, key, std::move(what), options));
+}
+
+result<added> session::add(std::string_view type, std::string_view key, std::int64_t delta, add_options options) {
+  return wait<added>(*impl_, add_request(type, key, delta, options));
+}
+
+std::future<result<std::optional<found>>> async_session::get(std::string_view type, std::string_view key,
+                                                             call_options options) {
+  return issue<std::optional<found>>(*impl_, get_request(type, key, options));
+}
+
+void async_session::get(std::string_view type, std::string_view key, on_done<std::optional<found>> done) {
+  issue<std::optional<found>>(*impl_, get_request(type, key, done.options), std::move(done.done));
+}
+
+std::future<result<written>> async_session::put(std::string_view type, std::string_view key, std::string value,
+                                                call_options options) {
+  return issue<written>(*impl_, put_request(type, key, std::move(value), options));
+}
+
+void async_session::put(std::string_view type, std::string_view key, std::string value, on_done<written> done) {
+  issue<written>(*impl_, put_request(type, key, std::move(value), done.options), std::move(done.done));
+}
+
+std::future<result<removed>> async_session::remove(std::string_view type, std::string_view key,
+                                                   call_options options) {
+  return issue<removed>(*impl_, remove_request(type, key, options));
+}
+
+void async_session::remove(std::string_view type, std::string_view key, on_done<removed> done) {
+  issue<removed>(*impl_, remove_request(type, key, done.options), std::move(done.done));
+}
+
+std::future<result<swapped>> async_session::compare_and_set(std::string_view type, std::string_view key,
+                                                            swap_request what, call_options options) {
+  return issue<swapped>(*impl_, swap_call(type, key, std::move(what), options));
+}
+
+void async_session::compare_and_set(std::string_view type, std::string_view key, swap_request what,
+                                    on_done<swapped> done) {
+  issue<swapped>(*impl_, swap_call(type, key, std::move(what), done.options), std::move(done.done));
+}
+
+std::future<result<added>> async_session::add(std::string_view type, std::string_view key, std::int64_t delta,
+                                              add_options options) {
+  return issue<added>(*impl_, add_request(type, key, delta, options));
+}
+
+void async_session::add(std::string_view type, std::string_view key, std::int64_t delta,
+                        on_done<added, add_options> done) {
+  issue<added>(*impl_, add_request(type, key, delta, done.options), std::move(done.done));
+}
+
+} // namespace troupe

@@ -1,0 +1,141 @@
+#include "runtime/status.hpp"
+
+#include <caf/scoped_actor.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+
+namespace troupe {
+
+namespace {
+
+/// Asks all, then collects: the wait is that of the slowest, and bounded once for all of them.
+template <class Status, class Handles>
+std::vector<Status> ask_all(caf::scoped_actor& self, const Handles& handles, instant until, const node_clock& clock) {
+  using pending = decltype(self->request(*handles.begin(), caf::infinite, status_atom::value));
+  const auto patience = std::chrono::duration_cast<std::chrono::microseconds>(clock.until(until));
+  std::vector<pending> questions;
+  questions.reserve(handles.size());
+  for (const auto& handle : handles)
+    questions.push_back(self->request(handle, patience, status_atom::value));
+  std::vector<Status> answers;
+  answers.reserve(handles.size());
+  for (auto& question : questions)
+    question.receive([&](Status& s) { answers.push_back(std::move(s)); }, [](caf::error&) {});
+  return answers;
+}
+
+/// Of the lease, what a renewal's round trip may take: renewals go out every quarter of it (PROTOCOLS §3.1).
+nanoseconds round_trip_allowed(const cluster& shape) { return shape.lease / 4; }
+
+bool usable(const link_status& link, const cluster& shape) {
+  return link.up && std::chrono::microseconds{link.round_trip_us} < round_trip_allowed(shape);
+}
+
+bool home_known(const home_status& home, const node_setup& setup, instant at) {
+  if (home.leading) return home.lease_until > at;
+  return home.home.value != 0 && home.home != setup.self;
+}
+
+nlohmann::ordered_json to_json(const link_status& link) {
+  return {{"peer", link.peer.value},
+          {"name", link.name},
+          {"up", link.up},
+          {"round_trip_us", link.round_trip_us},
+          {"round_trip_us_max", link.round_trip_us_max},
+          {"queued_messages", link.queued_messages},
+          {"queued_bytes", link.queued_bytes},
+          {"frames_sent", link.frames_sent},
+          {"frames_received", link.frames_received},
+          {"frames_refused", link.frames_refused},
+          {"connections", link.connections},
+          {"dropped_messages", link.dropped_messages},
+          {"last_refusal", link.last_refusal}};
+}
+
+nlohmann::ordered_json to_json(const home_status& home, const cluster& shape, instant at) {
+  const auto* leader = shape.find(home.home);
+  const auto left = std::chrono::duration_cast<milliseconds>(std::max(home.lease_until - at, nanoseconds{0}));
+  return {{"shard", home.shard.value},
+          {"home", leader == nullptr ? "" : leader->name},
+          {"epoch", home.era ? to_string(home.era) : ""},
+          {"leading", home.leading},
+          {"claiming", home.claiming},
+          {"lease_left_ms", home.leading ? left.count() : 0},
+          {"keys", home.keys},
+          {"queued", home.queued},
+          {"undecided", home.undecided},
+          {"in_doubt", home.in_doubt},
+          {"committed", home.committed}};
+}
+
+} // namespace
+
+node_status ask_status(caf::actor_system& system, const node& actors, const node_clock& clock, nanoseconds at_most) {
+  node_status status;
+  const auto until = clock.now() + at_most;
+  const auto& board = actors.actors();
+  std::vector<link_actor> links;
+  for (const auto& [peer, link] : board.links)
+    links.push_back(link);
+  std::vector<lock_manager_actor> managers;
+  for (const auto& manager : board.lock_managers)
+    if (manager) managers.push_back(manager);
+  status.shards = managers.size();
+  caf::scoped_actor self{system};
+  status.links = ask_all<link_status>(self, links, until, clock);
+  status.homes = ask_all<home_status>(self, managers, until, clock);
+  status.at = clock.now();
+  return status;
+}
+
+std::optional<std::string> obstacle(const node_setup& setup, const node_status& status) {
+  const auto& shape = setup.shape;
+  const auto reachable = static_cast<std::size_t>(std::count_if(
+      status.links.begin(), status.links.end(), [&](const link_status& l) { return usable(l, shape); }));
+  const auto here = reachable + (is_client(setup.self) ? 0U : 1U);
+  // Of any replica set, all but a minority: the members that are missing may all belong to one set.
+  const auto needed = shape.members.size() - (shape.replicas - 1) / 2;
+  if (here < needed) {
+    auto why = "linked to " + std::to_string(here) + " of the " + std::to_string(needed) + " members that it needs:";
+    for (const auto& link : status.links) {
+      if (usable(link, shape)) continue;
+      why += " " + link.name;
+      if (link.up)
+        why += " (round trip of " + std::to_string(link.round_trip_us) + " us, too long for a lease of "
+               + std::to_string(shape.lease.count()) + " ms)";
+      else
+        why += link.last_refusal.empty() ? " (down)" : " (" + link.last_refusal + ")";
+    }
+    return why;
+  }
+  if (is_client(setup.self)) return std::nullopt;
+  const auto served =
+      static_cast<std::size_t>(std::count_if(status.homes.begin(), status.homes.end(),
+                                             [&](const home_status& h) { return home_known(h, setup, status.at); }));
+  if (served == status.shards) return std::nullopt;
+  return "a home is known for " + std::to_string(served) + " of " + std::to_string(status.shards) + " shards";
+}
+
+std::string to_json(const node_setup& setup, const node_status& status, const store_driver* store) {
+  const auto why = obstacle(setup, status);
+  nlohmann::ordered_json out{{"node", setup.name},          {"id", setup.self.value},
+                             {"region", setup.region},      {"incarnation", setup.life.value},
+                             {"cluster", setup.shape.name}, {"configuration", setup.shape.describe()},
+                             {"ready", !why.has_value()},   {"not_ready_because", why.value_or("")}};
+  out["links"] = nlohmann::ordered_json::array();
+  for (const auto& link : status.links)
+    out["links"].push_back(to_json(link));
+  out["shards"] = nlohmann::ordered_json::array();
+  for (const auto& home : status.homes)
+    out["shards"].push_back(to_json(home, setup.shape, status.at));
+  if (store != nullptr) {
+    const auto c = store->count();
+    out["store"] = {{"syncs", c.syncs}, {"records_written", c.records_written}, {"bytes_written", c.bytes_written},
+                    {"loads", c.loads}, {"damaged_found", c.damaged_found},     {"queue_depth", c.queue_depth}};
+  }
+  return out.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+} // namespace troupe

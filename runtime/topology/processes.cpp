@@ -1,0 +1,136 @@
+#include "runtime/topology/processes.hpp"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <thread>
+#include <utility>
+
+namespace troupe {
+
+namespace {
+
+using clock = std::chrono::steady_clock;
+
+constexpr std::chrono::milliseconds poll_interval{2};
+constexpr std::chrono::seconds kill_patience{10};
+constexpr int not_executable = 127;
+constexpr std::uint16_t first_port = 20'000;
+constexpr std::uint16_t last_port = 32'000;
+
+exit_code code_of(int status) { return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status); }
+
+/// In the child, between fork and exec: only calls that are safe there.
+[[noreturn]] void become(char** arguments, int output, pid_t parent) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != parent) ::_exit(not_executable);
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  ::dup2(output, STDOUT_FILENO);
+  ::dup2(output, STDERR_FILENO);
+  // The sockets of this process's client nodes are none of the child's business.
+  ::close_range(STDERR_FILENO + 1, ~0U, 0);
+  ::execv(arguments[0], arguments);
+  ::_exit(not_executable);
+}
+
+} // namespace
+
+tl::expected<child, std::string> child::start(const std::vector<std::string>& command,
+                                              const std::filesystem::path& output) {
+  auto failed = [&](const std::string& why) { return tl::unexpected{command.front() + ": " + why}; };
+  if (::access(command.front().c_str(), X_OK) != 0) return failed(std::strerror(errno));
+  const int file = ::open(output.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  if (file < 0) return failed("its output " + output.string() + ": " + std::strerror(errno));
+  auto owned = command;
+  std::vector<char*> arguments;
+  for (auto& word : owned)
+    arguments.push_back(word.data());
+  arguments.push_back(nullptr);
+  const auto parent = ::getpid();
+  const auto pid = ::fork();
+  if (pid == 0) become(arguments.data(), file, parent);
+  ::close(file);
+  if (pid < 0) return failed(std::strerror(errno));
+  return child{pid};
+}
+
+child::child(child&& other) noexcept : pid_(std::exchange(other.pid_, -1)), ended_(other.ended_) {}
+
+child& child::operator=(child&& other) noexcept {
+  std::swap(pid_, other.pid_);
+  std::swap(ended_, other.ended_);
+  return *this;
+}
+
+child::~child() { kill(); }
+
+std::optional<exit_code> child::wait(std::chrono::milliseconds at_most) {
+  const auto until = clock::now() + at_most;
+  while (pid_ > 0) {
+    int status = 0;
+    const auto answer = ::waitpid(pid_, &status, WNOHANG);
+    if (answer == pid_) {
+      ended_ = code_of(status);
+      pid_ = -1;
+    } else if (answer < 0 && errno != EINTR) {
+      pid_ = -1;
+    } else if (clock::now() >= until) {
+      return std::nullopt;
+    } else {
+      std::this_thread::sleep_for(poll_interval);
+    }
+  }
+  return ended_;
+}
+
+void child::kill() {
+  if (pid_ > 0) ::kill(pid_, SIGKILL);
+  (void)wait(kill_patience);
+}
+
+exit_code child::stop(std::chrono::milliseconds at_most) {
+  if (pid_ > 0) ::kill(pid_, SIGTERM);
+  if (!wait(at_most)) kill();
+  return ended_.value_or(128 + SIGKILL);
+}
+
+tl::expected<exit_code, std::string> run_to_end(const std::vector<std::string>& command,
+                                                const std::filesystem::path& output,
+                                                std::chrono::milliseconds at_most) {
+  auto started = child::start(command, output);
+  if (!started) return tl::unexpected{started.error()};
+  if (auto code = started->wait(at_most)) return *code;
+  return tl::unexpected{command.front() + ": did not end within " + std::to_string(at_most.count()) + " ms"};
+}
+
+std::vector<std::uint16_t> free_ports(std::size_t count) {
+  std::vector<std::uint16_t> ports;
+  std::vector<int> held;
+  const auto range = last_port - first_port;
+  const auto start = static_cast<int>(::getpid()) * 31 % range;
+  for (int i = 0; i < range && ports.size() < count; ++i) {
+    const auto port = static_cast<std::uint16_t>(first_port + (start + i) % range);
+    const int s = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (s < 0) break;
+    held.push_back(s);
+    sockaddr_in at{};
+    at.sin_family = AF_INET;
+    at.sin_port = htons(port);
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (::bind(s, reinterpret_cast<const sockaddr*>(&at), sizeof at) == 0) ports.push_back(port);
+  }
+  for (const int s : held)
+    ::close(s);
+  return ports;
+}
+
+} // namespace troupe

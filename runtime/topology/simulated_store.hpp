@@ -1,0 +1,60 @@
+/// A disk and the store on it, in memory: what was synced survives a crash, what was not may or may not.
+#pragma once
+
+#include "actors/layers/store.hpp"
+#include "runtime/topology/simulated_world.hpp"
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+
+namespace troupe::simulated {
+
+struct disk_options {
+  nanoseconds sync_min{std::chrono::microseconds{50}};
+  nanoseconds sync_max{std::chrono::microseconds{500}};
+  double slow = 0;                                ///< chance that one sync takes up to slow_max
+  nanoseconds slow_max{0};
+  double failing = 0;                             ///< chance that one sync fails: the store then refuses everything
+};
+
+/// What survives a crash.
+class disk {
+public:
+  disk(world& w, node_id node, disk_options options);
+
+  /// Opens the store: raises the incarnation, restores the promises.
+  std::unique_ptr<store_driver> open();
+  /// The node is gone: what is not synced is lost, a sync under way may have come through.
+  void crash();
+  /// Damages one stored record, if there is any; it is found when it is read.
+  void damage_one();
+  void calm() { options_.slow = options_.failing = 0; }
+
+  const v1::StoreIdentity& identity() const { return identity_; }
+
+private:
+  class store;
+  friend class store;
+  struct batch {
+    std::vector<store_write> writes;
+    std::vector<std::function<void(errc)>> done;
+  };
+  void sync_next();
+  void apply(const batch& b);
+
+  world& world_;
+  disk_options options_;
+  v1::StoreIdentity identity_;
+  std::map<std::pair<shard_id, std::string>, v1::StoredRecord> records_;
+  std::map<shard_id, v1::StoredPromise> promises_;
+  batch syncing_;          ///< under way
+  batch waiting_;          ///< for the next sync
+  bool busy_ = false;
+  bool broken_ = false;
+  std::uint64_t life_ = 0; ///< opens so far; callbacks of an earlier life are dropped
+  std::uint64_t syncs_ = 0, loads_ = 0, damaged_ = 0, written_ = 0;
+};
+
+} // namespace troupe::simulated

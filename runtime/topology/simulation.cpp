@@ -1,0 +1,411 @@
+#include "runtime/topology/simulation.hpp"
+
+#include "runtime/node.hpp"
+#include "runtime/topology/simulated_client.hpp"
+#include "runtime/topology/simulated_judge.hpp"
+#include "runtime/topology/simulated_network.hpp"
+#include "runtime/topology/simulated_store.hpp"
+#include "runtime/topology/simulated_world.hpp"
+
+#include <caf/send.hpp>
+
+#include <algorithm>
+#include <array>
+
+namespace troupe::simulated {
+
+namespace {
+
+constexpr std::chrono::seconds safety_max{30};
+constexpr std::chrono::seconds liveness_max{20};
+constexpr std::uint32_t liveness_operations = 3;
+
+class simulation {
+public:
+  simulation(const simulation_options& options, const simulation_outputs& outputs);
+  ~simulation();
+  simulation_report run();
+
+private:
+  /// What one start of a node stands on. Kept until the end: actors of a node that was killed may still be taking leave.
+  struct seams {
+    std::unique_ptr<clock> time;
+    std::unique_ptr<transport> wires;
+    std::unique_ptr<store_driver> store;
+  };
+  struct machine {
+    std::uint32_t index = 0;
+    node_id id;
+    std::unique_ptr<disk> hard_disk;
+    nanoseconds clock_offset{0};
+    std::int64_t drift_ppm = 0;
+    std::uint64_t life = 0; ///< starts so far
+    std::unique_ptr<node> running; ///< null = down
+    bool paused = false;
+    clock* time = nullptr;
+    std::vector<session_actor> sessions;
+    std::string name;
+  };
+
+  static cluster shape_of(const simulation_options& o);
+  void start(machine& m);
+  void crash(machine& m);
+  void restart_later(machine& m, nanoseconds delay);
+  void pause(machine& m, nanoseconds how_long);
+  template <class Fault>
+  void repeat(milliseconds mean, Fault fault);
+  void plant_faults();
+  void cut_something();
+  machine& any() { return machines_[random_.below(machines_.size())]; }
+
+  void issue(client& c, const std::string& key = {});
+  void next(client& c);
+  void settle(client& c, const v1::Result* result);
+  bool idle() const;
+
+  void heal();
+  void check_liveness();
+  void check_durability();
+
+  simulation_options options_;
+  simulation_outputs outputs_;
+  world world_;
+  dice& random_;
+  cluster shape_;
+  std::vector<std::unique_ptr<seams>> grounds_;
+  network network_;
+  std::vector<machine> machines_;
+  std::vector<std::unique_ptr<client>> clients_;
+  judge judge_;
+  simulation_report report_;
+  bool faults_ = true;
+  std::uint32_t quota_ = 0; ///< operations per client in this phase
+  std::uint64_t sessions_ = 0;
+};
+
+cluster simulation::shape_of(const simulation_options& o) {
+  cluster c;
+  c.name = "simulated";
+  c.shards = o.shards;
+  c.replicas = std::min<std::uint32_t>(o.nodes, 5);
+  c.lease = o.lease;
+  for (std::uint32_t i = 1; i <= o.nodes; ++i)
+    c.members.push_back({{i}, "n" + std::to_string(i), "r" + std::to_string(i % 3), "", 0});
+  c.types["data"] = {level::strong, o.rollback ? on_timeout::rollback : on_timeout::unknown};
+  return c;
+}
+
+simulation::simulation(const simulation_options& options, const simulation_outputs& outputs)
+    : options_{options},
+      outputs_{outputs},
+      world_{options.seed, outputs.log},
+      random_{world_.random()},
+      shape_{shape_of(options)},
+      network_{world_, {.latency_max = std::max<nanoseconds>(options.latency_max, std::chrono::microseconds{100}),
+                        .stall = options.stall,
+                        .stall_max = options.stall_max}} {
+  machines_.resize(options_.nodes);
+  for (std::uint32_t i = 0; i < options_.nodes; ++i) {
+    auto& m = machines_[i];
+    m.index = i;
+    m.id = shape_.members[i].id;
+    m.name = shape_.members[i].name;
+    m.clock_offset = random_.between(std::chrono::seconds{0}, std::chrono::hours{1});
+    m.drift_ppm = options_.drift_ppm_max == 0 ? 0 : random_.between(-options_.drift_ppm_max, options_.drift_ppm_max);
+    m.hard_disk = std::make_unique<disk>(
+        world_, m.id, disk_options{.slow = options_.slow_disk, .slow_max = options_.slow_disk_max, .failing = options_.failing_disk});
+    start(m);
+  }
+  for (std::uint32_t i = 0; i < options_.clients; ++i) {
+    clients_.push_back(std::make_unique<client>(i, options_, random_));
+    clients_.back()->node = i % options_.nodes;
+  }
+}
+
+simulation::~simulation() {
+  for (auto& m : machines_)
+    if (m.running) crash(m);
+  for (auto& c : clients_) c->session = nullptr;
+  world_.drain();
+}
+
+// -- machines ---------------------------------------------------------------------------------------------------------
+
+void simulation::start(machine& m) {
+  const auto life = ++m.life;
+  auto ground = std::make_unique<seams>();
+  ground->time = std::make_unique<clock>(world_, m.clock_offset, m.drift_ppm);
+  ground->wires = network_.attach(m.id);
+  ground->store = m.hard_disk->open();
+  m.time = ground->time.get();
+
+  node_setup setup;
+  setup.shape = shape_;
+  setup.self = m.id;
+  setup.name = m.name;
+  setup.region = shape_.members[m.index].region;
+  setup.life = {ground->store->identity().incarnation()};
+  setup.disk = ground->store->identity().disk();
+  setup.frames.chunk_bytes = options_.chunk_bytes;
+  if (options_.chunk_bytes < limits::small_message_bytes) { // a narrow path: a large value takes many round trips
+    setup.frames.window_bytes_min = 4 * options_.chunk_bytes;
+    setup.frames.credit_bytes = 8 * limits::small_message_bytes;
+  }
+  setup.frames.peer_timeout = std::max(milliseconds{100}, 2 * options_.lease);
+  setup.frames.ping_every = setup.frames.peer_timeout / 4;
+
+  node_seams stands_on;
+  stands_on.clock = ground->time.get();
+  stands_on.wires = ground->wires.get();
+  stands_on.store = ground->store.get();
+  stands_on.trace = [this, &m, life](instant, std::string_view name, std::string_view fields) {
+    if (m.life != life || !m.running) return; // the last words of a process that is gone
+    world_.note(m.name, name, fields);
+    judge_.observe(m.name, name, fields);
+  };
+  stands_on.store_failed = [this, &m, life] {
+    world_.after(nanoseconds{0}, [this, &m, life] {
+      if (m.life != life || !m.running) return;
+      crash(m);
+      restart_later(m, milliseconds{20});
+    });
+  };
+  grounds_.push_back(std::move(ground));
+  world_.note(m.name, "start", "incarnation=" + std::to_string(setup.life.value));
+  world_.spawn_for(m.index, [&] { m.running = std::make_unique<node>(world_.system(), std::move(setup), std::move(stands_on)); });
+}
+
+void simulation::crash(machine& m) {
+  world_.note(m.name, "crash", "");
+  ++report_.crashes;
+  m.running.reset();
+  for (auto& s : m.sessions) caf::anon_send_exit(s, caf::exit_reason::kill);
+  m.sessions.clear();
+  network_.crashed(m.id);
+  m.hard_disk->crash();
+  if (std::exchange(m.paused, false)) world_.resume(m.index);
+  for (auto& c : clients_)
+    if (c->node == m.index && c->busy() && c->node_life == m.life) settle(*c, nullptr);
+}
+
+void simulation::restart_later(machine& m, nanoseconds delay) {
+  world_.after(delay, [this, &m, life = m.life] {
+    if (m.life == life && !m.running) start(m);
+  });
+}
+
+void simulation::pause(machine& m, nanoseconds how_long) {
+  if (!m.running || m.paused) return;
+  ++report_.pauses;
+  m.paused = true;
+  world_.pause(m.index);
+  world_.note(m.name, "pause", "");
+  world_.after(how_long, [this, &m, life = m.life] {
+    if (m.life != life || !std::exchange(m.paused, false)) return;
+    world_.resume(m.index);
+    world_.note(m.name, "resume", "");
+  });
+}
+
+template <class Fault>
+void simulation::repeat(milliseconds mean, Fault fault) {
+  if (mean == milliseconds{0}) return;
+  world_.after(random_.between(nanoseconds{mean} / 2, nanoseconds{mean} * 3 / 2), [this, mean, fault] {
+    if (!faults_) return;
+    fault();
+    repeat(mean, fault);
+  });
+}
+
+void simulation::cut_something() {
+  ++report_.cuts;
+  std::vector<std::pair<node_id, node_id>> ways;
+  auto& a = any();
+  switch (random_.below(3)) {
+    case 0: // one node from all others, both ways
+      for (auto& b : machines_)
+        if (b.index != a.index) {
+          ways.emplace_back(a.id, b.id);
+          ways.emplace_back(b.id, a.id);
+        }
+      break;
+    case 1: // one direction of one pair
+      ways.emplace_back(a.id, any().id);
+      break;
+    default: // one pair
+      auto& b = any();
+      ways.emplace_back(a.id, b.id);
+      ways.emplace_back(b.id, a.id);
+      break;
+  }
+  for (const auto& [from, to] : ways) {
+    if (from == to) continue;
+    network_.cut(from, to);
+    world_.note("net", "cut", to_string(from) + ">" + to_string(to));
+  }
+  world_.after(random_.between(nanoseconds{0}, options_.cut_max), [this, ways] {
+    for (const auto& [from, to] : ways) {
+      network_.heal(from, to);
+      world_.note("net", "heal", to_string(from) + ">" + to_string(to));
+    }
+  });
+}
+
+void simulation::plant_faults() {
+  repeat(options_.crash_every, [this] {
+    const bool all = random_.chance(0.1);
+    for (auto& m : machines_) {
+      if (!all && m.index != random_.below(machines_.size())) continue;
+      if (!m.running) continue;
+      crash(m);
+      if (options_.damage && m.index == 0) m.hard_disk->damage_one();
+      restart_later(m, random_.between(nanoseconds{0}, options_.restart_after_max));
+    }
+  });
+  repeat(options_.pause_every, [this] { pause(any(), random_.between(milliseconds{1}, options_.pause_max)); });
+  repeat(options_.cut_every, [this] { cut_something(); });
+  repeat(options_.break_every, [this] {
+    ++report_.breaks;
+    network_.break_connection(any().id, any().id);
+  });
+}
+
+// -- clients ----------------------------------------------------------------------------------------------------------
+
+void simulation::issue(client& c, const std::string& key) {
+  auto at = c.node;
+  for (std::size_t n = 0; n < machines_.size() && (!machines_[at].running || random_.chance(0.1)); ++n)
+    at = static_cast<std::uint32_t>(random_.below(machines_.size()));
+  auto& m = machines_[at];
+  if (!m.running) return next(c); // nobody is up: later
+  if (c.node != at || c.node_life != m.life || !c.session) {
+    world_.spawn_for(m.index, [&] { c.session = m.running->open_session({++sessions_}); });
+    c.node = at;
+    c.node_life = m.life;
+    m.sessions.push_back(c.session);
+  }
+  session_call call;
+  call.operation = c.draw(key);
+  call.type = "data";
+  call.deadline = m.time->now() + random_.between(nanoseconds{options_.deadline_min}, nanoseconds{options_.deadline_max});
+  call.done = [this, &c, number = c.call_number()](const v1::Result& result) {
+    if (c.busy() && c.call_number() == number) settle(c, &result);
+  };
+  ++c.issued;
+  ++report_.operations;
+  c.called(world_.now());
+  world_.note("client", "call", call.operation.key() + " session=" + std::to_string(sessions_));
+  caf::anon_send(c.session, std::move(call));
+}
+
+void simulation::settle(client& c, const v1::Result* result) {
+  auto op = c.settle(result, world_.now());
+  switch (op.outcome) {
+    case check::op_outcome::ok:
+      ++report_.done;
+      break;
+    case check::op_outcome::fail:
+      ++report_.not_done;
+      break;
+    case check::op_outcome::unknown:
+      ++report_.unknown;
+      break;
+  }
+  world_.note("client", check::to_string(op.kind), op.key + " " + std::string{check::to_string(op.outcome)});
+  if (outputs_.history != nullptr) check::write_operation(*outputs_.history, op);
+  judge_.record(std::move(op));
+  if (result == nullptr) c.session = nullptr; // its node is gone
+  next(c);
+}
+
+void simulation::next(client& c) {
+  world_.after(random_.between(nanoseconds{0}, options_.think_max), [this, &c] {
+    if (!c.busy() && c.issued < quota_) issue(c);
+  });
+}
+
+bool simulation::idle() const {
+  return std::all_of(clients_.begin(), clients_.end(), [&](const auto& c) { return !c->busy() && c->issued >= quota_; });
+}
+
+// -- phases -----------------------------------------------------------------------------------------------------------
+
+void simulation::heal() {
+  faults_ = false;
+  network_.calm();
+  network_.heal_all();
+  for (auto& m : machines_) {
+    m.hard_disk->calm();
+    if (std::exchange(m.paused, false)) world_.resume(m.index);
+    if (!m.running) start(m);
+  }
+  world_.note("world", "healed", "");
+}
+
+void simulation::check_liveness() {
+  quota_ = ~std::uint32_t{0};
+  for (auto& c : clients_) {
+    c->done = 0;
+    if (!c->busy()) next(*c);
+  }
+  const auto done = [this] {
+    return std::all_of(clients_.begin(), clients_.end(), [](const auto& c) { return c->done >= liveness_operations; });
+  };
+  world_.run_until(world_.now() + liveness_max, done);
+  if (!done()) judge_.accuse("liveness", "some client did not complete " + std::to_string(liveness_operations)
+                                            + " operations in 20 s after everything had healed");
+  quota_ = 0;
+  world_.run_until(world_.now() + std::chrono::seconds{5}, [this] { return idle(); });
+}
+
+/// Every node is killed at once; the cluster must come back by itself, and what was acknowledged must be there (D1,
+/// checked as part of the history).
+void simulation::check_durability() {
+  for (auto& m : machines_) crash(m);
+  for (auto& m : machines_) start(m);
+  check_liveness();
+  auto& reader = *clients_.front();
+  for (std::uint32_t k = 0; k < options_.keys && judge_.content(); ++k) {
+    reader.done = 0;
+    const auto end = world_.now() + liveness_max;
+    while (reader.done == 0 && world_.now() < end) {
+      issue(reader, key_name(k));
+      if (!reader.busy()) break;
+      world_.run_until(end, [&] { return !reader.busy(); });
+    }
+    if (reader.done == 0) judge_.accuse("liveness", "key " + key_name(k) + " cannot be read after a restart of all nodes");
+  }
+}
+
+simulation_report simulation::run() {
+  plant_faults();
+  quota_ = options_.operations;
+  for (auto& c : clients_) next(*c);
+  world_.run_until(safety_max, [this] { return idle() || !judge_.content(); });
+  if (judge_.content()) {
+    heal();
+    check_liveness();
+  }
+  if (judge_.content()) check_durability();
+  judge_.check();
+
+  report_.violated = judge_.violated();
+  report_.what = judge_.what();
+  report_.undecided = judge_.undecided();
+  report_.hash = world_.log().hash();
+  report_.lines = world_.log().lines();
+  report_.events = world_.events();
+  report_.leaderships = judge_.leaderships();
+  report_.virtual_time = world_.now();
+  report_.last_events.assign(world_.log().last().begin(), world_.log().last().end());
+  return report_;
+}
+
+} // namespace
+
+simulation_report simulate(const simulation_options& options, const simulation_outputs& outputs) {
+  simulation s{options, outputs};
+  return s.run();
+}
+
+} // namespace troupe::simulated

@@ -1,0 +1,74 @@
+#include "runtime/topology/simulated_world.hpp"
+#include "runtime/topology/simulation.hpp"
+
+#include <sstream>
+
+namespace troupe::simulated {
+
+simulation_options options_for(std::uint64_t seed) {
+  dice d{seed * 0x9E3779B97F4A7C15ULL + 1};
+  auto ms = [&](std::int64_t low, std::int64_t high) { return milliseconds{d.between(low, high)}; };
+  simulation_options o;
+  o.seed = seed;
+  const auto shape = d.below(10);
+  o.nodes = shape == 0 ? 1 : shape < 8 ? 3 : 5;
+  o.shards = static_cast<std::uint32_t>(d.between(1, 2));
+  o.keys = static_cast<std::uint32_t>(d.between(1, 4));
+  o.clients = static_cast<std::uint32_t>(d.between(2, 6));
+  o.operations = static_cast<std::uint32_t>(d.between(30, 120));
+  o.think_max = ms(1, 60);
+  o.deadline_min = ms(50, 300);
+  o.deadline_max = o.deadline_min + ms(100, 2000);
+  o.lease = ms(60, 300);
+  o.read_percent = static_cast<std::uint32_t>(d.between(15, 85));
+  o.rollback = d.chance(0.3);
+  o.value_bytes_max = d.chance(0.4) ? 12000 : 24;
+  o.chunk_bytes = d.chance(0.5) ? 512 : 65536;
+  o.latency_max = std::chrono::microseconds{d.between(200, 8000)};
+  if (d.chance(0.6)) {
+    o.stall = 0.02;
+    o.stall_max = 2 * o.lease;
+  }
+  const auto lease = o.lease.count();
+  if (d.chance(0.8)) {
+    o.crash_every = ms(lease, 12 * lease);
+    o.restart_after_max = ms(1, 4 * lease);
+  }
+  if (d.chance(0.6)) {
+    o.pause_every = ms(2 * lease, 10 * lease);
+    o.pause_max = ms(lease / 2, 4 * lease);
+  }
+  if (d.chance(0.7)) {
+    o.cut_every = ms(2 * lease, 8 * lease);
+    o.cut_max = ms(lease, 6 * lease);
+  }
+  if (d.chance(0.6)) o.break_every = ms(lease, 6 * lease);
+  if (d.chance(0.5)) {
+    o.slow_disk = 0.05;
+    o.slow_disk_max = ms(1, lease);
+  }
+  if (d.chance(0.15)) o.failing_disk = 0.002;
+  o.damage = d.chance(0.2) && o.nodes > 1;
+  o.drift_ppm_max = d.chance(0.7) ? 4'900 : 0; // leases allow for 10,000 between two clocks
+  return o;
+}
+
+std::string describe(const simulation_options& o) {
+  std::ostringstream out;
+  out << "seed=" << o.seed << " nodes=" << o.nodes << " shards=" << o.shards << " keys=" << o.keys
+      << " clients=" << o.clients << " operations=" << o.operations << " think_max_ms=" << o.think_max.count()
+      << " deadline_ms=" << o.deadline_min.count() << ".." << o.deadline_max.count() << " lease_ms=" << o.lease.count()
+      << " read_percent=" << o.read_percent << " on_timeout=" << (o.rollback ? "rollback" : "unknown") << " value_bytes_max=" << o.value_bytes_max
+      << " chunk_bytes=" << o.chunk_bytes << "\n"
+      << "network latency_max_us=" << o.latency_max.count() / 1000 << " stall=" << o.stall
+      << " stall_max_ms=" << o.stall_max.count() << " break_every_ms=" << o.break_every.count()
+      << " cut_every_ms=" << o.cut_every.count() << " cut_max_ms=" << o.cut_max.count() << "\n"
+      << "nodes crash_every_ms=" << o.crash_every.count() << " restart_after_max_ms=" << o.restart_after_max.count()
+      << " pause_every_ms=" << o.pause_every.count() << " pause_max_ms=" << o.pause_max.count()
+      << " drift_ppm_max=" << o.drift_ppm_max << "\n"
+      << "disks slow=" << o.slow_disk << " slow_max_ms=" << o.slow_disk_max.count() << " failing=" << o.failing_disk
+      << " damage=" << (o.damage ? "yes" : "no");
+  return out.str();
+}
+
+} // namespace troupe::simulated

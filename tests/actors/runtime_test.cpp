@@ -1,0 +1,346 @@
+/// The public API over a real cluster: three members and a client node in this process, connected over loopback.
+#include <troupe/runtime.hpp>
+
+#include "actors/layers/rocksdb_store.hpp"
+#include "protocol/check/history.hpp"
+#include "protocol/limits.hpp"
+#include "runtime/config_file.hpp"
+#include "runtime/runtime_access.hpp"
+
+#include <doctest/doctest.h>
+
+#include <arpa/inet.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <future>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+using namespace troupe;
+using namespace std::chrono_literals;
+
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A TCP port of loopback that nobody listens at now.
+std::uint16_t free_port() {
+  const int s = ::socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in at{};
+  at.sin_family = AF_INET;
+  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof at;
+  auto* address = reinterpret_cast<sockaddr*>(&at); // NOLINT: the socket API's own idiom
+  REQUIRE(::bind(s, address, size) == 0);
+  REQUIRE(::getsockname(s, address, &size) == 0);
+  ::close(s);
+  return ntohs(at.sin_port);
+}
+
+/// A folder of this test's own, gone with it.
+struct test_folder {
+  fs::path path;
+  test_folder() {
+    auto name = (fs::temp_directory_path() / "troupe-runtime-XXXXXX").string();
+    REQUIRE(::mkdtemp(name.data()) != nullptr);
+    path = name;
+  }
+  test_folder(const test_folder&) = delete;
+  test_folder& operator=(const test_folder&) = delete;
+  ~test_folder() { fs::remove_all(path); }
+};
+
+/// Three members with few shards, and configurations for client nodes.
+struct three_nodes {
+  test_folder folder;
+  node_config base = example_config("eu-1");
+
+  three_nodes() {
+    base.shape.shards = 8;
+    base.shape.types["drafts"] = {level::causal, on_timeout::unknown};
+    for (auto& m : base.shape.members)
+      m.port = free_port();
+    base.resp.reset();
+    base.admin.reset();
+    base.deadline = 5s;
+  }
+
+  config of(std::string_view name) const {
+    auto c = base;
+    c.name = name;
+    const auto* m = c.shape.find(name);
+    c.self = m == nullptr ? node_id{} : m->id;
+    c.region = m == nullptr ? "eu" : m->region;
+    c.directory = m == nullptr ? fs::path{} : folder.path / name;
+    c.log.file = folder.path / (std::string{name} + ".log");
+    auto read = config::from_toml(print_config(c), name);
+    if (!read) FAIL(read.error().message());
+    return *read;
+  }
+
+  void create_store(std::string_view name) const {
+    rocksdb_options options;
+    options.directory = folder.path / name;
+    options.cluster = base.shape.name;
+    options.node = base.shape.find(name)->id;
+    auto made = troupe::create_store(options);
+    if (!made) FAIL(made.error().what);
+  }
+
+  runtime start(std::string_view name) const {
+    auto started = runtime::start(of(name));
+    if (!started) FAIL(started.error().message());
+    return std::move(*started);
+  }
+
+  std::vector<runtime> start_members() const {
+    std::vector<runtime> running;
+    for (const auto& m : base.shape.members) {
+      create_store(m.name);
+      running.push_back(start(m.name));
+    }
+    for (auto& r : running)
+      if (auto ready = r.wait_ready(20s); !ready) FAIL(ready.error().message());
+    return running;
+  }
+};
+
+template <class T> T value_of(result<T> r) {
+  if (!r) FAIL(r.error().message());
+  return std::move(*r);
+}
+
+template <class T> errc error_of(const result<T>& r) { return r ? errc::none : r.error().code(); }
+
+} // namespace
+
+TEST_CASE("runtime: three nodes in one process serve every operation, from members and from a client node") {
+  const three_nodes cluster;
+  auto members = cluster.start_members();
+  auto client = cluster.start("web");
+  value_of(client.wait_ready(20s).map([] { return true; }));
+
+  auto here = members[0].open_session();
+  auto there = members[1].open_session();
+  auto outside = client.open_session();
+
+  SUBCASE("a value that one node has written is what all others read") {
+    CHECK_FALSE(value_of(here.get("inventory", "a")).has_value());
+    const auto first = value_of(here.put("inventory", "a", "one"));
+    const auto read = value_of(there.get("inventory", "a"));
+    REQUIRE(read);
+    CHECK(read->value == "one");
+    CHECK(read->version == first.version);
+    const auto second = value_of(outside.put("inventory", "a", "two"));
+    CHECK(second.version > first.version);
+    CHECK(to_string(second.version) != to_string(first.version));
+    CHECK(value_of(here.get("inventory", "a"))->value == "two");
+    CHECK(value_of(there.remove("inventory", "a")).existed);
+    CHECK_FALSE(value_of(there.remove("inventory", "a")).existed);
+    CHECK_FALSE(value_of(outside.get("inventory", "a")).has_value());
+  }
+
+  SUBCASE("an addition respects its floor, and says what is left") {
+    CHECK(value_of(here.add("inventory", "stock", 10)).value == 10);
+    const auto taken = value_of(outside.add("inventory", "stock", -6, {.floor = 0}));
+    CHECK(taken.applied);
+    CHECK(taken.value == 4);
+    const auto refused = value_of(there.add("inventory", "stock", -6, {.floor = 0}));
+    CHECK_FALSE(refused.applied);
+    CHECK(refused.value == 4);
+    value_of(here.put("inventory", "stock", "many"));
+    CHECK(error_of(here.add("inventory", "stock", 1)) == errc::not_a_number);
+  }
+
+  SUBCASE("compare and set writes only over what is expected") {
+    CHECK(value_of(here.compare_and_set("orders", "1", {.expected = {}, .value = "open"})).applied);
+    const auto refused = value_of(there.compare_and_set("orders", "1", {.expected = {}, .value = "again"}));
+    CHECK_FALSE(refused.applied);
+    CHECK(refused.current == "open");
+    CHECK(value_of(outside.compare_and_set("orders", "1", {.expected = "open", .value = "paid"})).applied);
+    const auto absent = value_of(here.compare_and_set("orders", "2", {.expected = "open", .value = "paid"}));
+    CHECK_FALSE(absent.applied);
+    CHECK_FALSE(absent.current.has_value());
+  }
+
+  SUBCASE("asynchronous calls keep their order, as futures and with functions") {
+    auto async = outside.async();
+    std::promise<int> told;
+    auto put = async.put("inventory", "n", "5");
+    auto add = async.add("inventory", "n", 2);
+    async.add("inventory", "n", 1, [&](result<added> r) { told.set_value(r ? static_cast<int>(r->value) : -1); });
+    auto get = async.get("inventory", "n", {.deadline = 4s});
+    CHECK(value_of(put.get()).version <= value_of(add.get()).version);
+    auto sum = told.get_future();
+    REQUIRE(sum.wait_for(10s) == std::future_status::ready);
+    CHECK(sum.get() == 8);
+    CHECK(value_of(get.get())->value == "8");
+  }
+
+  SUBCASE("what cannot be served is refused before it is sent, and says why") {
+    const auto unknown = here.get("stock", "a");
+    CHECK(error_of(unknown) == errc::unknown_type);
+    CHECK(unknown.error().not_done());
+    CHECK(unknown.error().message().find("drafts, inventory, orders") != std::string::npos);
+    const auto weaker = here.get("drafts", "a");
+    CHECK(error_of(weaker) == errc::unsupported_level);
+    CHECK(weaker.error().message().find("drafts is configured as causal") != std::string::npos);
+    auto causal = members[0].open_session({.consistency = level::causal});
+    CHECK(error_of(causal.get("inventory", "a")) == errc::unsupported_level);
+    CHECK(error_of(here.get("inventory", "")) == errc::key_too_long);
+    CHECK(error_of(here.get("inventory", std::string(limits::key_bytes_max + 1, 'k'))) == errc::key_too_long);
+    CHECK(error_of(here.put("inventory", "a", std::string(limits::value_bytes_max + 1, 'v')))
+          == errc::value_too_large);
+    CHECK(error_of(here.put("inventory", "a", "x", {.deadline = 0s})) == errc::expired);
+    CHECK(error_of(here.put("inventory", "a", "x", {.deadline = 2h})) == errc::invalid_argument);
+  }
+
+  SUBCASE("a value of the largest size, and of any bytes, comes back as it was") {
+    std::string large(limits::value_bytes_max, '\0');
+    for (std::size_t i = 0; i < large.size(); ++i)
+      large[i] = static_cast<char>((i * 131) >> 3U);
+    value_of(outside.put("inventory", "large", large, {.deadline = 20s}));
+    const auto read = value_of(there.get("inventory", "large", {.deadline = 20s}));
+    REQUIRE(read);
+    CHECK((read->value == large));
+  }
+
+  SUBCASE("the status names the node, its links and its shards") {
+    const auto json = members[0].status_json();
+    CHECK(json.find("\"node\":\"eu-1\"") != std::string::npos);
+    CHECK(json.find("\"ready\":true") != std::string::npos);
+    CHECK(json.find("\"name\":\"us-1\",\"up\":true") != std::string::npos);
+  }
+
+  SUBCASE("a node that stops hands its shards over, and the others go on") {
+    value_of(there.put("inventory", "k", "kept"));
+    CHECK(members[0].stop(10s));
+    for (int i = 0; i < 8; ++i) {
+      const auto key = "after-" + std::to_string(i);
+      value_of(there.put("inventory", key, "x"));
+      CHECK(value_of(outside.get("inventory", key))->value == "x");
+    }
+    CHECK(value_of(there.get("inventory", "k"))->value == "kept");
+    CHECK(error_of(here.get("inventory", "k")) == errc::shutting_down);
+    CHECK(members[0].stop(10s));
+    CHECK(error_of(members[0].wait_ready(1s)) == errc::shutting_down);
+  }
+
+  CHECK(client.stop(10s));
+  for (auto& m : members)
+    CHECK(m.stop(10s));
+}
+
+TEST_CASE("runtime: without a majority an operation ends at its deadline, and is not done") {
+  const three_nodes cluster;
+  cluster.create_store("eu-1");
+  auto alone = cluster.start("eu-1");
+  auto s = alone.open_session();
+  const boot_clock clock;
+  const auto begun = clock.now();
+  const auto r = s.put("inventory", "a", "x", {.deadline = 300ms});
+  CHECK_FALSE(r);
+  CHECK(clock.now() - begun >= 250ms);
+  CHECK(clock.now() - begun < 1500ms);
+  const auto ready = alone.wait_ready(100ms);
+  REQUIRE_FALSE(ready);
+  CHECK(ready.error().code() == errc::unavailable);
+  CHECK(ready.error().detail().find("us-1 (") != std::string::npos);
+  CHECK(alone.stop(10s));
+}
+
+TEST_CASE("runtime: calls that are under way when it stops end, as unknown at the worst") {
+  const three_nodes cluster;
+  cluster.create_store("eu-1");
+  auto alone = cluster.start("eu-1");
+  auto s = alone.open_session();
+  auto pending = s.async().put("inventory", "a", "x", {.deadline = 60s});
+  CHECK(alone.stop(5s));
+  REQUIRE(pending.wait_for(0s) == std::future_status::ready);
+  CHECK_FALSE(pending.get());
+}
+
+TEST_CASE("runtime: what keeps it from starting is an error in words") {
+  const three_nodes cluster;
+  SUBCASE("a configuration that is wrong") {
+    const auto started = runtime::start(config::from_toml("", "empty.toml"));
+    CHECK(error_of(started) == errc::invalid_argument);
+    CHECK(started.error().detail().find("empty.toml:1: cluster is missing") != std::string::npos);
+  }
+  SUBCASE("a store that nobody has made") {
+    const auto started = runtime::start(cluster.of("eu-1"));
+    CHECK(error_of(started) == errc::storage_failed);
+    CHECK_FALSE(started.error().detail().empty());
+  }
+  SUBCASE("a store of another node") {
+    cluster.create_store("us-1");
+    fs::rename(cluster.folder.path / "us-1", cluster.folder.path / "eu-1");
+    CHECK(error_of(runtime::start(cluster.of("eu-1"))) == errc::storage_failed);
+  }
+  SUBCASE("a store that is in use, and a port that is taken") {
+    cluster.create_store("eu-1");
+    auto first = cluster.start("eu-1");
+    CHECK(error_of(runtime::start(cluster.of("eu-1"))) == errc::storage_failed);
+    cluster.create_store("us-1");
+    three_nodes clash;
+    clash.base.shape.members[1].port = cluster.base.shape.members[0].port;
+    clash.create_store("us-1");
+    const auto second = runtime::start(clash.of("us-1"));
+    CHECK(error_of(second) == errc::invalid_argument);
+    CHECK(second.error().detail().find(std::to_string(cluster.base.shape.members[0].port)) != std::string::npos);
+    CHECK(first.stop(10s));
+  }
+  SUBCASE("a log or a history that cannot be written") {
+    CHECK(error_of(runtime::start(cluster.of("web").with_history("/nowhere/h.jsonl"))) == errc::invalid_argument);
+  }
+}
+
+TEST_CASE("runtime: every operation of recorded sessions stands in the history, calls under way at once included") {
+  const three_nodes cluster;
+  auto members = cluster.start_members();
+  const auto file = cluster.folder.path / "history.jsonl";
+  auto client = value_of(runtime::start(cluster.of("web").with_history(file)));
+  value_of(client.wait_ready(20s).map([] { return true; }));
+  auto s = client.open_session();
+  auto silent = client.open_session({.consistency = {}, .recorded = false});
+
+  value_of(s.put("inventory", "k", "\xFF\x01"));
+  value_of(s.get("inventory", "k"));
+  value_of(s.remove("inventory", "k"));
+  value_of(s.add("inventory", "k", 3, {.floor = 0}));
+  value_of(s.add("inventory", "k", -4, {.floor = 0}));
+  value_of(s.compare_and_set("inventory", "k", {.expected = "3", .value = "9"}));
+  CHECK(error_of(s.add("orders", "word", 1)) == errc::none);
+  std::vector<std::future<result<written>>> pending;
+  for (int i = 0; i < 50; ++i)
+    pending.push_back(s.async().put("orders", std::to_string(i), "v" + std::to_string(i)));
+  for (auto& p : pending)
+    value_of(p.get());
+  value_of(silent.put("inventory", "secret", "x"));
+  CHECK(client.stop(10s));
+  for (auto& m : members)
+    CHECK(m.stop(10s));
+
+  std::ifstream in{file};
+  const auto history = check::read_history(in);
+  if (!history) FAIL(check::to_string(history.error()));
+  REQUIRE(history->operations.size() == 57);
+  const auto& ops = history->operations;
+  CHECK(ops[0].kind == check::op_kind::put);
+  CHECK(ops[0].value == "hex:ff01");
+  CHECK(ops[1].value == "hex:ff01");
+  CHECK(ops[2].applied == true);
+  CHECK(ops[3].result == 3);
+  CHECK(ops[4].applied == false);
+  CHECK(ops[5].old == "3");
+  CHECK(ops[5].client == ops[0].client);
+  std::set<std::string> clients;
+  for (const auto& op : ops)
+    clients.insert(op.client);
+  CHECK(clients.size() > 1);
+}

@@ -1,0 +1,649 @@
+// Time, network, disks and faults. Clients and the judge are in lossy_judge.cpp.
+#include "tests/support/lossy_cluster.hpp"
+
+#include "protocol/limits.hpp"
+
+#include <algorithm>
+
+namespace troupe::lossy {
+
+namespace {
+
+/// Ticks in a row at which a core may want another one at once; a core that wants more has forgotten to advance.
+constexpr int spins_max = 20;
+
+} // namespace
+
+options options::from_seed(std::uint64_t seed) {
+  std::mt19937_64 dice{seed * 0x9E3779B97F4A7C15ULL + 1};
+  auto pick = [&](auto... values) {
+    const std::common_type_t<decltype(values)...> all[] = {values...};
+    return all[dice() % sizeof...(values)];
+  };
+  options o;
+  o.seed = seed;
+  o.nodes = pick(3U, 3U, 3U, 4U, 5U);
+  o.replicas = o.nodes == 5 ? pick(3U, 5U) : 3U;
+  o.shards = pick(1U, 2U, 3U);
+  o.keys = pick(1U, 2U, 4U);
+  o.clients = pick(1U, 2U, 3U);
+  o.lease = milliseconds{pick(120, 200, 400)};
+  o.latency_max = pick(moment{1}, moment{2}, moment{10}, moment{30}) * ms;
+  o.latency_min = std::min(pick(moment{50} * us, moment{1} * ms, moment{8} * ms), o.latency_max / 2);
+  o.sync_max = pick(moment{1}, moment{3}, moment{10}) * ms;
+  o.think_max = pick(moment{5}, moment{20}, moment{60}) * ms;
+  o.chaos = pick(moment{1'500}, moment{2'500}) * ms;
+  o.fault_every = pick(moment{40}, moment{100}, moment{250}, moment{600}) * ms;
+  o.settled_kept = pick(1U, 2U, 8U);
+  o.combine_max = pick(1U, 3U, 16U);
+  o.key_queue_max = pick(1U, 3U, 64U);
+  o.bytes_max = pick(0U, 600U, 1'000'000U);
+  o.index_max = pick(1U, 4U, 100U);
+  return o;
+}
+
+std::string options::describe() const {
+  auto field = [](const char* name, auto value) { return std::string{name} + "=" + std::to_string(value) + " "; };
+  return field("seed", seed) + field("nodes", nodes) + field("replicas", replicas) + field("shards", shards)
+         + field("keys", keys) + field("clients", clients) + field("lease_ms", lease.count())
+         + field("latency_max_us", latency_max / us) + field("sync_max_us", sync_max / us)
+         + field("think_max_us", think_max / us) + field("chaos_ms", chaos / ms)
+         + field("fault_every_ms", fault_every / ms) + field("settled_kept", settled_kept)
+         + field("combine_max", combine_max) + field("key_queue_max", key_queue_max) + field("bytes_max", bytes_max)
+         + field("index_max", index_max) + field("damage", damage) + field("reorder", reorder);
+}
+
+cluster_run::cluster_run(options o, bool keep_log) : options_{o}, keep_log_{keep_log}, dice_{o.seed} {
+  shape_.name = "lossy";
+  shape_.shards = options_.shards;
+  shape_.replicas = options_.replicas;
+  shape_.lease = options_.lease;
+  shape_.drift_ppm = options_.drift_ppm;
+  for (std::uint32_t n = 1; n <= options_.nodes; ++n)
+    shape_.members.push_back({.id = {n}, .name = "n" + std::to_string(n), .region = "r", .host = {}, .port = 0});
+  for (std::uint32_t s = 0; s < options_.shards; ++s)
+    replicas_[{s}] = replica_set(shape_, {s});
+  nodes_.resize(options_.nodes);
+}
+
+cluster_run::~cluster_run() = default;
+
+// -- time
+// -------------------------------------------------------------------------------------------------------------
+
+moment cluster_run::random(moment below) {
+  return below <= 0 ? 0 : static_cast<moment>(dice_() % static_cast<std::uint64_t>(below));
+}
+
+void cluster_run::at(moment when, std::function<void()> what) {
+  events_.push({std::max(when, now_), ++order_, std::move(what)});
+}
+
+instant cluster_run::local(const node& n) const {
+  return instant{nanoseconds{n.offset + now_ + now_ * n.rate_ppm / 1'000'000}};
+}
+
+/// The first moment at which the node's clock shows `t` or more.
+moment cluster_run::global(const node& n, instant t) const {
+  const auto passed = t.time_since_epoch().count() - n.offset;
+  auto guess = static_cast<moment>(static_cast<double>(passed) / (1.0 + static_cast<double>(n.rate_ppm) / 1e6)) - 2;
+  while (guess + guess * n.rate_ppm / 1'000'000 < passed)
+    ++guess;
+  return guess;
+}
+
+/// Runs `what` on the node now, or when its pause ends.
+void cluster_run::on(node& n, std::function<void()> what) {
+  if (!n.up) return;
+  if (now_ < n.paused_until) {
+    n.inbox.push_back(std::move(what));
+    return;
+  }
+  what();
+  after(n);
+}
+
+/// Does nothing if the node is another incarnation by then.
+void cluster_run::on_at(node& n, moment when, std::function<void()> what) {
+  at(when, [this, &n, life = n.life, what = std::move(what)]() mutable {
+    if (n.up && n.life == life) on(n, std::move(what));
+  });
+}
+
+void cluster_run::after(node& n) {
+  if (!n.up) return;
+  judge_homes(n);
+  auto wake = std::min({n.replica->wake_at(), n.members->wake_at(), n.manager->wake_at()});
+  for (const auto& [shard, h] : n.homes)
+    wake = std::min(wake, h->wake_at());
+  if (wake == never) return;
+  const auto when = std::max(now_, global(n, wake));
+  if (n.armed != 0 && n.armed <= when) return;
+  n.armed = when;
+  const auto late = chance(10) ? random(8 * ms) : 0; // timers are never early
+  at(when + late, [this, &n, life = n.life, when] {
+    if (!n.up || n.life != life || n.armed != when) return;
+    n.armed = 0;
+    on(n, [this, &n] { ring(n); });
+  });
+}
+
+void cluster_run::ring(node& n) {
+  const auto t = local(n);
+  bool again = false;
+  auto tick = [&](auto& core) {
+    auto out = typename std::remove_reference_t<decltype(core)>::effects{};
+    if (core.wake_at() <= t) core.tick(t, out);
+    again = again || core.wake_at() <= t;
+    return out;
+  };
+  perform(n, tick(*n.replica));
+  perform(n, tick(*n.members));
+  perform(n, tick(*n.manager));
+  for (auto& [shard, h] : n.homes)
+    perform(n, shard, tick(*h));
+  n.spins = again ? n.spins + 1 : 0;
+  if (n.spins > spins_max)
+    violate("time does not advance: a core of " + to_string(n.id) + " wants tick() again and again");
+}
+
+// -- life and faults
+// --------------------------------------------------------------------------------------------------
+
+void cluster_run::start(node& n) {
+  if (n.up) return;
+  n.up = true;
+  ++n.life.value;
+  n.paused_until = 0;
+  n.armed = 0;
+  n.spins = 0;
+  n.asked = n.synced = 0;
+  n.syncing = false;
+  const auto t = local(n);
+  n.replica = std::make_unique<acceptor>(
+      acceptor_options{.self = n.id, .index_max = options_.index_max, .loads_max = 64}, n.disk.promises(), t);
+  n.members = std::make_unique<membership>(membership_options{.shape = shape_, .self = n.id, .remembered_disks = {}});
+  requests_options ro{.self = n.id, .replica_sets = {}, .operations_max = 64};
+  ro.attempt = milliseconds{options_.latency_max / ms * 4 + 25};
+  for (const auto& [shard, set] : replicas_)
+    ro.replica_sets.push_back(set);
+  n.manager = std::make_unique<requests>(ro);
+  for (const auto& [shard, set] : replicas_) {
+    if (std::find(set.begin(), set.end(), n.id) == set.end()) continue;
+    home_options ho;
+    ho.self = n.id;
+    ho.life = n.life;
+    ho.shard = shard;
+    ho.replicas = set;
+    ho.lease = options_.lease;
+    ho.drift_ppm = options_.drift_ppm;
+    ho.retransmit = milliseconds{options_.latency_max / ms * 3 + 20};
+    ho.bytes_max = options_.bytes_max;
+    ho.key_queue_max = options_.key_queue_max;
+    ho.shard_queue_max = 64;
+    ho.combine_max = options_.combine_max;
+    ho.settled_kept = options_.settled_kept;
+    n.homes[shard] = std::make_unique<home>(ho);
+  }
+  n.clients.assign(options_.clients, {});
+  for (std::size_t c = 0; c < n.clients.size(); ++c)
+    n.clients[c].session = (std::uint64_t{n.id.value} << 40) + (n.life.value << 20) + c;
+  if (keep_log_) line(&n, "starts, incarnation " + std::to_string(n.life.value));
+  n.members->start(t);
+  for (auto& [shard, h] : n.homes) {
+    home::effects out;
+    h->start(t, out);
+    perform(n, shard, std::move(out));
+  }
+  sees(n, n.id, 1);
+  for (const auto& other : nodes_)
+    if (other.id != n.id) connect(n.id, other.id);
+  for (std::size_t c = 0; c < n.clients.size(); ++c)
+    think(n, c, options_.think_max);
+  after(n);
+}
+
+void cluster_run::crash(node& n) {
+  if (!n.up) return;
+  ++outcome_.crashes;
+  const auto surviving = static_cast<std::size_t>(random(static_cast<moment>(n.disk.unsynced()) + 1));
+  if (keep_log_) line(&n, "crashes, " + std::to_string(n.disk.unsynced() - surviving) + " writes lost");
+  n.disk.crash(surviving);
+  n.up = false;
+  n.inbox.clear();
+  n.held.clear();
+  n.homes.clear();
+  n.replica.reset();
+  n.members.reset();
+  n.manager.reset();
+  n.leads.clear();
+  for (auto& [id, s] : submitted_)
+    if (s.at == n.id && !s.settled) {
+      s.settled = true;
+      history_.operations[s.operation].outcome = check::op_outcome::unknown;
+    }
+  for (auto& other : nodes_) {
+    if (other.id == n.id) continue;
+    cut(n.id, other.id);
+    wire_between(n.id, other.id).believed[n.id > other.id] = 0;
+  }
+}
+
+void cluster_run::pause(node& n, moment how_long) {
+  if (!n.up || now_ < n.paused_until) return;
+  if (keep_log_) line(&n, "is paused for " + std::to_string(how_long / ms) + " ms");
+  n.paused_until = now_ + how_long;
+  at(n.paused_until, [this, &n, life = n.life] {
+    if (n.up && n.life == life) resume(n);
+  });
+}
+
+void cluster_run::resume(node& n) {
+  if (!n.up || now_ < n.paused_until) return;
+  while (!n.inbox.empty() && n.up && outcome_.violation.empty()) {
+    auto what = std::move(n.inbox.front());
+    n.inbox.pop_front();
+    what();
+    after(n);
+  }
+}
+
+cluster_run::wire& cluster_run::wire_between(node_id a, node_id b) { return wires_[std::minmax(a, b)]; }
+
+/// The connection is gone; each side notices later, in its own time.
+void cluster_run::cut(node_id a, node_id b) {
+  auto& w = wire_between(a, b);
+  if (!w.alive) return;
+  if (keep_log_) line(nullptr, "the connection " + to_string(a) + "-" + to_string(b) + " breaks");
+  w.alive = false;
+  ++w.generation;
+  for (auto [who, other] : {std::pair{a, b}, std::pair{b, a}}) {
+    auto& n = node_of(who);
+    if (!n.up) continue;
+    on_at(n, now_ + random(chance(20) ? 200 * ms : 2 * ms), [this, &n, &w, other = other, broken = w.generation] {
+      if (w.believed[n.id > other] < broken) sees(n, other, 0);
+    });
+  }
+  at(now_ + random(chaos_ ? 400 * ms : 20 * ms), [this, a, b] { connect(a, b); });
+}
+
+/// A new connection, once both sides have noticed that the old one is gone.
+void cluster_run::connect(node_id a, node_id b) {
+  auto& w = wire_between(a, b);
+  auto &na = node_of(a), &nb = node_of(b);
+  if (w.alive || !na.up || !nb.up) return;
+  if (w.believed[0] != 0 || w.believed[1] != 0) return at(now_ + 5 * ms, [this, a, b] { connect(a, b); });
+  w.alive = true;
+  const auto generation = ++w.generation;
+  for (auto [who, other] : {std::pair{a, b}, std::pair{b, a}}) {
+    auto& n = node_of(who);
+    const auto when = now_ + options_.latency_min + random(options_.latency_max);
+    w.last[who > other] = when; // nothing arrives before
+    w.stalled_until[who > other] = 0;
+    on_at(n, when, [this, &n, &w, other = other, generation] {
+      if (w.generation == generation) sees(n, other, generation);
+    });
+  }
+}
+
+/// The node believes in connection `generation` to the other from now on; 0 = in none.
+void cluster_run::sees(node& n, node_id other, std::uint64_t generation) {
+  const bool up = generation != 0;
+  if (n.id != other) {
+    auto& believed = wire_between(n.id, other).believed[n.id > other];
+    if ((believed != 0) == up) return;
+    believed = generation;
+  }
+  if (keep_log_) line(&n, (up ? "sees " : "misses ") + to_string(other));
+  membership::effects out;
+  n.members->peer(other, {}, up, local(n), out);
+  perform(n, std::move(out));
+}
+
+void cluster_run::rot() {
+  const auto k = static_cast<std::size_t>(random(options_.keys));
+  const auto shard = shard_of_key(k);
+  const auto& set = replicas_[shard];
+  const auto minority = (set.size() - 1) / 2;
+  std::size_t damaged = 0;
+  for (auto r : set)
+    if (const auto* s = node_of(r).disk.find(shard, key_name(k)); s != nullptr && s->damaged) ++damaged;
+  if (damaged >= minority) return;
+  auto& n = node_of(set[static_cast<std::size_t>(random(static_cast<moment>(set.size())))]);
+  if (n.disk.damage(shard, key_name(k)) && keep_log_) line(&n, "rots " + key_name(k));
+}
+
+void cluster_run::fault() {
+  if (!chaos_) return;
+  auto any = [&]() -> node& { return nodes_[static_cast<std::size_t>(random(options_.nodes))]; };
+  auto& n = any();
+  auto& other = any();
+  const auto dice = random(100);
+  if (dice < 25) {
+    if (n.id != other.id) cut(n.id, other.id);
+  } else if (dice < 35) { // alone
+    for (const auto& o : nodes_)
+      if (o.id != n.id) cut(n.id, o.id);
+  } else if (dice < 55) {
+    if (n.id != other.id) {
+      auto& w = wire_between(n.id, other.id);
+      w.stalled_until[random(2)] = now_ + random(chance(50) ? 100 * ms : 700 * ms);
+      if (keep_log_) line(nullptr, "the connection " + to_string(n.id) + "-" + to_string(other.id) + " stalls");
+    }
+  } else if (dice < 70) {
+    pause(n, random(chance(50) ? 60 * ms : 900 * ms));
+  } else if (dice < 78) {
+    n.disk_stalled_until = now_ + random(chance(70) ? 60 * ms : 600 * ms);
+  } else if (dice < 84) {
+    if (options_.damage) rot();
+  } else if (dice < 96) {
+    crash(n);
+    at(now_ + random(chance(50) ? 30 * ms : 700 * ms), [this, &n] { start(n); });
+  } else { // the lights go out
+    for (auto& victim : nodes_) {
+      if (chance(15)) continue;
+      crash(victim);
+      at(now_ + random(chance(50) ? 30 * ms : 300 * ms), [this, &victim] { start(victim); });
+    }
+  }
+  at(now_ + random(2 * options_.fault_every), [this] { fault(); });
+}
+
+void cluster_run::heal() {
+  if (keep_log_) line(nullptr, "everything heals");
+  chaos_ = false;
+  for (auto& [pair, w] : wires_)
+    w.stalled_until[0] = w.stalled_until[1] = 0;
+  for (auto& n : nodes_) {
+    n.disk_stalled_until = 0;
+    if (n.up && now_ < n.paused_until) {
+      n.paused_until = now_;
+      resume(n);
+    }
+    start(n);
+  }
+  for (auto& a : nodes_)
+    for (auto& b : nodes_)
+      if (a.id < b.id) connect(a.id, b.id);
+}
+
+// -- network
+// ----------------------------------------------------------------------------------------------------------
+
+void cluster_run::ship(node& from, node_id to, v1::Envelope envelope) {
+  ++outcome_.messages;
+  auto& receiver = node_of(to);
+  if (to == from.id) {
+    auto& w = wires_[{to, to}];
+    w.last[0] = std::max(w.last[0] + 1, now_ + random(50 * us));
+    on_at(from, w.last[0], [this, &from, e = std::move(envelope)]() mutable { arrive(from, from.id, e); });
+    return;
+  }
+  auto& w = wire_between(from.id, to);
+  if (w.believed[from.id > to] == 0) {
+    if (envelope.has_operation())
+      on_at(from, now_ + random(20 * us), [this, &from, to, o = envelope.operation()] {
+        requests::effects out;
+        from.manager->unsent(to, from_wire(o.id()), o.attempt(), local(from), out);
+        perform(from, std::move(out));
+      });
+    return;
+  }
+  if (!w.alive) return;
+  const bool to_replica = envelope.has_accept() || envelope.has_read_latest() || envelope.has_claim();
+  auto when = now_ + options_.latency_min + random(options_.latency_max - options_.latency_min);
+  if (options_.reorder && to_replica) {
+    if (chance(10)) when += random(options_.latency_max * 8);
+    when = std::max(when, w.stalled_until[to > from.id]);
+  } else {
+    when = std::max({when, w.last[to > from.id] + 1, w.stalled_until[to > from.id]});
+    w.last[to > from.id] = when;
+  }
+  at(when, [this, &receiver, &w, life = receiver.life, generation = w.generation, sender = from.id,
+            e = std::move(envelope)]() mutable {
+    if (!receiver.up || receiver.life != life || w.generation != generation) return;
+    on(receiver, [this, &receiver, sender, body = std::move(e)]() mutable { arrive(receiver, sender, body); });
+  });
+}
+
+void cluster_run::arrive(node& n, node_id from, v1::Envelope& e) {
+  if (keep_log_) line(&n, "<- " + to_string(from) + " " + std::string{name_of(e)} + " " + e.ShortDebugString());
+  const auto t = local(n);
+  auto replica = [&](auto&& m) {
+    acceptor::effects out;
+    n.replica->receive(from, std::move(m), t, out);
+    perform(n, std::move(out));
+  };
+  auto lock_manager = [&](auto&& m) {
+    const shard_id shard{m.shard()};
+    auto i = n.homes.find(shard);
+    if (i == n.homes.end()) return violate("a message for shard " + to_string(shard) + " went to " + to_string(n.id));
+    home::effects out;
+    i->second->receive(from, std::move(m), t, out);
+    perform(n, shard, std::move(out));
+  };
+  auto manager = [&](const auto& m) {
+    requests::effects out;
+    n.manager->receive(from, m, t, out);
+    perform(n, std::move(out));
+  };
+  switch (e.body_case()) {
+  case v1::Envelope::kClaim:
+    return replica(std::move(*e.mutable_claim()));
+  case v1::Envelope::kReleaseHome:
+    return replica(std::move(*e.mutable_release_home()));
+  case v1::Envelope::kRenewLeases:
+    return replica(std::move(*e.mutable_renew_leases()));
+  case v1::Envelope::kReadLatest:
+    return replica(std::move(*e.mutable_read_latest()));
+  case v1::Envelope::kAccept:
+    return replica(std::move(*e.mutable_accept()));
+  case v1::Envelope::kGranted:
+    return lock_manager(std::move(*e.mutable_granted()));
+  case v1::Envelope::kRefused:
+    return lock_manager(std::move(*e.mutable_refused()));
+  case v1::Envelope::kLatest:
+    return lock_manager(std::move(*e.mutable_latest()));
+  case v1::Envelope::kAbstain:
+    return lock_manager(std::move(*e.mutable_abstain()));
+  case v1::Envelope::kAccepted:
+    return lock_manager(std::move(*e.mutable_accepted()));
+  case v1::Envelope::kSuperseded:
+    return lock_manager(std::move(*e.mutable_superseded()));
+  case v1::Envelope::kOperation:
+    return lock_manager(std::move(*e.mutable_operation()));
+  case v1::Envelope::kOperationAnswer:
+    return manager(e.operation_answer());
+  case v1::Envelope::kNotHome:
+    return manager(e.not_home());
+  case v1::Envelope::kLeasesRenewed: {
+    membership::effects out;
+    n.members->receive(from, e.leases_renewed(), t, out);
+    return perform(n, std::move(out));
+  }
+  default:
+    return violate("an envelope that nobody understands");
+  }
+}
+
+// -- effects
+// ----------------------------------------------------------------------------------------------------------
+
+void cluster_run::perform(node& n, shard_id shard, home::effects effects) {
+  for (auto& e : effects) {
+    if (auto* s = std::get_if<send>(&e)) {
+      if (s->envelope.has_operation_answer()) judge_answer(n, s->envelope.operation_answer());
+      ship(n, s->to, std::move(s->envelope));
+    } else if (const auto* l = std::get_if<home::lead>(&e)) {
+      ++outcome_.leaderships;
+      n.leads[shard] = l->era;
+      n.members->lead(shard, l->era);
+    } else if (const auto* u = std::get_if<home::unlead>(&e)) {
+      n.leads.erase(shard);
+      n.members->unlead(shard, u->era);
+    } else if (const auto* note_ = std::get_if<note>(&e)) {
+      if (note_->name == "home.rolling_back") ++outcome_.rollbacks;
+      if (keep_log_) line(&n, note_->name + " " + note_->fields);
+    }
+  }
+}
+
+void cluster_run::perform(node& n, acceptor::effects effects) {
+  for (auto& e : effects) {
+    if (auto* record = std::get_if<acceptor::persist_record>(&e)) {
+      judge_record(*record);
+      n.asked = record->write;
+      n.disk.write(std::move(*record));
+    } else if (auto* promise = std::get_if<acceptor::persist_promise>(&e)) {
+      n.asked = promise->write;
+      n.disk.write(std::move(*promise));
+    } else if (auto* a = std::get_if<acceptor::answer>(&e); a != nullptr && a->urgent) {
+      perform_now(n, e);
+    } else {
+      n.held.emplace_back(n.asked, std::move(e));
+    }
+  }
+  release_held(n);
+  sync(n);
+}
+
+void cluster_run::release_held(node& n) {
+  while (n.up && !n.held.empty() && n.held.front().first <= n.synced) {
+    auto e = std::move(n.held.front().second);
+    n.held.pop_front();
+    perform_now(n, e);
+  }
+}
+
+void cluster_run::perform_now(node& n, acceptor::effect& e) {
+  if (auto* a = std::get_if<acceptor::answer>(&e)) {
+    ship(n, a->to, std::move(a->envelope));
+  } else if (const auto* l = std::get_if<acceptor::load>(&e)) {
+    const auto when = std::max(now_, n.disk_stalled_until) + random(options_.sync_max);
+    on_at(n, when, [this, &n, shard = l->shard, key = l->key, what = n.disk.read(l->shard, l->key)] {
+      acceptor::effects out;
+      n.replica->loaded(shard, key, what, local(n), out);
+      perform(n, std::move(out));
+    });
+  } else if (const auto* c = std::get_if<acceptor::lessee_changed>(&e)) {
+    auto i = n.homes.find(c->shard);
+    if (i == n.homes.end()) return;
+    home::effects out;
+    i->second->lessee_seen(c->era, local(n), out);
+    perform(n, c->shard, std::move(out));
+  } else if (const auto* note_ = std::get_if<note>(&e)) {
+    if (note_->name == "replica.repaired") ++outcome_.repairs;
+    if (keep_log_) line(&n, note_->name + " " + note_->fields);
+  }
+}
+
+void cluster_run::sync(node& n) {
+  if (n.syncing || !n.disk.dirty()) return;
+  n.syncing = true;
+  const auto covers = n.disk.newest();
+  at(std::max(now_, n.disk_stalled_until) + 50 * us + random(options_.sync_max), [this, &n, life = n.life, covers] {
+    if (!n.up || n.life != life) return;
+    n.disk.sync(covers); // the disk goes on while the node is paused
+    on(n, [this, &n, covers] {
+      n.syncing = false;
+      n.synced = covers;
+      n.replica->persisted(covers);
+      release_held(n);
+      sync(n);
+    });
+  });
+}
+
+void cluster_run::perform(node& n, membership::effects effects) {
+  for (auto& e : effects) {
+    if (auto* s = std::get_if<send>(&e)) {
+      ship(n, s->to, std::move(s->envelope));
+    } else if (const auto* r = std::get_if<membership::renewed>(&e)) {
+      auto i = n.homes.find(r->shard);
+      if (i == n.homes.end()) continue;
+      home::effects out;
+      i->second->renewed(r->replica, r->era, r->sent_at, r->superseded_by, local(n), out);
+      perform(n, r->shard, std::move(out));
+    } else if (const auto* p = std::get_if<membership::presence>(&e)) {
+      requests::effects out;
+      n.manager->peer(p->peer, p->up, local(n), out);
+      perform(n, std::move(out));
+      for (auto& [shard, h] : n.homes) {
+        home::effects more;
+        h->peer(p->peer, p->up, local(n), more);
+        perform(n, shard, std::move(more));
+      }
+    }
+  }
+}
+
+void cluster_run::perform(node& n, requests::effects effects) {
+  for (auto& e : effects) {
+    if (auto* s = std::get_if<send>(&e))
+      ship(n, s->to, std::move(s->envelope));
+    else if (const auto* done = std::get_if<requests::settled>(&e))
+      settle(n, *done);
+  }
+}
+
+// -- the run
+// ----------------------------------------------------------------------------------------------------------
+
+outcome_of_run cluster_run::run() {
+  const auto rate_max = static_cast<std::int64_t>(options_.drift_ppm) * 49 / 100; // two of them stay below the bound
+  for (std::uint32_t i = 0; i < options_.nodes; ++i) {
+    auto& n = nodes_[i];
+    n.id = {i + 1};
+    n.offset = random(10'000) * ms;
+    n.rate_ppm = chance(50) ? (chance(50) ? rate_max : -rate_max) : random(2 * rate_max) - rate_max;
+    at(random(50 * ms), [this, &n] { start(n); });
+  }
+  at(300 * ms, [this] { fault(); });
+  const auto healed = 300 * ms + options_.chaos;
+  at(healed, [this] { heal(); });
+  at(healed + 300 * ms, [this] { issuing_ = false; });
+  const auto quiet = healed + 300 * ms + 2'500 * ms; // longer than the longest deadline
+  at(quiet, [this] {
+    judge_liveness();
+    if (!chance(30)) return;
+    for (auto& n : nodes_)
+      crash(n);
+    for (auto& n : nodes_)
+      at(now_ + random(50 * ms), [this, &n] { start(n); });
+  });
+  for (std::size_t k = 0; k < options_.keys; ++k)
+    at(quiet + 1'500 * ms, [this, k] { final_read(k, 0); });
+  const auto end = quiet + 4'500 * ms;
+  while (!events_.empty() && outcome_.violation.empty()) {
+    auto what = std::move(const_cast<event&>(events_.top()).what);
+    now_ = events_.top().at;
+    events_.pop();
+    if (now_ > end || finals_ == options_.keys) break;
+    what();
+  }
+  if (outcome_.violation.empty() && finals_ < options_.keys) violate("liveness: a final read was not answered");
+  if (outcome_.violation.empty()) judge_history();
+  for (const auto& op : history_.operations) {
+    ++outcome_.operations;
+    auto& count = op.outcome == check::op_outcome::ok     ? outcome_.done
+                  : op.outcome == check::op_outcome::fail ? outcome_.failed
+                                                          : outcome_.unknown;
+    ++count;
+  }
+  return outcome_;
+}
+
+outcome_of_run run_seed(const options& o, std::size_t lines) {
+  auto result = cluster_run{o, false}.run();
+  if (result.violation.empty() || lines == 0) return result;
+  cluster_run again{o, true};
+  auto same = again.run();
+  std::string text = o.describe() + "\n" + same.violation + "\n";
+  const auto& log = again.log();
+  for (auto i = log.size() > lines ? log.size() - lines : 0; i < log.size(); ++i)
+    text += log[i] + "\n";
+  result.violation = same.violation == result.violation ? text : "the same seed gave two runs\n" + text;
+  return result;
+}
+
+} // namespace troupe::lossy

@@ -1,0 +1,284 @@
+#include "protocol/strong/acceptor.hpp"
+#include "tests/support/strong_script.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace troupe;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr instant start{1h};
+constexpr shard_id shard{7};
+constexpr node_id n1{1}, n2{2}, n3{3};
+
+epoch era(std::uint64_t round, std::uint32_t node, std::uint64_t life = 1) { return {round, {node}, {life}}; }
+
+v1::Claim claim(const epoch& e, std::uint64_t lease_ms = 400) {
+  static std::uint64_t number = 0;
+  v1::Claim c;
+  c.set_shard(shard.value);
+  c.set_number(++number);
+  to_wire(e, *c.mutable_epoch());
+  c.set_lease_ms(lease_ms);
+  return c;
+}
+
+v1::Accept accept(const epoch& e, const version& v, std::uint64_t number, std::uint64_t repairs = 0,
+                  const std::string& key = "t:k") {
+  v1::Accept a;
+  a.set_shard(shard.value);
+  a.set_number(number);
+  to_wire(e, *a.mutable_epoch());
+  a.set_key(key);
+  to_wire(v, *a.mutable_version());
+  a.set_record("bytes of " + to_string(v));
+  a.set_repairs(repairs);
+  return a;
+}
+
+v1::ReadLatest question(const epoch& e, std::uint64_t number) {
+  v1::ReadLatest q;
+  q.set_shard(shard.value);
+  q.set_number(number);
+  to_wire(e, *q.mutable_epoch());
+  q.set_key("t:k");
+  return q;
+}
+
+v1::RenewLeases renewal(const epoch& e, std::uint64_t lease_ms = 400) {
+  v1::RenewLeases r;
+  r.set_number(1);
+  r.set_lease_ms(lease_ms);
+  auto& one = *r.add_leases();
+  one.set_shard(shard.value);
+  to_wire(e, *one.mutable_epoch());
+  return r;
+}
+
+/// A replica, and what it wants done, as text: "persist", "load", an answer ("!" before it when it is urgent).
+struct replica {
+  explicit replica(std::map<shard_id, v1::StoredPromise> promises = {}, instant now = start,
+                   std::size_t index_max = 100)
+      : core{{.self = n2, .index_max = index_max, .loads_max = 4}, promises, now} {}
+
+  template <class Message> std::string receive(node_id from, const Message& m, instant now = start) {
+    acceptor::effects out;
+    core.receive(from, m, now, out);
+    return text(out);
+  }
+  std::string loaded(const acceptor::found& what, const std::string& key = "t:k") {
+    acceptor::effects out;
+    core.loaded(shard, key, what, start, out);
+    return text(out);
+  }
+  std::string tick(instant now) {
+    acceptor::effects out;
+    core.tick(now, out);
+    return text(out);
+  }
+  std::string text(const acceptor::effects& out) {
+    script::lines all;
+    for (const auto& e : out) {
+      if (const auto* p = std::get_if<acceptor::persist_promise>(&e)) {
+        writes = p->write;
+        promise = p->promise;
+        all.push_back("promise " + to_string(from_wire(p->promise.promised()))
+                      + " lease=" + std::to_string(p->promise.lease_ms_max()));
+      } else if (const auto* r = std::get_if<acceptor::persist_record>(&e)) {
+        writes = r->write;
+        all.push_back("store " + to_string(from_wire(r->record.version())));
+      } else if (std::get_if<acceptor::load>(&e) != nullptr) {
+        all.push_back("load");
+      } else if (const auto* a = std::get_if<acceptor::answer>(&e)) {
+        all.push_back((a->urgent ? "!" : "") + script::render(send{a->to, a->envelope}));
+        if (a->envelope.has_leases_renewed()) renewed = a->envelope.leases_renewed();
+      } else if (const auto* c = std::get_if<acceptor::lessee_changed>(&e)) {
+        all.push_back("lessee " + (c->era ? to_string(c->era) : std::string{"none"}));
+      }
+    }
+    return script::joined(all);
+  }
+
+  acceptor core;
+  std::uint64_t writes = 0;
+  v1::StoredPromise promise;
+  v1::LeasesRenewed renewed;
+};
+
+} // namespace
+
+TEST_CASE("replica: a claim is granted behind the promise that it makes, and renewed without another one") {
+  replica r;
+  CHECK(r.receive(n1, claim(era(1, 1))) == "promise 1/n1/1 lease=400 | lessee 1/n1/1 | n1: granted 1/n1/1");
+  CHECK(r.receive(n1, claim(era(1, 1)), start + 100ms) == "n1: granted 1/n1/1");
+  CHECK(r.receive(n1, claim(era(1, 1), 800), start + 200ms) == "promise 1/n1/1 lease=800 | n1: granted 1/n1/1");
+}
+
+TEST_CASE("replica: while a lease runs nobody else is granted one, and the refusal says how long and whose it is") {
+  replica r;
+  r.receive(n1, claim(era(1, 1)));
+  CHECK(r.receive(n3, claim(era(2, 3)), start + 399ms) == "n3: refused leased home=1 left_ms=1");
+  CHECK(r.core.promised(shard) == era(1, 1)); // a refusal changes nothing
+  CHECK(r.receive(n3, claim(era(2, 3)), start + 400ms)
+        == "promise 2/n3/1 lease=400 | lessee 2/n3/1 | n3: granted 2/n3/1");
+  CHECK(r.receive(n1, claim(era(1, 1)), start + 900ms) == "n1: refused promised=2/n3/1");
+}
+
+TEST_CASE("replica: a node that restarted is somebody else, and must wait for its own former lease") {
+  replica r;
+  r.receive(n1, claim(era(1, 1, 1)));
+  CHECK(r.receive(n1, claim(era(1, 1, 2)), start + 10ms) == "n1: refused leased home=1 left_ms=390");
+}
+
+TEST_CASE("replica: a release ends only the lease of its own epoch, and keeps the promise") {
+  replica r;
+  r.receive(n1, claim(era(2, 1)));
+  v1::ReleaseHome release;
+  release.set_shard(shard.value);
+  to_wire(era(1, 1), *release.mutable_epoch());
+  CHECK(r.receive(n1, release, start + 1ms) == "");
+  to_wire(era(2, 1), *release.mutable_epoch());
+  CHECK(r.receive(n1, release, start + 1ms) == "lessee none");
+  CHECK(r.receive(n3, claim(era(1, 3)), start + 2ms) == "n3: refused promised=2/n1/1");
+  CHECK(r.receive(n3, claim(era(2, 3)), start + 2ms).ends_with("n3: granted 2/n3/1"));
+}
+
+TEST_CASE(
+    "replica: one that restarts honours the longest lease that it ever granted, in full, before it grants again") {
+  replica before;
+  before.receive(n1, claim(era(1, 1), 800));
+  before.receive(n1, claim(era(1, 1), 400), start + 100ms);
+  const auto restart = start + 101ms;
+  replica r{{{shard, before.promise}}, restart};
+  CHECK(r.receive(n3, claim(era(2, 3)), restart + 799ms) == "n3: refused leased home=0 left_ms=1");
+  CHECK(r.receive(n3, claim(era(2, 3)), restart + 800ms).ends_with("granted 2/n3/1"));
+}
+
+TEST_CASE("replica: a renewal overtakes the disk, so it confirms only what the disk holds") {
+  replica r;
+  r.receive(n1, claim(era(1, 1)));
+  CHECK(r.receive(n1, renewal(era(1, 1))) == "!n1: leases_renewed");
+  CHECK(r.renewed.pending_size() == 1); // the promise is not durable yet
+  r.core.persisted(r.writes);
+  r.receive(n1, renewal(era(1, 1)), start + 100ms);
+  CHECK(r.renewed.pending_size() == 0);
+  CHECK(r.receive(n3, claim(era(2, 3)), start + 499ms) == "n3: refused leased home=1 left_ms=1");
+  r.receive(n1, renewal(era(1, 1), 800), start + 100ms);
+  CHECK(r.renewed.pending_size() == 1); // longer than what would be honoured after a restart
+  r.receive(n1, claim(era(2, 1)), start + 600ms);
+  r.receive(n1, renewal(era(1, 1)), start + 601ms);
+  REQUIRE(r.renewed.superseded_size() == 1);
+  CHECK(from_wire(r.renewed.superseded(0).epoch()) == era(2, 1));
+}
+
+TEST_CASE("replica: a lease that ends is reported once, at its end") {
+  replica r;
+  r.receive(n1, claim(era(1, 1)));
+  CHECK(r.core.wake_at() == start + 400ms);
+  CHECK(r.tick(start + 399ms) == "");
+  CHECK(r.tick(start + 400ms) == "lessee none");
+  CHECK(r.core.wake_at() == never);
+}
+
+TEST_CASE("replica: an accept is judged by what is stored, and answered behind its write") {
+  replica r;
+  const auto e = era(2, 1);
+  CHECK(r.receive(n1, accept(e, {e, 5}, 1)) == "promise 2/n1/1 lease=0 | load");
+  CHECK(r.loaded(std::monostate{}) == "store 2/n1/1.5 | n1: accepted t:k 2/n1/1.5");
+  CHECK(r.receive(n1, accept(e, {e, 5}, 2)) == "n1: accepted t:k 2/n1/1.5"); // equal: again, not stored again
+  CHECK(r.receive(n1, accept(e, {e, 4}, 3)) == "n1: superseded t:k promised=2/n1/1 stored=2/n1/1.5");
+  CHECK(r.receive(n3, accept(era(1, 3), {e, 9}, 1)) == "n3: superseded t:k promised=2/n1/1 stored=0/n0/0.0");
+  // A higher ballot wins over a higher version.
+  CHECK(r.receive(n3, accept(era(3, 3), {era(1, 1), 1}, 2))
+        == "promise 3/n3/1 lease=0 | store 1/n1/1.1 | n3: accepted t:k 1/n1/1.1");
+}
+
+TEST_CASE("replica: a question is answered from what is not durable yet, and starts no lease") {
+  replica r;
+  const auto e = era(2, 1);
+  r.receive(n1, accept(e, {e, 5}, 1));
+  r.loaded(std::monostate{});
+  CHECK(r.receive(n3, question(era(3, 3), 1)) == "promise 3/n3/1 lease=0 | n3: latest t:k 2/n1/1.5");
+  CHECK(r.receive(n1, claim(era(4, 1))).ends_with("granted 4/n1/1"));
+  CHECK(r.receive(n3, question(era(3, 3), 2)) == "n3: superseded t:k promised=4/n1/1 stored=0/n0/0.0");
+}
+
+TEST_CASE("replica: messages that wait for one load are answered in their order") {
+  replica r;
+  const auto e = era(1, 1);
+  CHECK(r.receive(n1, question(e, 1)) == "promise 1/n1/1 lease=0 | load");
+  CHECK(r.receive(n1, accept(e, {e, 1}, 2)) == "");
+  CHECK(r.receive(n1, question(e, 3)) == "");
+  CHECK(r.loaded(std::monostate{})
+        == "n1: latest t:k 0/n0/0.0 | store 1/n1/1.1 | n1: accepted t:k 1/n1/1.1 | n1: latest t:k 1/n1/1.1");
+}
+
+TEST_CASE("replica: a promise that rises while a message waits for the disk is respected") {
+  replica r;
+  r.receive(n1, accept(era(1, 1), {era(1, 1), 1}, 1));
+  r.receive(n3, claim(era(2, 3)));
+  CHECK(r.loaded(std::monostate{}) == "n1: superseded t:k promised=2/n3/1 stored=0/n0/0.0");
+}
+
+TEST_CASE("replica: a damaged copy has no vote until an Accept that quotes its abstention repairs it") {
+  replica r;
+  const auto e = era(2, 1);
+  r.receive(n1, question(e, 10));
+  CHECK(r.loaded(acceptor::damage{}) == "n1: abstain t:k");
+  CHECK(r.receive(n1, accept(e, {e, 1}, 11)) == "n1: abstain t:k");
+  CHECK(r.receive(n1, accept(e, {e, 1}, 12, 9)) == "n1: abstain t:k"); // quotes what was said before the damage
+  CHECK(r.receive(n3, accept(era(3, 3), {e, 1}, 20, 10))
+        == "promise 3/n3/1 lease=0 | n3: abstain t:k"); // not its own
+  CHECK(r.receive(n3, accept(era(3, 3), {e, 1}, 21, 20)) == "store 2/n1/1.1 | n3: accepted t:k 2/n1/1.1");
+  CHECK(r.receive(n3, question(era(3, 3), 22)) == "n3: latest t:k 2/n1/1.1");
+}
+
+TEST_CASE("replica: abstentions to two transmissions do not chase each other") {
+  replica r;
+  const auto e = era(1, 1);
+  r.receive(n1, accept(e, {e, 1}, 1));
+  CHECK(r.loaded(acceptor::damage{}) == "n1: abstain t:k");
+  CHECK(r.receive(n1, accept(e, {e, 1}, 2)) == "n1: abstain t:k"); // sent before the first answer came
+  CHECK(r.receive(n1, accept(e, {e, 1}, 3, 1)).ends_with("accepted t:k 1/n1/1.1")); // quotes the first answer
+  CHECK(r.receive(n1, accept(e, {e, 1}, 4, 2)) == "n1: accepted t:k 1/n1/1.1");
+}
+
+TEST_CASE("replica: no more keys wait for the disk than the bound says") {
+  replica r;
+  const auto e = era(1, 1);
+  for (int k = 0; k < 4; ++k)
+    CHECK(r.receive(n1, accept(e, {e, 1}, 1, 0, "t:" + std::to_string(k))).ends_with("load"));
+  CHECK(r.receive(n1, accept(e, {e, 1}, 1, 0, "t:4")) == ""); // dropped: its home sends it again
+  r.loaded(std::monostate{}, "t:0");
+  CHECK(r.receive(n1, accept(e, {e, 1}, 2, 0, "t:4")) == "load");
+}
+
+TEST_CASE("replica: an index that is too small forgets ranks and never mixes them up") {
+  replica r{{}, start, 2};
+  const auto e = era(1, 1);
+  std::map<std::string, std::uint64_t> stored;
+  for (std::uint64_t i = 1; i <= 400; ++i) {
+    const auto key = "t:a key that no small buffer holds " + std::to_string(i * 7 % 5);
+    auto text = r.receive(n1, accept(e, {e, i}, i, 0, key));
+    if (text.ends_with("load")) {
+      acceptor::found what;
+      if (stored.contains(key)) {
+        v1::StoredRecord record;
+        to_wire(e, *record.mutable_ballot());
+        to_wire(version{e, stored[key]}, *record.mutable_version());
+        what = record;
+      }
+      text = r.loaded(what, key);
+    }
+    CHECK(text == "store 1/n1/1." + std::to_string(i) + " | n1: accepted " + key + " 1/n1/1." + std::to_string(i));
+    stored[key] = i;
+    r.core.persisted(r.writes);
+    if (i > 1) { // the one before is in the older generation, or gone
+      const auto other = "t:a key that no small buffer holds " + std::to_string((i - 1) * 7 % 5);
+      text = r.receive(n1, accept(e, {e, 0}, 1000 + i, 0, other));
+      if (!text.empty() && text != "load")
+        CHECK(text == "n1: superseded " + other + " promised=1/n1/1 stored=1/n1/1." + std::to_string(i - 1));
+    }
+  }
+}
