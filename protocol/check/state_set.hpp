@@ -1,4 +1,5 @@
 #pragma once
+/// An exact set of the states of a search.
 #include <cstddef>
 #include <cstdint>
 #include <vector>

@@ -260,6 +260,7 @@ void acceptor::judge(node_id from, v1::Accept&& accept, const record_rank& store
   const auto shard = shard_in(accept);
   const record_rank offered{from_wire(accept.epoch()), from_wire(accept.version())};
   const auto order = compare(offered, stored);
+  if (order < 0) out.emplace_back(note{"replica.overtaken", "shard=" + to_string(shard)});
   if (order < 0 && !mutated(mutation::lower_version_accepted))
     return supersede(from, shard, accept.number(), accept.key(), stored, out);
 

@@ -97,7 +97,7 @@ void home::claim(instant now, effects& out) {
   // The own replica is asked last, when its vote decides: a candidate that nobody hears must not raise even its own
   // promise, or it would shut out the home that everybody else hears.
   for (auto r : options_.replicas)
-    if (r != options_.self) send_claim(r, now, out);
+    if (r != options_.self && connected_.contains(r)) send_claim(r, now, out);
   if (majority() == 1) send_claim(options_.self, now, out);
 }
 
@@ -123,7 +123,8 @@ void home::abandon_claim(instant now, nanoseconds pause, effects& out) {
     out.emplace_back(std::move(s));
   }
   out.emplace_back(note{"home.claim_failed", describe(options_.shard, era_)});
-  plan_claim(now, pause + jitter());
+  for (const auto& early : std::exchange(lobby_, {})) turn_away(early.from, early.operation, v1::NotHome::NO_HOME, out);
+  plan_claim(now, pause);
 }
 
 void home::receive(node_id from, const v1::Granted& granted, instant now, effects& out) {
@@ -147,12 +148,16 @@ void home::receive(node_id, const v1::Refused& refused, instant now, effects& ou
   // Claims that can still be granted, the own one included while it is held back.
   const auto open = claims_sent_.size() + (claimed_.contains(options_.self) ? 0 : 1);
   if (lease_->grants() + open >= majority()) return;
-  abandon_claim(now, milliseconds{refused.reason() == v1::Refused::LEASED ? refused.remaining_ms() : 0}, out);
+  // The end of a lease is known, and candidates come in their order; after a collision they spread.
+  if (refused.reason() == v1::Refused::LEASED)
+    abandon_claim(now, milliseconds{refused.remaining_ms()}, out);
+  else
+    abandon_claim(now, jitter(), out);
 }
 
 void home::begin_leading(instant now, effects& out) {
   claim_ends_ = never;
-  if (now >= lease_->until()) return abandon_claim(now, nanoseconds{0}, out); // the answers took too long
+  if (now >= lease_->until()) return abandon_claim(now, jitter(), out); // the answers took too long
   role_ = role::leading;
   known_home_ = options_.self;
   counter_ = 0;
@@ -160,6 +165,12 @@ void home::begin_leading(instant now, effects& out) {
   reclaim_at_ = now + nanoseconds{options_.lease} / 4;
   out.emplace_back(lead{era_});
   out.emplace_back(note{"home.leading", describe(options_.shard, era_)});
+  for (auto& early : std::exchange(lobby_, {})) {
+    const auto waited = std::chrono::duration_cast<std::chrono::microseconds>(now - early.arrived);
+    const auto budget = std::chrono::microseconds{early.operation.budget_us()};
+    early.operation.set_budget_us(static_cast<std::uint64_t>(std::max(budget - waited, {}).count()));
+    receive(early.from, std::move(early.operation), now, out);
+  }
 }
 
 void home::lessee_seen(const epoch& era, instant now, effects&) {
@@ -278,7 +289,7 @@ void home::tick(instant now, effects& out) {
       if (now >= claim_at_ && can_reach_majority()) claim(now, out);
       return;
     case role::claiming:
-      if (now >= claim_ends_) abandon_claim(now, nanoseconds{0}, out);
+      if (now >= claim_ends_) abandon_claim(now, jitter(), out);
       return;
     case role::leading:
       break;

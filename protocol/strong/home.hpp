@@ -96,6 +96,12 @@ private:
     instant deadline;
     version base;
   };
+  /// An operation that came while this node claims the shard: decided when it leads, turned away when the claim fails.
+  struct early_caller {
+    node_id from;
+    v1::Operation operation;
+    instant arrived;
+  };
   /// An operation whose outcome is `result` once the proposal that it is part of has committed.
   struct participant {
     waiting who;
@@ -159,6 +165,7 @@ private:
   void ask_latest(entry& e, instant now, effects& out);
   void consider_touch(entry& e, instant now, effects& out);
   void touched(entry& e, instant now, effects& out);
+  bool overwrite(entry& e, const copy& best, const v1::Record& record, instant now, effects& out);
   void advance(entry& e, instant now, effects& out);
   void propose(entry& e, proposal p, instant now, effects& out);
   void transmit(entry& e, instant now, effects& out);
@@ -198,6 +205,7 @@ private:
   std::set<node_id> connected_; ///< replicas that can be talked to, this node included
   instant claim_at_ = never;    ///< idle: when to claim
   instant claim_ends_ = never;  ///< claiming: when to give up
+  std::vector<early_caller> lobby_; ///< claiming: who came early; at most key_queue_max
   std::uint64_t attempts_ = 0;  ///< claims so far; spreads the back-off
   std::map<std::uint64_t, instant> claims_sent_; ///< claiming, leading: send time by number, of unanswered Claims
   std::set<node_id> claimed_;   ///< replicas that were sent a Claim in this epoch

@@ -27,6 +27,8 @@ bool exists(const v1::Record& record, const version& number) { return static_cas
 // -- operations -------------------------------------------------------------------------------------------------------
 
 void home::receive(node_id from, v1::Operation operation, instant now, effects& out) {
+  if (role_ == role::claiming && lobby_.size() < options_.key_queue_max)
+    return lobby_.push_back({from, std::move(operation), now});
   if (!leads(now, out) || draining_) return turn_away(from, operation, v1::NotHome::NO_HOME, out);
   waiting w{.from = from, .operation = std::move(operation), .id = {}, .deadline = {}, .base = {}};
   w.id = from_wire(w.operation.id());
@@ -46,6 +48,8 @@ void home::receive(node_id from, v1::Operation operation, instant now, effects& 
   if (e.second.at == key_state::stage::ready && w.operation.has_get()) {
     auto result = apply(w.operation, e.second.record, exists(e.second.record, e.second.number)).result;
     to_wire(e.second.number, *result.mutable_version());
+    if (options_.trace)
+      out.emplace_back(note{"home.read", "shard=" + to_string(options_.shard) + " epoch=" + to_string(era_)});
     return answer(w, result, true, out);
   }
   if (!room || e.second.queue.size() >= options_.key_queue_max || queued_ >= options_.shard_queue_max)
@@ -293,6 +297,7 @@ void home::touched(entry& e, instant now, effects& out) {
     weigh(e);
     return advance(e, now, out);
   }
+  if (overwrite(e, *best, record, now, out)) return;
   proposal p{.what = proposal::kind::write_back,
              .number = best->number,
              .bytes = best->bytes,
@@ -311,6 +316,30 @@ void home::touched(entry& e, instant now, effects& out) {
     p.bytes = p.record.SerializeAsString();
   }
   propose(e, std::move(p), now, out);
+}
+
+/// Proposes the first waiting write in the place of a write-back: as a higher version made from the record that was
+/// found, it finishes that record and saves a round trip. Only for a first attempt that changes the record and is not
+/// to be undone alone; nothing about the found record is answered before a majority has accepted its successor.
+bool home::overwrite(entry& e, const copy& best, const v1::Record& record, instant now, effects& out) {
+  auto& queue = e.second.queue;
+  auto w = std::find_if(queue.begin(), queue.end(), [](const waiting& q) { return !q.operation.has_get(); });
+  if (w == queue.end() || w->operation.unsettled() || w->operation.roll_back() || now >= w->deadline) return false;
+  if (find_settled(record, w->id) != nullptr || w->base < from_wire(record.evicted())) return false;
+  proposal p;
+  p.record = record;
+  auto a = apply(w->operation, p.record, exists(record, best.number));
+  if (!a.changed) return false;
+  p.number = {.era = era_, .counter = ++counter_};
+  to_wire(p.number, *a.result.mutable_version());
+  settle(p.record, w->id, a.result, p.number, options_.settled_kept);
+  for (const auto& [replica, c] : e.second.copies)
+    if (c.damaged) p.repairs[replica] = c.abstained;
+  p.participants.push_back({std::move(*w), std::move(a.result), true});
+  queue.erase(w);
+  --queued_;
+  propose(e, std::move(p), now, out);
+  return true;
 }
 
 // -- acceptance -------------------------------------------------------------------------------------------------------

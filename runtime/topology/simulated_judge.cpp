@@ -39,7 +39,7 @@ void judge::accuse(std::string_view invariant, std::string what) {
 
 void judge::observe(std::string_view node, std::string_view name, std::string_view fields) {
   if (name == "home.leading") ++leaderships_;
-  if (name != "home.proposed") return;
+  if (name != "home.proposed" && name != "home.read") return;
   const auto shard = field(fields, "shard");
   const auto era = epoch_of(field(fields, "epoch"));
   auto& newest = deciding_[shard];
@@ -47,7 +47,7 @@ void judge::observe(std::string_view node, std::string_view name, std::string_vi
     accuse("S2", "shard " + shard + ": " + std::string{node} + " decided in epoch " + to_string(era) + " after epoch "
                      + to_string(newest) + " had decided");
   newest = std::max(newest, era);
-  if (field(fields, "kind") == "new" && !versions_.insert(shard + " " + field(fields, "version")).second)
+  if (name == "home.proposed" && field(fields, "kind") == "new" && !versions_.insert(shard + " " + field(fields, "version")).second)
     accuse("S2", "shard " + shard + ": version " + field(fields, "version") + " was assigned twice, now by "
                      + std::string{node});
 }

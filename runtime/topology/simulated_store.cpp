@@ -6,6 +6,16 @@
 
 namespace troupe::simulated {
 
+namespace {
+
+bool sound(shard_id shard, const std::string& key, const v1::StoredRecord& r) {
+  return r.checksum() == checksum_of(record_view{shard, key, from_wire(r.ballot()), from_wire(r.version()), r.record()});
+}
+
+std::pair<ballot, version> rank(const v1::StoredRecord& r) { return {from_wire(r.ballot()), from_wire(r.version())}; }
+
+} // namespace
+
 class disk::store final : public store_driver {
 public:
   explicit store(disk& d) : disk_{d}, life_{d.life_}, promises_{d.promises_}, identity_{d.identity_} {}
@@ -35,9 +45,7 @@ public:
           continue;
         }
         const auto& r = i->second;
-        const auto sum = checksum_of(
-            record_view{key.shard, key.key, from_wire(r.ballot()), from_wire(r.version()), r.record()});
-        if (sum == r.checksum()) {
+        if (sound(key.shard, key.key, r)) {
           results.emplace_back(r);
         } else {
           ++d.damaged_;
@@ -89,9 +97,12 @@ std::unique_ptr<store_driver> disk::open() {
 
 void disk::apply(const batch& b) {
   for (const auto& w : b.writes) {
-    if (const auto* record = std::get_if<record_write>(&w))
-      records_[{record->shard, record->key}] = record->record;
-    else
+    if (const auto* record = std::get_if<record_write>(&w)) {
+      auto& stored = records_[{record->shard, record->key}];
+      if (went_back && sound(record->shard, record->key, stored) && rank(record->record) < rank(stored))
+        went_back(record->key);
+      stored = record->record;
+    } else
       promises_[std::get<promise_write>(w).shard] = std::get<promise_write>(w).promise;
   }
   written_ += b.writes.size();

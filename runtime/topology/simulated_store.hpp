@@ -5,6 +5,7 @@
 #include "runtime/topology/simulated_world.hpp"
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -33,6 +34,9 @@ public:
   void calm() { options_.slow = options_.failing = 0; }
 
   const v1::StoreIdentity& identity() const { return identity_; }
+
+  /// Called when a sync has put a record over a sound one that was accepted later: no replica may ever do that.
+  std::function<void(const std::string& key)> went_back;
 
 private:
   class store;

@@ -114,6 +114,9 @@ simulation::simulation(const simulation_options& options, const simulation_outpu
     m.drift_ppm = options_.drift_ppm_max == 0 ? 0 : random_.between(-options_.drift_ppm_max, options_.drift_ppm_max);
     m.hard_disk = std::make_unique<disk>(
         world_, m.id, disk_options{.slow = options_.slow_disk, .slow_max = options_.slow_disk_max, .failing = options_.failing_disk});
+    m.hard_disk->went_back = [this, &m](const std::string& key) {
+      judge_.accuse("D1", "the record of " + key + " on the disk of " + m.name + " was replaced by an older one");
+    };
     start(m);
   }
   for (std::uint32_t i = 0; i < options_.clients; ++i) {

@@ -22,12 +22,12 @@ simulation_options options_for(std::uint64_t seed) {
   o.lease = ms(60, 300);
   o.read_percent = static_cast<std::uint32_t>(d.between(15, 85));
   o.rollback = d.chance(0.3);
-  o.value_bytes_max = d.chance(0.4) ? 12000 : 24;
-  o.chunk_bytes = d.chance(0.5) ? 512 : 65536;
+  o.value_bytes_max = d.chance(0.5) ? 12000 : 24;
+  o.chunk_bytes = d.chance(0.7) ? 512 : 65536;
   o.latency_max = std::chrono::microseconds{d.between(200, 8000)};
-  if (d.chance(0.6)) {
-    o.stall = 0.02;
-    o.stall_max = 2 * o.lease;
+  if (d.chance(0.7)) {
+    o.stall = d.chance(0.5) ? 0.02 : 0.15;
+    o.stall_max = o.lease * d.between(2, 4) / 2;
   }
   const auto lease = o.lease.count();
   if (d.chance(0.8)) {

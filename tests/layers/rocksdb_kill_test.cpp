@@ -1,5 +1,5 @@
 /// A child process writes without pause and says what was acknowledged; it is killed, and the store opened again.
-#include "store_fixture.hpp"
+#include "tests/layers/store_fixture.hpp"
 
 #include <fcntl.h>
 #include <poll.h>

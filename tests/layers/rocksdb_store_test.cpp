@@ -1,4 +1,4 @@
-#include "store_fixture.hpp"
+#include "tests/layers/store_fixture.hpp"
 
 #include <mutex>
 #include <thread>

@@ -1,6 +1,6 @@
 /// Nothing is acknowledged before the disk has said so, and nothing after it has said no. This executable's fdatasync
 /// stands in front of the C library's, for RocksDB too.
-#include "store_fixture.hpp"
+#include "tests/layers/store_fixture.hpp"
 
 #include <sys/syscall.h>
 

@@ -47,22 +47,21 @@ bool wait_until(const std::function<bool()>& condition, std::chrono::millisecond
 }
 
 std::vector<std::uint16_t> free_ports(std::size_t count) {
-  std::vector<int> sockets;
+  constexpr int first = 10'000;
+  constexpr int range = 22'000; // up to 32'000; Linux hands out 32'768 and up
+  static int next = static_cast<int>(::getpid()) * 37;
   std::vector<std::uint16_t> ports;
-  for (std::size_t i = 0; i < count; ++i) {
+  for (int tries = 0; tries < range && ports.size() < count; ++tries) {
+    const auto port = static_cast<std::uint16_t>(first + next++ % range);
     const int descriptor = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_in address{};
     address.sin_family = AF_INET;
+    address.sin_port = htons(port);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    auto* generic = reinterpret_cast<sockaddr*>(&address);
-    if (descriptor < 0 || ::bind(descriptor, generic, size) != 0 || ::getsockname(descriptor, generic, &size) != 0)
-      throw std::runtime_error("no free port");
-    sockets.push_back(descriptor);
-    ports.push_back(ntohs(address.sin_port));
-  }
-  for (const int descriptor : sockets)
+    if (::bind(descriptor, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) ports.push_back(port);
     ::close(descriptor);
+  }
+  if (ports.size() < count) throw std::runtime_error("no free port");
   return ports;
 }
 
@@ -73,7 +72,7 @@ temporary_folder::temporary_folder() {
 }
 
 temporary_folder::~temporary_folder() {
-  if (std::getenv("TROUPE_KEEP") != nullptr) {
+  if (keep_ || std::getenv("TROUPE_KEEP") != nullptr) {
     std::cerr << "kept: " << path_.string() << "\n";
     return;
   }
@@ -94,6 +93,7 @@ child::child(const std::vector<std::string>& command, const std::filesystem::pat
   redirect("/dev/null", STDIN_FILENO);
   redirect(output.c_str(), STDOUT_FILENO);
   redirect(errors.c_str(), STDERR_FILENO);
+  ::close_range(STDERR_FILENO + 1, ~0U, 0); // sockets of the test's own runtime would outlive their closing
   ::execvp(words[0], words.data());
   ::_exit(127);
 }
@@ -142,7 +142,9 @@ std::string troupe_binary() {
 }
 
 void test_node::start() {
-  const std::vector<std::string> command{troupe_binary(), "node", "--config", config().string()};
+  auto command = place.launcher;
+  for (const auto& word : {troupe_binary(), std::string{"node"}, std::string{"--config"}, config().string()})
+    command.push_back(word);
   process_ = std::make_unique<child>(command, folder / "out", folder / "err");
 }
 
@@ -151,7 +153,7 @@ bool test_node::running() { return process_ && !process_->wait(std::chrono::mill
 bool test_node::wait_ready(std::chrono::milliseconds at_most) {
   return wait_until(
              [this] {
-               httplib::Client client{"127.0.0.1", admin_port};
+               httplib::Client client{place.host, admin_port};
                client.set_read_timeout(std::chrono::seconds{2});
                const auto answer = client.Get("/readyz");
                return (answer && answer->status == 200) || !running();
@@ -177,6 +179,7 @@ test_cluster::test_cluster(const cluster_options& options) {
   for (std::size_t i = 0; i < options.nodes; ++i) {
     auto node = std::make_unique<test_node>();
     node->name = "node-" + std::to_string(i + 1);
+    if (!options.places.empty()) node->place = options.places.at(i);
     node->link_port = ports[3 * i];
     node->resp_port = ports[3 * i + 1];
     node->admin_port = ports[3 * i + 2];
@@ -184,6 +187,7 @@ test_cluster::test_cluster(const cluster_options& options) {
     std::filesystem::create_directories(node->folder);
     nodes_.push_back(std::move(node));
   }
+  shared_ = shared_toml(options);
   for (const auto& node : nodes_) {
     write_config(options, *node);
     const auto made = run({troupe_binary(), "init", "--config", node->config().string()});
@@ -191,17 +195,28 @@ test_cluster::test_cluster(const cluster_options& options) {
   }
 }
 
-void test_cluster::write_config(const cluster_options& options, const test_node& own) const {
-  std::ofstream out{own.config()};
-  out << "[cluster]\nname = \"test\"\nlease_ms = " << options.lease_ms
+std::string test_cluster::shared_toml(const cluster_options& options) const {
+  std::ostringstream out;
+  out << "[cluster]\nname = \"test\"\nshards = " << options.shards << "\nlease_ms = " << options.lease_ms
       << "\nreplicas = " << std::min<std::size_t>(3, options.nodes) << "\n\n";
   for (std::size_t i = 0; i < nodes_.size(); ++i)
     out << "[[cluster.nodes]]\nname = \"" << nodes_[i]->name << "\"\nid = " << i + 1 << "\nregion = \"r" << i + 1
-        << "\"\naddress = \"127.0.0.1:" << nodes_[i]->link_port << "\"\n\n";
-  out << "[types.inventory]\nlevel = \"strong\"\n\n[types.key]\nlevel = \"strong\"\n\n"
-      << options.shape << "\n[node]\nname = \"" << own.name << "\"\ndirectory = \"store\"\n\n[listen]\n"
-      << "resp = \"127.0.0.1:" << own.resp_port << "\"\nadmin = \"127.0.0.1:" << own.admin_port
+        << "\"\naddress = \"" << nodes_[i]->place.host << ":" << nodes_[i]->link_port << "\"\n\n";
+  out << "[types.inventory]\nlevel = \"strong\"\n\n[types.key]\nlevel = \"strong\"\n\n" << options.shape;
+  return out.str();
+}
+
+void test_cluster::write_config(const cluster_options& options, const test_node& own) const {
+  const auto& host = own.place.host;
+  std::ofstream out{own.config()};
+  out << shared_ << "\n[node]\nname = \"" << own.name << "\"\ndirectory = \"store\"\n\n[listen]\n"
+      << "resp = \"" << host << ":" << own.resp_port << "\"\nadmin = \"" << host << ":" << own.admin_port
       << "\"\n\n[api]\ndeadline_ms = " << options.deadline_ms << "\n";
+}
+
+std::string test_cluster::client_toml(const std::string& name) const {
+  return shared_ + "\n[node]\nrole = \"client\"\nname = \"" + name + "\"\nregion = \"r1\"\n\n[log]\nfile = \""
+         + (folder() / (name + ".log")).string() + "\"\n";
 }
 
 bool test_cluster::start(std::chrono::milliseconds at_most) {

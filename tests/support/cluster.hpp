@@ -19,7 +19,8 @@ namespace troupe::test {
 /// Looks at `condition` every few milliseconds; false when it has not become true in time.
 bool wait_until(const std::function<bool()>& condition, std::chrono::milliseconds at_most);
 
-/// Free TCP ports of the loopback, all different. Another process may still take one before it is used.
+/// Free TCP ports of the loopback, all different, outside the range that outgoing connections take theirs from: a
+/// redial must not sit on a killed node's port. Another process may still take one before it is used.
 std::vector<std::uint16_t> free_ports(std::size_t count);
 
 /// A folder that goes with the object, with everything in it.
@@ -30,9 +31,12 @@ public:
   temporary_folder& operator=(const temporary_folder&) = delete;
   ~temporary_folder();
   const std::filesystem::path& path() const { return path_; }
+  /// Leaves the folder behind, and says where.
+  void keep() { keep_ = true; }
 
 private:
   std::filesystem::path path_;
+  bool keep_ = false;
 };
 
 /// A child process; killed when the object goes. Its output goes to files.
@@ -67,8 +71,16 @@ command_result run(const std::vector<std::string>& command,
 /// The `troupe` of this build (TROUPE_BINARY_DIR).
 std::string troupe_binary();
 
+/// Where a node runs: an address of its own, and the words before its command that bring it there.
+struct node_place {
+  std::string host = "127.0.0.1";
+  std::vector<std::string> launcher{};
+};
+
 struct cluster_options {
   std::size_t nodes = 3;
+  std::uint32_t shards = 256;
+  std::vector<node_place> places{}; ///< one per node; empty = all on the loopback
   int lease_ms = 400;
   int deadline_ms = 1'000;
   std::string shape; ///< TOML for all nodes, behind the types "inventory" (strong) and "key" (strong)
@@ -78,12 +90,13 @@ struct cluster_options {
 class test_node {
 public:
   std::string name;
+  node_place place;
   std::uint16_t link_port = 0;
   std::uint16_t resp_port = 0;
   std::uint16_t admin_port = 0;
   std::filesystem::path folder;
 
-  std::string admin() const { return "127.0.0.1:" + std::to_string(admin_port); }
+  std::string admin() const { return place.host + ":" + std::to_string(admin_port); }
   std::filesystem::path config() const { return folder / "node.toml"; }
 
   void start();
@@ -91,6 +104,7 @@ public:
   /// Answers /readyz with 200 in time.
   bool wait_ready(std::chrono::milliseconds at_most);
   void kill9();
+  void signal(int number) { process_->signal(number); }
   void stop() { process_->signal(19); } ///< SIGSTOP
   void cont() { process_->signal(18); } ///< SIGCONT
   /// SIGTERM; the exit code, none when it has not ended in time.
@@ -113,11 +127,16 @@ public:
   test_node& node(std::size_t i) { return *nodes_.at(i); }
   std::size_t size() const { return nodes_.size(); }
   const std::filesystem::path& folder() const { return folder_.path(); }
+  void keep_folder() { folder_.keep(); }
+  /// The configuration of a client node of this cluster, in region r1.
+  std::string client_toml(const std::string& name) const;
 
 private:
+  std::string shared_toml(const cluster_options& options) const;
   void write_config(const cluster_options& options, const test_node& own) const;
 
   temporary_folder folder_;
+  std::string shared_; ///< what is the same in all configurations
   std::vector<std::unique_ptr<test_node>> nodes_;
 };
 

@@ -261,3 +261,31 @@ TEST_CASE("linearizability: honest histories of more operations are accepted, an
     }
   }
 }
+
+TEST_CASE("linearizability: a window that was refuted and made small has no order from any start") {
+  std::vector<state> starts{std::nullopt, "no number"};
+  for (int i = -9; i <= 9; ++i)
+    starts.emplace_back(std::to_string(i));
+  int windows = 0;
+  for (std::uint64_t seed = 700'000; seed < 704'000; ++seed) {
+    CAPTURE(seed);
+    const auto kinds = seed % 2 == 0
+                           ? std::vector{op_kind::get, op_kind::put, op_kind::cas, op_kind::remove, op_kind::add}
+                           : std::vector{op_kind::get, op_kind::add, op_kind::add};
+    const auto made = generator{seed, {.kinds = kinds, .operations_max = 14}}.make();
+    std::vector<const operation*> all;
+    for (const auto& op : made.operations)
+      all.push_back(&op);
+    search_budget budget;
+    budget.states_left = 1'000'000;
+    budget.memory_bytes_max = std::size_t{1} << 30;
+    const auto window = refute_window(all, static_cast<std::int64_t>(seed % 20), budget);
+    if (!window) continue;
+    ++windows;
+    REQUIRE(window->assumed_start);
+    const std::vector<operation> rest{window->operations.begin() + 1, window->operations.end()};
+    for (const auto& start : starts)
+      REQUIRE_MESSAGE(!naive_linearizable(rest, start), render(*window) << "of\n" << shown(made));
+  }
+  CHECK(windows > 20);
+}

@@ -22,8 +22,8 @@ namespace troupe {
 class key_version {
 public:
   key_version() = default; ///< of a key that was never written
-  key_version(std::uint64_t round, std::uint32_t node, std::uint64_t incarnation, std::uint64_t counter)
-      : round_(round), incarnation_(incarnation), counter_(counter), node_(node) {}
+  key_version(std::uint64_t round, std::uint32_t node, std::uint64_t life, std::uint64_t counter)
+      : round_(round), incarnation_(life), counter_(counter), node_(node) {}
 
   friend bool operator==(const key_version&, const key_version&) = default;
   friend std::strong_ordering operator<=>(const key_version& a, const key_version& b) noexcept;
