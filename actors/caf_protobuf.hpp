@@ -1,8 +1,8 @@
 /// Generated protobuf classes as CAF 0.17 message elements.
 ///
-/// The templates live in namespace google::protobuf because argument-dependent lookup reaches it through the base class
-/// of every generated message. Local sends move the object and never come here; only what crosses a real connection
-/// (Hello, HelloRefused, Frame) is serialized.
+/// The templates live in namespace google::protobuf because argument-dependent lookup reaches it through the base
+/// class of every generated message. Local sends move the object and never come here; only what crosses a real
+/// connection (Hello, HelloRefused, Frame) is serialized.
 #pragma once
 
 #include <caf/binary_deserializer.hpp>
@@ -18,11 +18,9 @@
 
 namespace google::protobuf {
 
-template <class T>
-inline constexpr bool is_generated = std::is_base_of_v<MessageLite, T>;
+template <class T> inline constexpr bool is_generated = std::is_base_of_v<MessageLite, T>;
 
-template <class T>
-std::enable_if_t<is_generated<T>, caf::error> inspect(caf::serializer& sink, T& x) {
+template <class T> std::enable_if_t<is_generated<T>, caf::error> inspect(caf::serializer& sink, T& x) {
   thread_local std::string bytes; // keeps its capacity
   bytes.clear();
   if (!x.SerializePartialToString(&bytes)) return caf::sec::invalid_argument;
@@ -33,8 +31,7 @@ std::enable_if_t<is_generated<T>, caf::error> inspect(caf::serializer& sink, T& 
   return sink.end_sequence();
 }
 
-template <class T>
-std::enable_if_t<is_generated<T>, caf::error> inspect(caf::deserializer& source, T& x) {
+template <class T> std::enable_if_t<is_generated<T>, caf::error> inspect(caf::deserializer& source, T& x) {
   std::size_t size = 0;
   if (auto err = source.begin_sequence(size)) return err;
   auto* in = dynamic_cast<caf::binary_deserializer*>(&source);
@@ -45,8 +42,7 @@ std::enable_if_t<is_generated<T>, caf::error> inspect(caf::deserializer& source,
   return source.end_sequence();
 }
 
-template <class T>
-std::enable_if_t<is_generated<T>> inspect(caf::detail::stringification_inspector& sink, T& x) {
+template <class T> std::enable_if_t<is_generated<T>> inspect(caf::detail::stringification_inspector& sink, T& x) {
   sink(x.GetTypeName()); // never the content: it holds values
 }
 

@@ -32,12 +32,11 @@ struct actor_context {
 
 /// Keeps at most one useful timer of an actor under way: the earliest that was asked for.
 ///
-/// CAF cannot cancel a timer. A later one that is still under way when an earlier was armed fires as a tick that finds
-/// nothing to do, and is not armed again.
+/// CAF cannot cancel a timer. A later one that is still under way when an earlier was armed fires as a tick that
+/// finds nothing to do, and is not armed again.
 class alarm {
 public:
-  template <class Self>
-  void arm(Self* self, const node_clock& clock, instant at) {
+  template <class Self> void arm(Self* self, const node_clock& clock, instant at) {
     if (at >= armed_) return;
     armed_ = at;
     self->delayed_send(self, clock.until(at), tick_atom::value);

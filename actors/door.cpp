@@ -12,7 +12,8 @@ namespace {
 struct door_state {
   /// The links of clients end with the door. (An attached functor would run too late: CAF destroys the state first.)
   ~door_state() {
-    for (auto& [peer, link] : clients) caf::anon_send_exit(link, caf::exit_reason::kill);
+    for (auto& [peer, link] : clients)
+      caf::anon_send_exit(link, caf::exit_reason::kill);
   }
 
   static inline const char* name = "door";

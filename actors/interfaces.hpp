@@ -26,7 +26,8 @@
 
 namespace troupe {
 
-// -- messages that never leave a node ---------------------------------------------------------------------------------
+// -- messages that never leave a node
+// ---------------------------------------------------------------------------------
 
 /// LINK -> MEMBERSHIP -> everybody who waits for peers: a peer can, or can no longer, be talked to.
 struct peer_change {
@@ -105,8 +106,8 @@ struct door_status {
 /// LOCK MANAGER -> whoever asked.
 struct home_status {
   shard_id shard;
-  epoch era;        ///< the epoch this node leads, claims, or last led
-  node_id home;     ///< who leads, as far as this node knows; value 0 = not known
+  epoch era;    ///< the epoch this node leads, claims, or last led
+  node_id home; ///< who leads, as far as this node knows; value 0 = not known
   bool leading = false;
   bool claiming = false;
   instant lease_until;
@@ -117,7 +118,8 @@ struct home_status {
   std::uint64_t committed = 0;
 };
 
-// -- interfaces -------------------------------------------------------------------------------------------------------
+// -- interfaces
+// -------------------------------------------------------------------------------------------------------
 
 /// One per peer. The only actor that knows remote handles. Frames out, frames in, credit, heartbeats, redial.
 using link_actor = caf::typed_actor<
@@ -138,16 +140,17 @@ using link_actor = caf::typed_actor<
     caf::replies_to<caf::atom_constant<caf::atom("status")>>::with<link_status>>;
 
 /// One per node: sharded inside. Durable records and promises; the core is `acceptor`.
-using replica_actor = caf::typed_actor<
-    caf::reacts_to<node_id, v1::Claim>, caf::reacts_to<node_id, v1::ReleaseHome>,
-    caf::reacts_to<node_id, v1::RenewLeases>, caf::reacts_to<node_id, v1::ReadLatest>,
-    caf::reacts_to<node_id, v1::Accept>,
-    /// STORE DRIVER.
-    caf::reacts_to<persisted>, caf::reacts_to<loaded>,
-    /// INTERNAL: a lease may have ended; hand the gathered writes to the store.
-    caf::reacts_to<caf::atom_constant<caf::atom("tick")>>, caf::reacts_to<caf::atom_constant<caf::atom("flush")>>>;
+using replica_actor = caf::typed_actor<caf::reacts_to<node_id, v1::Claim>, caf::reacts_to<node_id, v1::ReleaseHome>,
+                                       caf::reacts_to<node_id, v1::RenewLeases>,
+                                       caf::reacts_to<node_id, v1::ReadLatest>, caf::reacts_to<node_id, v1::Accept>,
+                                       /// STORE DRIVER.
+                                       caf::reacts_to<persisted>, caf::reacts_to<loaded>,
+                                       /// INTERNAL: a lease may have ended; hand the gathered writes to the store.
+                                       caf::reacts_to<caf::atom_constant<caf::atom("tick")>>,
+                                       caf::reacts_to<caf::atom_constant<caf::atom("flush")>>>;
 
-/// One per shard: the home of its keys when this node leads the shard, a candidate when nobody does. The core is `home`.
+/// One per shard: the home of its keys when this node leads the shard, a candidate when nobody does. The core is
+/// `home`.
 using lock_manager_actor = caf::typed_actor<
     /// REPLICAS' answers.
     caf::reacts_to<node_id, v1::Granted>, caf::reacts_to<node_id, v1::Refused>, caf::reacts_to<node_id, v1::Latest>,
@@ -166,12 +169,11 @@ using lock_manager_actor = caf::typed_actor<
     caf::replies_to<caf::atom_constant<caf::atom("status")>>::with<home_status>>;
 
 /// One per open session. Numbers the session's operations, keeps their order, records them.
-using session_actor = caf::typed_actor<
-    caf::reacts_to<session_call>,
-    /// STRONG MANAGER: the outcome, exactly once per operation.
-    caf::reacts_to<v1::OperationAnswer>,
-    /// API: fail what is open as *unknown* and end.
-    caf::reacts_to<caf::atom_constant<caf::atom("close")>>>;
+using session_actor = caf::typed_actor<caf::reacts_to<session_call>,
+                                       /// STRONG MANAGER: the outcome, exactly once per operation.
+                                       caf::reacts_to<v1::OperationAnswer>,
+                                       /// API: fail what is open as *unknown* and end.
+                                       caf::reacts_to<caf::atom_constant<caf::atom("close")>>>;
 
 /// What a session hands to a manager.
 struct submission {
@@ -180,7 +182,8 @@ struct submission {
   session_actor answer_to;
 };
 
-/// One per node. Keeps this node's strong operations until they are settled: redirect, retry, deadline. Core: `requests`.
+/// One per node. Keeps this node's strong operations until they are settled: redirect, retry, deadline. Core:
+/// `requests`.
 using strong_manager_actor = caf::typed_actor<
     caf::reacts_to<submission>, caf::reacts_to<node_id, v1::OperationAnswer>, caf::reacts_to<node_id, v1::NotHome>,
     /// LINK: this operation was not sent.
@@ -238,35 +241,35 @@ TROUPE_LOCAL_MESSAGE(troupe::home_status)
 #undef TROUPE_LOCAL_MESSAGE
 
 CAF_BEGIN_TYPE_ID_BLOCK(troupe, first_custom_type_id)
-  CAF_ADD_TYPE_ID(troupe, (troupe::node_id))
-  CAF_ADD_TYPE_ID(troupe, (troupe::v1::Hello))
-  CAF_ADD_TYPE_ID(troupe, (troupe::v1::HelloRefused))
-  CAF_ADD_TYPE_ID(troupe, (troupe::v1::Frame))
-  CAF_ADD_TYPE_ID(troupe, (troupe::v1::Envelope))
-  CAF_ADD_TYPE_ID(troupe, (troupe::v1::Claim))
-  CAF_ADD_TYPE_ID(troupe, (troupe::v1::Granted))
-  CAF_ADD_TYPE_ID(troupe, (troupe::v1::Refused))
-  CAF_ADD_TYPE_ID(troupe, (troupe::v1::ReleaseHome))
-  CAF_ADD_TYPE_ID(troupe, (troupe::v1::RenewLeases))
-  CAF_ADD_TYPE_ID(troupe, (troupe::v1::LeasesRenewed))
-  CAF_ADD_TYPE_ID(troupe, (troupe::v1::ReadLatest))
-  CAF_ADD_TYPE_ID(troupe, (troupe::v1::Latest))
-  CAF_ADD_TYPE_ID(troupe, (troupe::v1::Abstain))
-  CAF_ADD_TYPE_ID(troupe, (troupe::v1::Accept))
-  CAF_ADD_TYPE_ID(troupe, (troupe::v1::Accepted))
-  CAF_ADD_TYPE_ID(troupe, (troupe::v1::Superseded))
-  CAF_ADD_TYPE_ID(troupe, (troupe::v1::Operation))
-  CAF_ADD_TYPE_ID(troupe, (troupe::v1::OperationAnswer))
-  CAF_ADD_TYPE_ID(troupe, (troupe::v1::NotHome))
-  CAF_ADD_TYPE_ID(troupe, (troupe::peer_change))
-  CAF_ADD_TYPE_ID(troupe, (troupe::home_seen))
-  CAF_ADD_TYPE_ID(troupe, (troupe::lead_change))
-  CAF_ADD_TYPE_ID(troupe, (troupe::lease_renewed))
-  CAF_ADD_TYPE_ID(troupe, (troupe::persisted))
-  CAF_ADD_TYPE_ID(troupe, (troupe::loaded))
-  CAF_ADD_TYPE_ID(troupe, (troupe::session_call))
-  CAF_ADD_TYPE_ID(troupe, (troupe::submission))
-  CAF_ADD_TYPE_ID(troupe, (troupe::link_status))
-  CAF_ADD_TYPE_ID(troupe, (troupe::door_status))
-  CAF_ADD_TYPE_ID(troupe, (troupe::home_status))
+CAF_ADD_TYPE_ID(troupe, (troupe::node_id))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::Hello))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::HelloRefused))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::Frame))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::Envelope))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::Claim))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::Granted))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::Refused))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::ReleaseHome))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::RenewLeases))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::LeasesRenewed))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::ReadLatest))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::Latest))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::Abstain))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::Accept))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::Accepted))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::Superseded))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::Operation))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::OperationAnswer))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::NotHome))
+CAF_ADD_TYPE_ID(troupe, (troupe::peer_change))
+CAF_ADD_TYPE_ID(troupe, (troupe::home_seen))
+CAF_ADD_TYPE_ID(troupe, (troupe::lead_change))
+CAF_ADD_TYPE_ID(troupe, (troupe::lease_renewed))
+CAF_ADD_TYPE_ID(troupe, (troupe::persisted))
+CAF_ADD_TYPE_ID(troupe, (troupe::loaded))
+CAF_ADD_TYPE_ID(troupe, (troupe::session_call))
+CAF_ADD_TYPE_ID(troupe, (troupe::submission))
+CAF_ADD_TYPE_ID(troupe, (troupe::link_status))
+CAF_ADD_TYPE_ID(troupe, (troupe::door_status))
+CAF_ADD_TYPE_ID(troupe, (troupe::home_status))
 CAF_END_TYPE_ID_BLOCK(troupe)

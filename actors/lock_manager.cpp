@@ -26,7 +26,8 @@ struct performer {
   void operator()(const home::lead& l) const { tell_membership(l.era, true); }
   void operator()(const home::unlead& u) const { tell_membership(u.era, false); }
   void operator()(const home::released&) const {
-    for (auto& promise : self->state.releases) promise.deliver(true);
+    for (auto& promise : self->state.releases)
+      promise.deliver(true);
     self->state.releases.clear();
   }
   void operator()(const note& n) const { self->state.context->record(n); }
@@ -37,16 +38,16 @@ struct performer {
 };
 
 /// Runs one step of the core at this moment, then does what it asked for.
-template <class Step>
-void step(self_ptr self, Step&& take) {
+template <class Step> void step(self_ptr self, Step&& take) {
   auto& state = self->state;
   take(*state.core, state.context->now(), state.effects);
-  for (auto& effect : state.effects) std::visit(performer{self}, effect);
+  for (auto& effect : state.effects)
+    std::visit(performer{self}, effect);
   state.effects.clear();
   state.timer.arm(self, *state.context->clock, state.core->wake_at());
 }
 
-home_status describe(const home& core, shard_id shard, instant now) {
+home_status describe(const home& core, shard_id shard) {
   home_status s;
   s.shard = shard;
   s.era = core.era();
@@ -57,7 +58,7 @@ home_status describe(const home& core, shard_id shard, instant now) {
   s.keys = core.keys();
   s.queued = core.queued();
   s.undecided = core.undecided();
-  s.in_doubt = core.in_doubt(now);
+  s.in_doubt = core.in_doubt();
   s.committed = core.committed();
   return s;
 }
@@ -92,9 +93,7 @@ lock_manager_actor::behavior_type lock_manager(self_ptr self, lock_manager_confi
       [self](const peer_change& p) {
         step(self, [&](home& core, instant now, home::effects& out) { core.peer(p.peer, p.up, now, out); });
       },
-      [self](start_atom) {
-        step(self, [](home& core, instant now, home::effects& out) { core.start(now, out); });
-      },
+      [self](start_atom) { step(self, [](home& core, instant now, home::effects& out) { core.start(now, out); }); },
       [self](release_atom) -> caf::result<bool> {
         auto promise = self->make_response_promise<bool>();
         self->state.releases.push_back(promise);
@@ -105,7 +104,7 @@ lock_manager_actor::behavior_type lock_manager(self_ptr self, lock_manager_confi
         self->state.timer.fired(self->state.context->now());
         step(self, [](home& core, instant now, home::effects& out) { core.tick(now, out); });
       },
-      [self](status_atom) { return describe(*self->state.core, self->state.shard, self->state.context->now()); },
+      [self](status_atom) { return describe(*self->state.core, self->state.shard); },
   };
 }
 

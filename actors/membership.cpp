@@ -26,8 +26,7 @@ struct performer {
   void operator()(const membership::renewed& r) const {
     const auto& managers = context(self).board->lock_managers;
     if (r.shard.value < managers.size() && managers[r.shard.value])
-      caf::anon_send(managers[r.shard.value],
-                     lease_renewed{r.shard, r.era, r.replica, r.sent_at, r.superseded_by});
+      caf::anon_send(managers[r.shard.value], lease_renewed{r.shard, r.era, r.replica, r.sent_at, r.superseded_by});
   }
   void operator()(const membership::presence& p) const {
     const auto& board = *context(self).board;
@@ -43,11 +42,11 @@ struct performer {
   void operator()(const note& n) const { context(self).record(n); }
 };
 
-template <class Step>
-void step(self_ptr self, Step&& take) {
+template <class Step> void step(self_ptr self, Step&& take) {
   auto& state = self->state;
   take(*state.core, context(self).now(), state.effects);
-  for (auto& effect : state.effects) std::visit(performer{self}, effect);
+  for (auto& effect : state.effects)
+    std::visit(performer{self}, effect);
   state.effects.clear();
   state.timer.arm(self, *context(self).clock, state.core->wake_at());
 }
@@ -78,9 +77,8 @@ membership_actor::behavior_type membership_behavior(self_ptr self, membership_co
         });
       },
       [self](node_id from, const v1::LeasesRenewed& answer) {
-        step(self, [&](membership& core, instant now, membership::effects& out) {
-          core.receive(from, answer, now, out);
-        });
+        step(self,
+             [&](membership& core, instant now, membership::effects& out) { core.receive(from, answer, now, out); });
       },
       [self](start_atom) {
         step(self, [](membership& core, instant now, membership::effects&) { core.start(now); });

@@ -1,7 +1,7 @@
 /// MEMBERSHIP: who may speak to this node, who is there, and the renewal of every lease that this node holds.
 ///
-/// Its core is `membership`. Spawned by the node, one per node. Links and the door ask it about strangers and tell it of
-/// connections; it tells the lock managers and the strong manager.
+/// Its core is `membership`. Spawned by the node, one per node. Links and the door ask it about strangers and tell it
+/// of connections; it tells the lock managers and the strong manager.
 #pragma once
 
 #include "actors/context.hpp"

@@ -11,12 +11,12 @@ namespace {
 struct replica_state {
   std::optional<replica_config> config;
   std::optional<acceptor> core;
-  acceptor::effects effects;  ///< empty between handlers
+  acceptor::effects effects; ///< empty between handlers
   alarm timer;
-  bool failed = false;        ///< the store refused a write: nothing is promised or answered any more
-  bool flush_due = false;     ///< a flush message is under way
-  std::uint64_t gathered = 0; ///< number of the last write handed over by the core
-  std::vector<store_write> writes;  ///< gathered, not given to the store yet
+  bool failed = false;             ///< the store refused a write: nothing is promised or answered any more
+  bool flush_due = false;          ///< a flush message is under way
+  std::uint64_t gathered = 0;      ///< number of the last write handed over by the core
+  std::vector<store_write> writes; ///< gathered, not given to the store yet
   std::vector<load_request> loads;
   /// What is said once the write of this number is durable, in order.
   std::deque<std::pair<std::uint64_t, acceptor::answer>> held;
@@ -68,8 +68,7 @@ struct performer {
   void operator()(const note& n) const { context(self).record(n); }
 };
 
-template <class Step>
-void step(self_ptr self, Step&& take) {
+template <class Step> void step(self_ptr self, Step&& take) {
   auto& state = self->state;
   if (state.failed) return;
   take(*state.core, context(self).now(), state.effects);
@@ -90,15 +89,17 @@ void flush(self_ptr self) {
   auto me = caf::actor_cast<replica_actor>(self);
   if (!state.writes.empty()) {
     const auto upto = state.gathered;
-    state.config->store->persist(std::exchange(state.writes, {}),
-                                 [me, upto](errc error) { caf::anon_send(me, persisted{upto, error}); });
+    state.config->store->persist(std::exchange(state.writes, {}), [me, upto](errc error) {
+      caf::anon_send(me, persisted{upto, error});
+    });
   }
   if (!state.loads.empty()) {
     auto keys = std::exchange(state.loads, {});
     auto asked = keys;
-    state.config->store->load(std::move(asked), [me, keys = std::move(keys)](std::vector<load_result> results) mutable {
-      caf::anon_send(me, loaded{std::move(keys), std::move(results)});
-    });
+    state.config->store->load(std::move(asked),
+                              [me, keys = std::move(keys)](std::vector<load_result> results) mutable {
+                                caf::anon_send(me, loaded{std::move(keys), std::move(results)});
+                              });
   }
 }
 

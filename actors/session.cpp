@@ -19,7 +19,7 @@ struct open_call {
 struct session_state {
   std::optional<session_config> config;
   std::uint64_t issued = 0;
-  std::map<std::uint64_t, std::string> sent;          ///< by request number: the key; one entry per operation sent on
+  std::map<std::uint64_t, std::string> sent; ///< by request number: the key; one entry per operation sent on
   std::map<std::string, std::deque<open_call>> by_key; ///< the first of each queue is the one that was sent on
   std::size_t open = 0;
   static inline const char* name = "troupe.session";

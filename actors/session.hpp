@@ -1,5 +1,6 @@
-/// SESSION: one open session of this node. Numbers its operations, and keeps their order per key: an operation is sent on
-/// only when the one before it on the same key is settled, so that a pipelined put and get mean what they say.
+/// SESSION: one open session of this node. Numbers its operations, and keeps their order per key: an operation is
+/// sent on only when the one before it on the same key is settled, so that a pipelined put and get mean what they
+/// say.
 ///
 /// Spawned by the node when a session is opened; ends with close_atom, which fails what is still open.
 #pragma once

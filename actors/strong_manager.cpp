@@ -33,11 +33,11 @@ struct performer {
   void operator()(const note& n) const { self->state.context->record(n); }
 };
 
-template <class Step>
-void step(self_ptr self, Step&& take) {
+template <class Step> void step(self_ptr self, Step&& take) {
   auto& state = self->state;
   take(*state.core, state.context->now(), state.effects);
-  for (auto& effect : state.effects) std::visit(performer{self}, effect);
+  for (auto& effect : state.effects)
+    std::visit(performer{self}, effect);
   state.effects.clear();
   state.timer.arm(self, *state.context->clock, state.core->wake_at());
 }
@@ -55,10 +55,12 @@ strong_manager_actor::behavior_type strong_manager(self_ptr self, strong_manager
         });
       },
       [self](node_id from, const v1::OperationAnswer& answer) {
-        step(self, [&](requests& core, instant now, requests::effects& out) { core.receive(from, answer, now, out); });
+        step(self,
+             [&](requests& core, instant now, requests::effects& out) { core.receive(from, answer, now, out); });
       },
       [self](node_id from, const v1::NotHome& answer) {
-        step(self, [&](requests& core, instant now, requests::effects& out) { core.receive(from, answer, now, out); });
+        step(self,
+             [&](requests& core, instant now, requests::effects& out) { core.receive(from, answer, now, out); });
       },
       [self](unsent_atom, node_id to, const v1::Operation& operation) {
         step(self, [&](requests& core, instant now, requests::effects& out) {

@@ -4,8 +4,7 @@ namespace troupe {
 
 namespace {
 
-template <class Handle, class Message>
-bool hand_over(const Handle& owner, node_id from, Message* message) {
+template <class Handle, class Message> bool hand_over(const Handle& owner, node_id from, Message* message) {
   if (!owner) return false;
   caf::anon_send(owner, from, std::move(*message));
   return true;
@@ -33,38 +32,38 @@ void switchboard::post(node_id to, v1::Envelope envelope) const {
 
 bool switchboard::deliver(node_id from, v1::Envelope& e) const {
   switch (e.body_case()) {
-    case v1::Envelope::kClaim:
-      return hand_over(replica, from, e.mutable_claim());
-    case v1::Envelope::kGranted:
-      return hand_to_shard(lock_managers, from, e.mutable_granted());
-    case v1::Envelope::kRefused:
-      return hand_to_shard(lock_managers, from, e.mutable_refused());
-    case v1::Envelope::kReleaseHome:
-      return hand_over(replica, from, e.mutable_release_home());
-    case v1::Envelope::kRenewLeases:
-      return hand_over(replica, from, e.mutable_renew_leases());
-    case v1::Envelope::kLeasesRenewed:
-      return hand_over(membership, from, e.mutable_leases_renewed());
-    case v1::Envelope::kReadLatest:
-      return hand_over(replica, from, e.mutable_read_latest());
-    case v1::Envelope::kLatest:
-      return hand_to_shard(lock_managers, from, e.mutable_latest());
-    case v1::Envelope::kAbstain:
-      return hand_to_shard(lock_managers, from, e.mutable_abstain());
-    case v1::Envelope::kAccept:
-      return hand_over(replica, from, e.mutable_accept());
-    case v1::Envelope::kAccepted:
-      return hand_to_shard(lock_managers, from, e.mutable_accepted());
-    case v1::Envelope::kSuperseded:
-      return hand_to_shard(lock_managers, from, e.mutable_superseded());
-    case v1::Envelope::kOperation:
-      return hand_to_shard(lock_managers, from, e.mutable_operation());
-    case v1::Envelope::kOperationAnswer:
-      return hand_over(strong_manager, from, e.mutable_operation_answer());
-    case v1::Envelope::kNotHome:
-      return hand_over(strong_manager, from, e.mutable_not_home());
-    case v1::Envelope::BODY_NOT_SET:
-      return false;
+  case v1::Envelope::kClaim:
+    return hand_over(replica, from, e.mutable_claim());
+  case v1::Envelope::kGranted:
+    return hand_to_shard(lock_managers, from, e.mutable_granted());
+  case v1::Envelope::kRefused:
+    return hand_to_shard(lock_managers, from, e.mutable_refused());
+  case v1::Envelope::kReleaseHome:
+    return hand_over(replica, from, e.mutable_release_home());
+  case v1::Envelope::kRenewLeases:
+    return hand_over(replica, from, e.mutable_renew_leases());
+  case v1::Envelope::kLeasesRenewed:
+    return hand_over(membership, from, e.mutable_leases_renewed());
+  case v1::Envelope::kReadLatest:
+    return hand_over(replica, from, e.mutable_read_latest());
+  case v1::Envelope::kLatest:
+    return hand_to_shard(lock_managers, from, e.mutable_latest());
+  case v1::Envelope::kAbstain:
+    return hand_to_shard(lock_managers, from, e.mutable_abstain());
+  case v1::Envelope::kAccept:
+    return hand_over(replica, from, e.mutable_accept());
+  case v1::Envelope::kAccepted:
+    return hand_to_shard(lock_managers, from, e.mutable_accepted());
+  case v1::Envelope::kSuperseded:
+    return hand_to_shard(lock_managers, from, e.mutable_superseded());
+  case v1::Envelope::kOperation:
+    return hand_to_shard(lock_managers, from, e.mutable_operation());
+  case v1::Envelope::kOperationAnswer:
+    return hand_over(strong_manager, from, e.mutable_operation_answer());
+  case v1::Envelope::kNotHome:
+    return hand_over(strong_manager, from, e.mutable_not_home());
+  case v1::Envelope::BODY_NOT_SET:
+    return false;
   }
   return false;
 }

@@ -11,12 +11,13 @@
 
 namespace troupe {
 
-/// Filled by the node while it spawns its actors, before the first of them is told to start; never changed afterwards.
+/// Filled by the node while it spawns its actors, before the first of them is told to start; never changed
+/// afterwards.
 class switchboard {
 public:
   node_id self;
-  replica_actor replica;                         ///< none on a client node
-  membership_actor membership;                   ///< none on a client node
+  replica_actor replica;       ///< none on a client node
+  membership_actor membership; ///< none on a client node
   strong_manager_actor strong_manager;
   std::vector<lock_manager_actor> lock_managers; ///< one per shard, by id; empty on a client node
   std::map<node_id, link_actor> links;           ///< one per node of the static list, this node left out

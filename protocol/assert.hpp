@@ -4,10 +4,10 @@
 #include <cstdio>
 #include <cstdlib>
 
-#define TROUPE_ASSERT(condition)                                                                                      \
-  do {                                                                                                                \
-    if (!(condition)) {                                                                                               \
-      std::fprintf(stderr, "troupe: assertion failed: %s (%s:%d)\n", #condition, __FILE__, __LINE__);                 \
-      std::abort();                                                                                                   \
-    }                                                                                                                 \
+#define TROUPE_ASSERT(condition)                                                                                     \
+  do {                                                                                                               \
+    if (!(condition)) {                                                                                              \
+      std::fprintf(stderr, "troupe: assertion failed: %s (%s:%d)\n", #condition, __FILE__, __LINE__);                \
+      std::abort();                                                                                                  \
+    }                                                                                                                \
   } while (false)

@@ -9,14 +9,14 @@ namespace troupe {
 
 std::string_view name_of(level l) {
   switch (l) {
-    case level::eventual:
-      return "eventual";
-    case level::session:
-      return "session";
-    case level::causal:
-      return "causal";
-    case level::strong:
-      return "strong";
+  case level::eventual:
+    return "eventual";
+  case level::session:
+    return "session";
+  case level::causal:
+    return "causal";
+  case level::strong:
+    return "strong";
   }
   return "strong";
 }

@@ -4,10 +4,10 @@ namespace troupe {
 
 std::string_view name_of(errc code) {
   switch (code) {
-    case errc::none:
-      return "none";
-#define TROUPE_ERROR(number, name, outcome_name, text)                                                                \
-  case errc::name:                                                                                                    \
+  case errc::none:
+    return "none";
+#define TROUPE_ERROR(number, name, outcome_name, text)                                                               \
+  case errc::name:                                                                                                   \
     return #name;
 #include <troupe/error.def>
 #undef TROUPE_ERROR
@@ -17,10 +17,10 @@ std::string_view name_of(errc code) {
 
 std::string_view text_of(errc code) {
   switch (code) {
-    case errc::none:
-      return "no error";
-#define TROUPE_ERROR(number, name, outcome_name, text)                                                                \
-  case errc::name:                                                                                                    \
+  case errc::none:
+    return "no error";
+#define TROUPE_ERROR(number, name, outcome_name, text)                                                               \
+  case errc::name:                                                                                                   \
     return text;
 #include <troupe/error.def>
 #undef TROUPE_ERROR
@@ -30,10 +30,10 @@ std::string_view text_of(errc code) {
 
 outcome outcome_of(errc code) {
   switch (code) {
-    case errc::none:
-      return outcome::unknown;
-#define TROUPE_ERROR(number, name, outcome_name, text)                                                                \
-  case errc::name:                                                                                                    \
+  case errc::none:
+    return outcome::unknown;
+#define TROUPE_ERROR(number, name, outcome_name, text)                                                               \
+  case errc::name:                                                                                                   \
     return outcome::outcome_name;
 #include <troupe/error.def>
 #undef TROUPE_ERROR

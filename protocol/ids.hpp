@@ -9,8 +9,7 @@
 namespace troupe {
 
 /// An integer that is an id of kind `Tag`: compares, prints, and converts from and to nothing by itself.
-template <class Tag, class Rep>
-struct strong_id {
+template <class Tag, class Rep> struct strong_id {
   Rep value = 0;
   friend constexpr auto operator<=>(strong_id, strong_id) = default;
 };

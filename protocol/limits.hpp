@@ -29,12 +29,14 @@ inline constexpr std::size_t link_queue_messages = 65'536;
 /// Operations that wait for one key at its home; and for all keys of one shard.
 inline constexpr std::size_t key_queue_max = 1'024;
 inline constexpr std::size_t shard_queue_max = 8'192;
+inline constexpr std::size_t shard_queue_bytes_max = std::size_t{64} << 20;
 /// Waiting writes of one key that may be decided together and accepted as one record.
 inline constexpr std::size_t combine_max = 64;
 /// Outcomes (request ids) that a record keeps when nothing forces it to keep more.
 inline constexpr std::size_t settled_kept = 8;
 /// Operations of this node's sessions that may be under way at once.
 inline constexpr std::size_t operations_max = 65'536;
+inline constexpr std::size_t operations_bytes_max = std::size_t{512} << 20;
 /// Memory for records that a node keeps as home, and for what it knows of its own replica's records.
 inline constexpr std::size_t home_bytes_max = std::size_t{256} << 20;
 inline constexpr std::size_t replica_index_max = 1'000'000;

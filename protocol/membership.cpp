@@ -14,7 +14,8 @@ constexpr std::size_t rounds_kept = 16;
 membership::membership(membership_options options)
     : options_{std::move(options)}, configuration_{options_.shape.hash()} {
   for (std::uint32_t s = 0; s < options_.shape.shards; ++s)
-    for (auto r : replica_set(options_.shape, {s})) shards_of_[r].push_back({s});
+    for (auto r : replica_set(options_.shape, {s}))
+      shards_of_[r].push_back({s});
 }
 
 membership::verdict membership::admit(const v1::Hello& hello, effects& out) {
@@ -34,7 +35,8 @@ membership::verdict membership::admit(const v1::Hello& hello, effects& out) {
   if (is_client(who)) return {};
   const auto* listed = mine.find(who);
   if (listed == nullptr || who == options_.self)
-    return {errc::wrong_configuration, both("node id", to_string(who), to_string(options_.self) + " and a list without it")};
+    return {errc::wrong_configuration,
+            both("node id", to_string(who), to_string(options_.self) + " and a list without it")};
   auto known = options_.remembered_disks.find(who);
   if (known == options_.remembered_disks.end()) {
     if (hello.disk() == 0) return {errc::foreign_disk, "node " + listed->name + " has no disk id"};
@@ -97,7 +99,8 @@ void membership::receive(node_id from, const v1::LeasesRenewed& answer, instant,
   auto asked = open->second.find(answer.number());
   if (asked == open->second.end()) return;
   std::map<shard_id, epoch> superseded;
-  for (const auto& s : answer.superseded()) superseded[{s.shard()}] = from_wire(s.epoch());
+  for (const auto& s : answer.superseded())
+    superseded[{s.shard()}] = from_wire(s.epoch());
   const std::set<std::uint32_t> pending(answer.pending().begin(), answer.pending().end());
   for (const auto& [shard, era] : asked->second.leases) {
     if (pending.contains(shard.value)) continue;

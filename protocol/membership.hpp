@@ -1,7 +1,7 @@
 /// MEMBERSHIP's core for static clusters: who may speak, who is there, and the renewal of every lease of this node.
 ///
-/// What it sends:   RenewLeases, one per replica and quarter lease.    What it is told: LeasesRenewed; Hello; peers up and
-/// down; which shards this node leads. It never decides who is home: suspicion changes no promise.
+/// What it sends:   RenewLeases, one per replica and quarter lease.    What it is told: LeasesRenewed; Hello; peers
+/// up and down; which shards this node leads. It never decides who is home: suspicion changes no promise.
 #pragma once
 
 #include "protocol/cluster.hpp"
@@ -33,7 +33,7 @@ public:
     instant sent_at;
     epoch superseded_by; ///< round 0 = renewed
   };
-  /// A peer came, or went, or has not answered renewals for a whole lease.
+  /// A peer came, or went: its link has a connection, or lost it, or heard nothing for too long.
   struct presence {
     node_id peer;
     incarnation life;

@@ -4,28 +4,28 @@ namespace troupe {
 
 std::string_view name_of(mutation m) {
   switch (m) {
-    case mutation::none:
-      return "none";
-    case mutation::promise_not_persisted:
-      return "promise_not_persisted";
-    case mutation::lease_from_answer:
-      return "lease_from_answer";
-    case mutation::first_touch_skipped:
-      return "first_touch_skipped";
-    case mutation::write_back_skipped:
-      return "write_back_skipped";
-    case mutation::epoch_not_checked:
-      return "epoch_not_checked";
-    case mutation::epoch_used_twice:
-      return "epoch_used_twice";
-    case mutation::lower_version_accepted:
-      return "lower_version_accepted";
-    case mutation::restarted_home_same:
-      return "restarted_home_same";
-    case mutation::deduplication_off:
-      return "deduplication_off";
-    case mutation::acknowledged_before_sync:
-      return "acknowledged_before_sync";
+  case mutation::none:
+    return "none";
+  case mutation::promise_not_persisted:
+    return "promise_not_persisted";
+  case mutation::lease_from_answer:
+    return "lease_from_answer";
+  case mutation::first_touch_skipped:
+    return "first_touch_skipped";
+  case mutation::write_back_skipped:
+    return "write_back_skipped";
+  case mutation::epoch_not_checked:
+    return "epoch_not_checked";
+  case mutation::epoch_used_twice:
+    return "epoch_used_twice";
+  case mutation::lower_version_accepted:
+    return "lower_version_accepted";
+  case mutation::restarted_home_same:
+    return "restarted_home_same";
+  case mutation::deduplication_off:
+    return "deduplication_off";
+  case mutation::acknowledged_before_sync:
+    return "acknowledged_before_sync";
   }
   return "none";
 }

@@ -24,9 +24,9 @@ enum class mutation : std::uint8_t {
 };
 
 inline constexpr mutation all_mutations[] = {
-    mutation::promise_not_persisted,  mutation::lease_from_answer,   mutation::first_touch_skipped,
-    mutation::write_back_skipped,     mutation::epoch_not_checked,   mutation::epoch_used_twice,
-    mutation::lower_version_accepted, mutation::restarted_home_same, mutation::deduplication_off,
+    mutation::promise_not_persisted,    mutation::lease_from_answer,   mutation::first_touch_skipped,
+    mutation::write_back_skipped,       mutation::epoch_not_checked,   mutation::epoch_used_twice,
+    mutation::lower_version_accepted,   mutation::restarted_home_same, mutation::deduplication_off,
     mutation::acknowledged_before_sync,
 };
 

@@ -42,7 +42,8 @@ std::uint64_t checksum_of(shard_id shard, const v1::StoredPromise& promise) {
 std::uint64_t checksum_of(const v1::StoreIdentity& identity) {
   digest d;
   d << identity.format() << identity.cluster() << identity.node() << identity.disk() << identity.incarnation();
-  for (const auto& peer : identity.peers()) d << peer.node() << peer.disk();
+  for (const auto& peer : identity.peers())
+    d << peer.node() << peer.disk();
   return d.value();
 }
 

@@ -9,9 +9,12 @@ namespace troupe {
 
 namespace {
 
-/// Messages of one key that may wait for one load. A home has at most one question and one Accept under way per key and
-/// repeats them rarely; more than this is somebody else's mistake.
+/// Messages of one key that may wait for one load. A home has at most one question and one Accept under way per key
+/// and repeats them rarely; more than this is somebody else's mistake.
 constexpr std::size_t parked_per_key_max = 32;
+
+/// Lengths come from the wire: nobody gets a lease that outlives an operator's patience.
+milliseconds lease_of(std::uint64_t ms) { return milliseconds{std::min<std::uint64_t>(ms, 60'000)}; }
 
 bool same_lessee(const epoch& a, const epoch& b) {
   if (mutated(mutation::restarted_home_same)) return a.round == b.round && a.node == b.node;
@@ -20,14 +23,12 @@ bool same_lessee(const epoch& a, const epoch& b) {
 
 /// Orders ranks; the mutation forgets that a restarted node is somebody else.
 std::strong_ordering compare(record_rank a, record_rank b) {
-  if (mutated(mutation::restarted_home_same)) a.accepted_in.life = b.accepted_in.life = a.number.era.life = b.number.era.life = {};
+  if (mutated(mutation::restarted_home_same))
+    a.accepted_in.life = b.accepted_in.life = a.number.era.life = b.number.era.life = {};
   return a <=> b;
 }
 
-template <class Message>
-shard_id shard_in(const Message& m) {
-  return {m.shard()};
-}
+template <class Message> shard_id shard_in(const Message& m) { return {m.shard()}; }
 
 } // namespace
 
@@ -81,7 +82,7 @@ void acceptor::raise_promise(shard_id shard, slot& s, const epoch& era, effects&
 void acceptor::receive(node_id from, const v1::Claim& claim, instant now, effects& out) {
   const auto shard = shard_in(claim);
   const auto era = from_wire(claim.epoch());
-  const auto lease = milliseconds{claim.lease_ms()};
+  const auto lease = lease_of(claim.lease_ms());
   auto& s = slots_[shard];
 
   auto refuse = [&](v1::Refused::Reason reason) {
@@ -135,7 +136,7 @@ void acceptor::receive(node_id from, const v1::RenewLeases& renew, instant now, 
   answer a{.urgent = true, .to = from, .envelope = {}};
   auto& renewed = *a.envelope.mutable_leases_renewed();
   renewed.set_number(renew.number());
-  const auto lease = milliseconds{renew.lease_ms()};
+  const auto lease = lease_of(renew.lease_ms());
   for (const auto& one : renew.leases()) {
     const auto shard = shard_in(one);
     const auto era = from_wire(one.epoch());
@@ -176,8 +177,7 @@ void acceptor::supersede(node_id to, shard_id shard, std::uint64_t number, const
   out.emplace_back(std::move(a));
 }
 
-template <class Message>
-void acceptor::park(node_id from, Message message, effects& out) {
+template <class Message> void acceptor::park(node_id from, Message message, effects& out) {
   place where{shard_in(message), message.key()};
   auto i = parked_.find(where);
   if (i == parked_.end()) {
@@ -250,8 +250,8 @@ void acceptor::receive(node_id from, v1::Accept accept, instant, effects& out) {
     return judge(from, std::move(accept), {}, out);
   }
   if (auto i = undurable_.find(where); i != undurable_.end())
-    return judge(from, std::move(accept), {from_wire(i->second.record.ballot()), from_wire(i->second.record.version())},
-                 out);
+    return judge(from, std::move(accept),
+                 {from_wire(i->second.record.ballot()), from_wire(i->second.record.version())}, out);
   if (const auto* rank = index_.find(accept.key())) return judge(from, std::move(accept), *rank, out);
   park(from, std::move(accept), out);
 }
@@ -277,8 +277,8 @@ void acceptor::judge(node_id from, v1::Accept&& accept, const record_rank& store
     *p.record.mutable_ballot() = accept.epoch();
     *p.record.mutable_version() = accept.version();
     p.record.set_record(std::move(*accept.mutable_record()));
-    p.record.set_checksum(checksum_of(
-        record_view{shard, p.key, offered.accepted_in, offered.number, p.record.record()}));
+    p.record.set_checksum(
+        checksum_of(record_view{shard, p.key, offered.accepted_in, offered.number, p.record.record()}));
     place where{shard, p.key};
     index_.put(p.key, offered);
     undurable_.insert_or_assign(where, undurable_record{p.write, p.record});

@@ -2,12 +2,12 @@
 ///
 /// What homes send:       Claim, ReleaseHome, RenewLeases, ReadLatest, Accept.
 /// What it answers:       Granted / Refused, LeasesRenewed, Latest / Abstain / Superseded, Accepted / Superseded.
-/// What the environment must provide: effects performed in order; a `persist` completes before any effect behind it is
-/// performed, except a `send` that is marked urgent; `persisted()` after each completed persist; one `loaded()` for each
-/// `load`; `tick()` no later than wake_at().
+/// What the environment must provide: effects performed in order; a `persist` completes before any effect behind it
+/// is performed, except a `send` that is marked urgent; `persisted()` after each completed persist; one `loaded()`
+/// for each `load`; `tick()` no later than wake_at().
 ///
-/// Its weak spot: it answers for what it has been told is durable. A store that acknowledges a write and loses it breaks
-/// every promise made here; that is why such a store must be recognised when it is opened.
+/// Its weak spot: it answers for what it has been told is durable. A store that acknowledges a write and loses it
+/// breaks every promise made here; that is why such a store must be recognised when it is opened.
 #pragma once
 
 #include "protocol/effects.hpp"
@@ -73,8 +73,8 @@ public:
   struct damage {};
   using found = std::variant<std::monostate, v1::StoredRecord, damage>;
 
-  /// `promises`: what the store held when it was opened. A node that starts honours, from `now`, the longest lease that
-  /// it ever granted for each shard, in full: it cannot know how much of it had passed.
+  /// `promises`: what the store held when it was opened. A node that starts honours, from `now`, the longest lease
+  /// that it ever granted for each shard, in full: it cannot know how much of it had passed.
   acceptor(acceptor_options options, const std::map<shard_id, v1::StoredPromise>& promises, instant now);
 
   void receive(node_id from, const v1::Claim& claim, instant now, effects& out);
@@ -97,12 +97,12 @@ public:
 
 private:
   struct slot {
-    epoch promised;               ///< never lower than any epoch answered; round 0 = none yet
+    epoch promised;                  ///< never lower than any epoch answered; round 0 = none yet
     std::uint64_t promise_write = 0; ///< the write that makes `promised` durable; 0 = it came from the store
-    milliseconds longest{0};      ///< longest lease ever granted, as written to the store
-    epoch lessee;                 ///< whose lease runs until lease_until; round 0 = nobody's, or not known (restart)
+    milliseconds longest{0};         ///< longest lease ever granted, as written to the store
+    epoch lessee; ///< whose lease runs until lease_until; round 0 = nobody's, or not known (restart)
     instant lease_until = instant::min(); ///< on this node's clock
-    bool reported = false;        ///< the lock manager was told of `lessee`
+    bool reported = false;                ///< the lock manager was told of `lessee`
   };
   using place = std::pair<shard_id, std::string>; ///< a key in its shard
   using parked = std::variant<v1::ReadLatest, v1::Accept>;
@@ -129,10 +129,10 @@ private:
   bool outranked(const slot& s, const epoch& era) const;
   void supersede(node_id to, shard_id shard, std::uint64_t number, const std::string& key, const record_rank& stored,
                  effects& out) const;
-  template <class Message>
-  void park(node_id from, Message message, effects& out);
+  template <class Message> void park(node_id from, Message message, effects& out);
   void abstain(node_id to, const place& where, const epoch& asker, std::uint64_t number, effects& out);
-  void answer_latest(node_id from, const v1::ReadLatest& question, const v1::StoredRecord* record, effects& out) const;
+  void answer_latest(node_id from, const v1::ReadLatest& question, const v1::StoredRecord* record,
+                     effects& out) const;
   void judge(node_id from, v1::Accept&& accept, const record_rank& stored, effects& out);
 
   acceptor_options options_;
@@ -145,8 +145,8 @@ private:
   /// Messages that wait for a load of their key, in order of arrival. Bounded by loads_max keys, and per key by
   /// what one home may have under way (it repeats itself at most once per quarter lease).
   std::map<place, std::deque<std::pair<node_id, parked>>> parked_;
-  /// What was said about a damaged record. An Accept repairs it that quotes any Abstain to its own home since `first`:
-  /// were it only the last one, answers to two transmissions could chase each other for ever.
+  /// What was said about a damaged record. An Accept repairs it that quotes any Abstain to its own home since
+  /// `first`: were it only the last one, answers to two transmissions could chase each other for ever.
   struct abstention {
     epoch asker;             ///< of the home that was told; round 0 = none was, since this node started
     std::uint64_t first = 0; ///< the number of its first message that was answered so

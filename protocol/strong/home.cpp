@@ -10,7 +10,9 @@ namespace troupe {
 
 namespace {
 
-std::string describe(shard_id shard, const epoch& era) { return "shard=" + to_string(shard) + " epoch=" + to_string(era); }
+std::string describe(shard_id shard, const epoch& era) {
+  return "shard=" + to_string(shard) + " epoch=" + to_string(era);
+}
 
 } // namespace
 
@@ -20,20 +22,17 @@ home::home(home_options options) : options_{std::move(options)} {
   connected_.insert(options_.self);
 }
 
-instant home::lease_until() const {
-  return role_ == role::leading ? lease_->until() : instant::min();
-}
+instant home::lease_until() const { return role_ == role::leading ? lease_->until() : instant::min(); }
 
-std::size_t home::in_doubt(instant now) const {
-  std::size_t n = 0;
-  for (const auto& name : busy_) {
+std::size_t home::in_doubt() const {
+  return static_cast<std::size_t>(std::count_if(busy_.begin(), busy_.end(), [&](const auto& name) {
     const auto& undecided = keys_.find(name)->second.undecided;
-    if (undecided && undecided->participants.empty() && now >= undecided->sent_at) ++n;
-  }
-  return n;
+    return undecided && undecided->what != proposal::kind::write_back && undecided->participants.empty();
+  }));
 }
 
-// -- claiming ---------------------------------------------------------------------------------------------------------
+// -- claiming
+// ---------------------------------------------------------------------------------------------------------
 
 bool home::can_reach_majority() const {
   const auto reachable = std::count_if(options_.replicas.begin(), options_.replicas.end(),
@@ -123,7 +122,8 @@ void home::abandon_claim(instant now, nanoseconds pause, effects& out) {
     out.emplace_back(std::move(s));
   }
   out.emplace_back(note{"home.claim_failed", describe(options_.shard, era_)});
-  for (const auto& early : std::exchange(lobby_, {})) turn_away(early.from, early.operation, v1::NotHome::NO_HOME, out);
+  for (const auto& early : std::exchange(lobby_, {}))
+    turn_away(early.from, early.operation, v1::NotHome::NO_HOME, out);
   plan_claim(now, pause);
 }
 
@@ -192,12 +192,14 @@ void home::peer(node_id who, bool up, instant now, effects& out) {
     return;
   }
   connected_.insert(who);
+  if (role_ == role::claiming && !claimed_.contains(who)) send_claim(who, now, out);
   if (role_ == role::idle && now >= claim_at_ && can_reach_majority()) claim(now, out);
   // What was under way to this peer was lost with the old connection.
   if (role_ == role::leading && leads(now, out)) tick(now, out);
 }
 
-// -- leading ----------------------------------------------------------------------------------------------------------
+// -- leading
+// ----------------------------------------------------------------------------------------------------------
 
 bool home::leads(instant now, effects& out) {
   if (role_ == role::leading && now >= lease_->until()) {
@@ -215,12 +217,13 @@ void home::stop_leading(std::string_view why, instant now, effects& out) {
     if (state.undecided)
       for (const auto& p : state.undecided->participants)
         turn_away(p.who.from, p.who.operation, v1::NotHome::INTERRUPTED, out);
-    for (const auto& w : state.queue) turn_away(w.from, w.operation, v1::NotHome::NO_HOME, out);
+    for (const auto& w : state.queue)
+      turn_away(w.from, w.operation, v1::NotHome::NO_HOME, out);
   }
   busy_.clear();
   keys_.clear();
   by_use_.clear();
-  bytes_ = queued_ = 0;
+  bytes_ = queued_ = queued_bytes_ = 0;
   wake_ = reclaim_at_ = never;
   role_ = role::idle;
   draining_ = false;
@@ -261,7 +264,8 @@ void home::finish_draining(instant now, effects& out) {
   if (!draining_) return;
   // Only what replicas were asked to accept holds it up. A touch that only reads might wait for ever, for the very
   // replica whose promise the higher round is to regain; what is queued was not executed, and is turned away.
-  if (std::any_of(busy_.begin(), busy_.end(), [&](const auto& name) { return keys_.find(name)->second.undecided.has_value(); }))
+  if (std::any_of(busy_.begin(), busy_.end(),
+                  [&](const auto& name) { return keys_.find(name)->second.undecided.has_value(); }))
     return;
   stop_leading(retired_ ? "released" : "raising the round", now, out);
   if (!retired_) claim_at_ = now;
@@ -281,25 +285,27 @@ void home::release(instant now, effects& out) {
   finish_draining(now, out);
 }
 
-// -- time -------------------------------------------------------------------------------------------------------------
+// -- time
+// -------------------------------------------------------------------------------------------------------------
 
 void home::tick(instant now, effects& out) {
   switch (role_) {
-    case role::idle:
-      if (now >= claim_at_ && can_reach_majority()) claim(now, out);
-      return;
-    case role::claiming:
-      if (now >= claim_ends_) abandon_claim(now, jitter(), out);
-      return;
-    case role::leading:
-      break;
+  case role::idle:
+    if (now >= claim_at_ && can_reach_majority()) claim(now, out);
+    return;
+  case role::claiming:
+    if (now >= claim_ends_) abandon_claim(now, jitter(), out);
+    return;
+  case role::leading:
+    break;
   }
   if (!leads(now, out)) return;
   if (now >= reclaim_at_) {
     reclaim_at_ = now + nanoseconds{options_.lease} / 4;
     for (auto r : options_.replicas)
       if (!lease_->granted_by(r) && connected_.contains(r)) send_claim(r, now, out);
-    while (claims_sent_.size() > 4 * options_.replicas.size()) claims_sent_.erase(claims_sent_.begin());
+    while (claims_sent_.size() > 4 * options_.replicas.size())
+      claims_sent_.erase(claims_sent_.begin());
   }
   wake_ = never;
   const std::vector<std::string> names(busy_.begin(), busy_.end());
@@ -313,12 +319,12 @@ void home::tick(instant now, effects& out) {
 
 instant home::wake_at() const {
   switch (role_) {
-    case role::idle:
-      return can_reach_majority() ? claim_at_ : never;
-    case role::claiming:
-      return claim_ends_;
-    case role::leading:
-      return std::min({wake_, reclaim_at_, lease_->until()});
+  case role::idle:
+    return can_reach_majority() ? claim_at_ : never;
+  case role::claiming:
+    return claim_ends_;
+  case role::leading:
+    return std::min({wake_, reclaim_at_, lease_->until()});
   }
   return never;
 }

@@ -1,17 +1,21 @@
-/// LOCK MANAGER's core: claims one shard, and decides every operation on its keys while the lease runs (PROTOCOLS §3).
+/// LOCK MANAGER's core: claims one shard, and decides every operation on its keys while the lease runs (PROTOCOLS
+/// §3).
 ///
-/// What it sends to replicas:  Claim, ReleaseHome, ReadLatest, Accept.   To strong managers: OperationAnswer, NotHome.
-/// What it is told:            Granted / Refused, Latest / Abstain, Accepted / Superseded; Operation; lease renewals and
+/// What it sends to replicas:  Claim, ReleaseHome, ReadLatest, Accept.   To strong managers: OperationAnswer,
+/// NotHome. What it is told:            Granted / Refused, Latest / Abstain, Accepted / Superseded; Operation; lease
+/// renewals and
 ///                             the shard's lessee as this node's replica sees it; which peers are connected.
 /// What the environment must provide: effects performed in order; `lead`/`unlead` reach whoever renews the lease;
 /// `tick()` no later than wake_at(); `now` sampled after the message was taken from the mailbox.
 ///
-/// An epoch is used once: whatever ends a leadership clears all that was decided in it, and the next claim has a new one.
+/// An epoch is used once: whatever ends a leadership clears all that was decided in it, and the next claim has a new
+/// one.
 #pragma once
 
 #include "protocol/effects.hpp"
 #include "protocol/error.hpp"
 #include "protocol/ids.hpp"
+#include "protocol/limits.hpp"
 #include "protocol/strong/lease.hpp"
 
 #include <deque>
@@ -36,8 +40,10 @@ struct home_options {
   milliseconds stagger{150};    ///< how long each later node of the order waits for the earlier ones
   milliseconds retransmit{100}; ///< unanswered questions and Accepts are sent again after this
   std::size_t bytes_max = 0;    ///< memory for records of keys that nobody waits for
+  std::size_t shard_queue_bytes_max =
+      limits::shard_queue_bytes_max; ///< what waiting operations may carry; one operation always may
   std::size_t key_queue_max = 0, shard_queue_max = 0, combine_max = 0, settled_kept = 0;
-  bool trace = false;           ///< note every decision and commit, not only what happens to the shard
+  bool trace = false; ///< note every decision and commit, not only what happens to the shard
 };
 
 class home {
@@ -84,7 +90,8 @@ public:
   std::size_t keys() const { return keys_.size(); }
   std::size_t queued() const { return queued_; }
   std::size_t undecided() const { return busy_.size(); }
-  std::size_t in_doubt(instant now) const;
+  /// Keys whose undecided write nobody waits for any more.
+  std::size_t in_doubt() const;
   std::uint64_t committed() const { return commits_; }
 
 private:
@@ -95,8 +102,10 @@ private:
     request_id id;
     instant deadline;
     version base;
+    std::size_t bytes = 0; ///< of key and values; what it counts in queued_bytes_
   };
-  /// An operation that came while this node claims the shard: decided when it leads, turned away when the claim fails.
+  /// An operation that came while this node claims the shard: decided when it leads, turned away when the claim
+  /// fails.
   struct early_caller {
     node_id from;
     v1::Operation operation;
@@ -113,12 +122,12 @@ private:
     enum class kind : std::uint8_t { write, write_back, rollback };
     kind what = kind::write;
     version number;
-    std::string bytes;             ///< serialized record
+    std::string bytes; ///< serialized record
     v1::Record record;
-    std::set<node_id> accepted;    ///< replicas that stored it durably
+    std::set<node_id> accepted;               ///< replicas that stored it durably
     std::map<node_id, std::uint64_t> repairs; ///< replicas whose copy is damaged: number of their Abstain
     std::vector<participant> participants;
-    instant sent_at;               ///< of the last transmission
+    instant sent_at; ///< of the last transmission
   };
   /// What one replica said to ReadLatest.
   struct copy {
@@ -130,17 +139,17 @@ private:
   };
   struct key_state {
     enum class stage : std::uint8_t { reading, ready } at = stage::reading;
-    std::map<node_id, copy> copies;   ///< reading: the answers so far
-    instant asked_at;                 ///< reading: last transmission of the question
-    instant first_asked_at;           ///< reading: first transmission
-    instant settle_at = never;        ///< reading: a majority has answered; wait for the others no longer than this
-    std::uint64_t asked_as = 0;       ///< reading: number of the first question; older answers belong to other epochs
-    version number;                   ///< ready: of the committed record; round 0 = never written
-    v1::Record record;                ///< ready: the committed record
+    std::map<node_id, copy> copies; ///< reading: the answers so far
+    instant asked_at;               ///< reading: last transmission of the question
+    instant first_asked_at;         ///< reading: first transmission
+    instant settle_at = never;      ///< reading: a majority has answered; wait for the others no longer than this
+    std::uint64_t asked_as = 0;     ///< reading: number of the first question; older answers belong to other epochs
+    version number;                 ///< ready: of the committed record; round 0 = never written
+    v1::Record record;              ///< ready: the committed record
     std::optional<proposal> undecided;
-    std::deque<waiting> queue;        ///< first come first served
+    std::deque<waiting> queue;             ///< first come first served
     std::list<std::string>::iterator used; ///< place in the list of keys by use
-    std::size_t bytes = 0;            ///< what it counts in bytes_
+    std::size_t bytes = 0;                 ///< what it counts in bytes_
   };
   using key_map = std::unordered_map<std::string, key_state>; ///< never iterated, except to clear
   using entry = key_map::value_type;
@@ -192,6 +201,8 @@ private:
   void answer(const waiting& who, const v1::Result& result, bool settled, effects& out) const;
   /// An error of this attempt only.
   void answer(const waiting& who, errc code, effects& out) const;
+  bool has_room(const waiting& w) const;
+  void leave_queue(const waiting& w);
   void refuse_overload(const waiting& who, effects& out) const;
   void turn_away(node_id to, const v1::Operation& operation, v1::NotHome::Reason reason, effects& out) const;
 
@@ -199,31 +210,32 @@ private:
 
   home_options options_;
   role role_ = role::idle;
-  epoch era_;               ///< claiming, leading: the epoch; idle: the last one used
-  epoch highest_;           ///< highest epoch ever seen anywhere; the next claim is above it
-  node_id known_home_;      ///< whom to send callers to; value 0 = not known
-  std::set<node_id> connected_; ///< replicas that can be talked to, this node included
-  instant claim_at_ = never;    ///< idle: when to claim
-  instant claim_ends_ = never;  ///< claiming: when to give up
-  std::vector<early_caller> lobby_; ///< claiming: who came early; at most key_queue_max
-  std::uint64_t attempts_ = 0;  ///< claims so far; spreads the back-off
+  epoch era_;                                    ///< claiming, leading: the epoch; idle: the last one used
+  epoch highest_;                                ///< highest epoch ever seen anywhere; the next claim is above it
+  node_id known_home_;                           ///< whom to send callers to; value 0 = not known
+  std::set<node_id> connected_;                  ///< replicas that can be talked to, this node included
+  instant claim_at_ = never;                     ///< idle: when to claim
+  instant claim_ends_ = never;                   ///< claiming: when to give up
+  std::vector<early_caller> lobby_;              ///< claiming: who came early; at most key_queue_max
+  std::uint64_t attempts_ = 0;                   ///< claims so far; spreads the back-off
   std::map<std::uint64_t, instant> claims_sent_; ///< claiming, leading: send time by number, of unanswered Claims
-  std::set<node_id> claimed_;   ///< replicas that were sent a Claim in this epoch
-  instant reclaim_at_ = never;  ///< leading: when to ask replicas that have not granted again
+  std::set<node_id> claimed_;                    ///< replicas that were sent a Claim in this epoch
+  instant reclaim_at_ = never;                   ///< leading: when to ask replicas that have not granted again
   std::optional<lease_ledger> lease_;
-  bool draining_ = false;       ///< admits nothing; ends leadership when nothing is undecided
-  bool retired_ = false;        ///< release() was called: never claim again
-  std::uint64_t numbers_ = 0;   ///< message numbers of this incarnation
-  std::uint64_t counter_ = 0;   ///< leading: versions assigned in this epoch
-  version newest_;              ///< highest committed version seen in this shard
+  bool draining_ = false;     ///< admits nothing; ends leadership when nothing is undecided
+  bool retired_ = false;      ///< release() was called: never claim again
+  std::uint64_t numbers_ = 0; ///< message numbers of this incarnation
+  std::uint64_t counter_ = 0; ///< leading: versions assigned in this epoch
+  version newest_;            ///< highest committed version seen in this shard
   std::uint64_t commits_ = 0;
 
   key_map keys_;
   std::list<std::string> by_use_; ///< keys, most recently used first
   std::set<std::string> busy_;    ///< keys that are being read, have an undecided proposal or a queue; sorted
   std::size_t bytes_ = 0;
-  std::size_t queued_ = 0;        ///< operations in all queues
-  instant wake_ = never;          ///< no later than the next thing to do
+  std::size_t queued_ = 0;       ///< operations in all queues
+  std::size_t queued_bytes_ = 0; ///< and what they carry
+  instant wake_ = never;         ///< no later than the next thing to do
 };
 
 } // namespace troupe

@@ -20,11 +20,14 @@ v1::Result failure(errc code) {
   return r;
 }
 
-bool exists(const v1::Record& record, const version& number) { return static_cast<bool>(number) && !record.tombstone(); }
+bool exists(const v1::Record& record, const version& number) {
+  return static_cast<bool>(number) && !record.tombstone();
+}
 
 } // namespace
 
-// -- operations -------------------------------------------------------------------------------------------------------
+// -- operations
+// -------------------------------------------------------------------------------------------------------
 
 void home::receive(node_id from, v1::Operation operation, instant now, effects& out) {
   if (role_ == role::claiming && lobby_.size() < options_.key_queue_max)
@@ -34,6 +37,7 @@ void home::receive(node_id from, v1::Operation operation, instant now, effects& 
   w.id = from_wire(w.operation.id());
   w.base = from_wire(w.operation.base());
   w.deadline = now + std::chrono::microseconds{std::min<std::uint64_t>(w.operation.budget_us(), 3'600'000'000)};
+  w.bytes = w.operation.ByteSizeLong();
   if (w.operation.key().empty() || w.operation.key().size() > limits::key_bytes_max)
     return answer(w, errc::key_too_long, out);
   if (w.operation.what_case() == v1::Operation::WHAT_NOT_SET || w.id.number == 0)
@@ -41,8 +45,7 @@ void home::receive(node_id from, v1::Operation operation, instant now, effects& 
 
   // Bounded beside the queues: keys under way, those in doubt and those that nobody waits for any more included.
   const bool room = busy_.contains(w.operation.key()) || busy_.size() < options_.shard_queue_max;
-  if (!keys_.contains(w.operation.key()) && (!room || queued_ >= options_.shard_queue_max))
-    return refuse_overload(w, out);
+  if (!keys_.contains(w.operation.key()) && (!room || !has_room(w))) return refuse_overload(w, out);
   auto& e = key(w.operation.key(), now, out);
   if (join(e, w)) return;
   if (e.second.at == key_state::stage::ready && w.operation.has_get()) {
@@ -52,13 +55,23 @@ void home::receive(node_id from, v1::Operation operation, instant now, effects& 
       out.emplace_back(note{"home.read", "shard=" + to_string(options_.shard) + " epoch=" + to_string(era_)});
     return answer(w, result, true, out);
   }
-  if (!room || e.second.queue.size() >= options_.key_queue_max || queued_ >= options_.shard_queue_max)
-    return refuse_overload(w, out);
+  if (!room || e.second.queue.size() >= options_.key_queue_max || !has_room(w)) return refuse_overload(w, out);
   watch(w.deadline);
-  e.second.queue.push_back(std::move(w));
   ++queued_;
+  queued_bytes_ += w.bytes;
+  e.second.queue.push_back(std::move(w));
   busy_.insert(e.first);
   if (e.second.at == key_state::stage::ready) advance(e, now, out);
+}
+
+bool home::has_room(const waiting& w) const {
+  return queued_ < options_.shard_queue_max
+         && (queued_ == 0 || queued_bytes_ + w.bytes <= options_.shard_queue_bytes_max);
+}
+
+void home::leave_queue(const waiting& w) {
+  --queued_;
+  queued_bytes_ -= w.bytes;
 }
 
 void home::refuse_overload(const waiting& w, effects& out) const {
@@ -114,8 +127,8 @@ void home::advance(entry& e, instant now, effects& out) {
     auto result = apply(i->operation, state.record, exists(state.record, state.number)).result;
     to_wire(state.number, *result.mutable_version());
     answer(*i, result, true, out);
+    leave_queue(*i);
     i = state.queue.erase(i);
-    --queued_;
   }
   if (!state.undecided && !state.queue.empty() && !draining_) {
     proposal p;
@@ -127,7 +140,8 @@ void home::advance(entry& e, instant now, effects& out) {
 
 /// Decides waiting writes in their order, together, as one new version: at most `combine_max` of them.
 ///
-/// Why: a hot key would otherwise commit one write per round trip. All of them take effect at the one commit, in order.
+/// Why: a hot key would otherwise commit one write per round trip. All of them take effect at the one commit, in
+/// order.
 void home::combine(entry& e, proposal& p, instant now, effects& out) {
   auto& state = e.second;
   p.record = state.record;
@@ -139,7 +153,7 @@ void home::combine(entry& e, proposal& p, instant now, effects& out) {
     if (front.operation.roll_back() && !p.participants.empty()) break; // undone alone, so decided alone
     auto w = std::move(front);
     state.queue.pop_front();
-    --queued_;
+    leave_queue(w);
     if (now >= w.deadline) {
       answer(w, w.operation.unsettled() ? errc::timeout : errc::expired, out);
       continue;
@@ -174,12 +188,15 @@ void home::rest(entry& e) {
 }
 
 void home::fail_queue(entry& e, errc code, effects& out) {
-  for (const auto& w : e.second.queue) answer(w, w.operation.unsettled() ? errc::timeout : code, out);
-  queued_ -= e.second.queue.size();
+  for (const auto& w : e.second.queue) {
+    answer(w, w.operation.unsettled() ? errc::timeout : code, out);
+    leave_queue(w);
+  }
   e.second.queue.clear();
 }
 
-// -- first touch ------------------------------------------------------------------------------------------------------
+// -- first touch
+// ------------------------------------------------------------------------------------------------------
 
 home::entry& home::key(const std::string& name, instant now, effects& out) {
   auto [i, fresh] = keys_.try_emplace(name);
@@ -259,9 +276,8 @@ void home::consider_touch(entry& e, instant now, effects& out) {
     fail_queue(e, errc::corrupt, out);
     return forget(e); // read again with the next operation
   }
-  const bool everybody = std::all_of(options_.replicas.begin(), options_.replicas.end(), [&](node_id r) {
-    return state.copies.contains(r) || !connected_.contains(r);
-  });
+  const bool everybody = std::all_of(options_.replicas.begin(), options_.replicas.end(),
+                                     [&](node_id r) { return state.copies.contains(r) || !connected_.contains(r); });
   if (everybody || now >= state.settle_at) return touched(e, now, out);
   if (state.settle_at == never) {
     // If all copies agree, nothing has to be accepted again: worth as much waiting as the majority took.
@@ -335,26 +351,30 @@ bool home::overwrite(entry& e, const copy& best, const v1::Record& record, insta
   settle(p.record, w->id, a.result, p.number, options_.settled_kept);
   for (const auto& [replica, c] : e.second.copies)
     if (c.damaged) p.repairs[replica] = c.abstained;
+  leave_queue(*w);
   p.participants.push_back({std::move(*w), std::move(a.result), true});
   queue.erase(w);
-  --queued_;
   propose(e, std::move(p), now, out);
   return true;
 }
 
-// -- acceptance -------------------------------------------------------------------------------------------------------
+// -- acceptance
+// -------------------------------------------------------------------------------------------------------
 
 void home::propose(entry& e, proposal p, instant now, effects& out) {
   if (p.bytes.empty()) p.bytes = p.record.SerializeAsString();
   if (options_.trace) {
-    auto fields = "shard=" + to_string(options_.shard) + " epoch=" + to_string(era_) + " version=" + to_string(p.number)
+    auto fields = "shard=" + to_string(options_.shard) + " epoch=" + to_string(era_)
+                  + " version=" + to_string(p.number)
                   + " kind=" + (p.what == proposal::kind::write_back ? "write_back" : "new") + " requests=";
-    for (const auto& part : p.participants) fields += to_string(part.who.id) + ",";
+    for (const auto& part : p.participants)
+      fields += to_string(part.who.id) + ",";
     out.emplace_back(note{"home.proposed", std::move(fields)});
   }
   e.second.undecided = std::move(p);
   busy_.insert(e.first);
-  for (const auto& part : e.second.undecided->participants) watch(part.who.deadline);
+  for (const auto& part : e.second.undecided->participants)
+    watch(part.who.deadline);
   transmit(e, now, out);
 }
 
@@ -383,7 +403,8 @@ void home::send_accept(node_id to, entry& e, effects& out) {
 void home::receive(node_id from, const v1::Accepted& accepted, instant now, effects& out) {
   if (!leads(now, out) || from_wire(accepted.epoch()) != era_) return;
   auto i = keys_.find(accepted.key());
-  if (i == keys_.end() || !i->second.undecided || i->second.undecided->number != from_wire(accepted.version())) return;
+  if (i == keys_.end() || !i->second.undecided || i->second.undecided->number != from_wire(accepted.version()))
+    return;
   count_acceptance(from, *i, now, out);
 }
 
@@ -410,8 +431,10 @@ void home::commit(entry& e, instant now, effects& out) {
   newest_ = std::max(newest_, p.number);
   ++commits_;
   if (options_.trace)
-    out.emplace_back(note{"home.committed", "shard=" + to_string(options_.shard) + " version=" + to_string(p.number)});
-  for (const auto& part : p.participants) answer(part.who, part.result, part.settled, out);
+    out.emplace_back(
+        note{"home.committed", "shard=" + to_string(options_.shard) + " version=" + to_string(p.number)});
+  for (const auto& part : p.participants)
+    answer(part.who, part.result, part.settled, out);
   weigh(e);
   advance(e, now, out);
   forget_surplus();
@@ -440,10 +463,11 @@ void home::roll_back(entry& e, instant now, effects& out) {
   propose(e, std::move(p), now, out);
 }
 
-// -- time -------------------------------------------------------------------------------------------------------------
+// -- time
+// -------------------------------------------------------------------------------------------------------------
 
-/// Deadlines: what waits is *not done*, unless an earlier attempt may have been; what is undecided is *unknown*, and the
-/// home goes on with it.
+/// Deadlines: what waits is *not done*, unless an earlier attempt may have been; what is undecided is *unknown*, and
+/// the home goes on with it.
 void home::expire(entry& e, instant now, effects& out) {
   auto& state = e.second;
   for (auto i = state.queue.begin(); i != state.queue.end();) {
@@ -453,8 +477,8 @@ void home::expire(entry& e, instant now, effects& out) {
       continue;
     }
     answer(*i, i->operation.unsettled() ? errc::timeout : errc::expired, out);
+    leave_queue(*i);
     i = state.queue.erase(i);
-    --queued_;
   }
   if (!state.undecided) return;
   auto& p = *state.undecided;
@@ -495,7 +519,8 @@ void home::look_after(entry& e, instant now, effects& out) {
   }
 }
 
-// -- memory -----------------------------------------------------------------------------------------------------------
+// -- memory
+// -----------------------------------------------------------------------------------------------------------
 
 void home::use(entry& e) { by_use_.splice(by_use_.begin(), by_use_, e.second.used); }
 
@@ -528,7 +553,8 @@ void home::forget_surplus() {
   }
 }
 
-// -- answers ----------------------------------------------------------------------------------------------------------
+// -- answers
+// ----------------------------------------------------------------------------------------------------------
 
 void home::answer(const waiting& who, const v1::Result& result, bool settled, effects& out) const {
   send s{.to = who.from, .envelope = {}};

@@ -1,4 +1,5 @@
-/// How long a home may decide: the majority-th newest send time among the answered claims and renewals (PROTOCOLS §3.1).
+/// How long a home may decide: the majority-th newest send time among the answered claims and renewals (PROTOCOLS
+/// §3.1).
 #pragma once
 
 #include "protocol/ids.hpp"
@@ -32,7 +33,8 @@ public:
     if (newest_.size() < majority()) return instant::min();
     std::vector<instant> sent;
     sent.reserve(newest_.size());
-    for (const auto& [replica, at] : newest_) sent.push_back(at);
+    for (const auto& [replica, at] : newest_)
+      sent.push_back(at);
     auto nth = sent.begin() + static_cast<std::ptrdiff_t>(majority() - 1);
     std::nth_element(sent.begin(), nth, sent.end(), std::greater<>{});
     return *nth + usable_;

@@ -66,31 +66,31 @@ applied apply_compare_and_set(const v1::CompareAndSet& cas, v1::Record& record, 
 applied apply(const v1::Operation& operation, v1::Record& record, bool exists) {
   applied a;
   switch (operation.what_case()) {
-    case v1::Operation::kGet:
-      a.result.set_exists(exists);
-      if (exists) a.result.set_value(record.value());
-      a.result.set_applied(true);
-      return a;
-    case v1::Operation::kPut:
-      store(record, operation.put().value());
-      a.result.set_applied(true);
-      a.changed = true;
-      return a;
-    case v1::Operation::kRemove:
-      a.result.set_exists(exists);
-      a.result.set_applied(true);
-      a.changed = exists;
-      if (exists) {
-        record.set_tombstone(true);
-        record.clear_value();
-      }
-      return a;
-    case v1::Operation::kCompareAndSet:
-      return apply_compare_and_set(operation.compare_and_set(), record, exists);
-    case v1::Operation::kAdd:
-      return apply_add(operation.add(), record, exists);
-    case v1::Operation::WHAT_NOT_SET:
-      break;
+  case v1::Operation::kGet:
+    a.result.set_exists(exists);
+    if (exists) a.result.set_value(record.value());
+    a.result.set_applied(true);
+    return a;
+  case v1::Operation::kPut:
+    store(record, operation.put().value());
+    a.result.set_applied(true);
+    a.changed = true;
+    return a;
+  case v1::Operation::kRemove:
+    a.result.set_exists(exists);
+    a.result.set_applied(true);
+    a.changed = exists;
+    if (exists) {
+      record.set_tombstone(true);
+      record.clear_value();
+    }
+    return a;
+  case v1::Operation::kCompareAndSet:
+    return apply_compare_and_set(operation.compare_and_set(), record, exists);
+  case v1::Operation::kAdd:
+    return apply_add(operation.add(), record, exists);
+  case v1::Operation::WHAT_NOT_SET:
+    break;
   }
   return failed(errc::invalid_argument);
 }
@@ -111,7 +111,8 @@ void settle(v1::Record& record, const request_id& id, const v1::Result& result, 
   if (total <= kept) return;
   const auto surplus = static_cast<int>(total - kept);
   auto evicted = from_wire(record.evicted());
-  for (int i = 0; i < surplus; ++i) evicted = std::max(evicted, from_wire(record.settled(i).version()));
+  for (int i = 0; i < surplus; ++i)
+    evicted = std::max(evicted, from_wire(record.settled(i).version()));
   to_wire(evicted, *record.mutable_evicted());
   record.mutable_settled()->DeleteSubrange(0, surplus);
 }

@@ -21,7 +21,8 @@ applied apply(const v1::Operation& operation, v1::Record& record, bool exists);
 /// Finds what `id` was answered; nullptr when the record does not remember it.
 const v1::Settled* find_settled(const v1::Record& record, const request_id& id);
 
-/// Remembers the outcome of `id`, written by `at`. Drops the oldest entries above `kept`, and raises `evicted` over them.
+/// Remembers the outcome of `id`, written by `at`. Drops the oldest entries above `kept`, and raises `evicted` over
+/// them.
 void settle(v1::Record& record, const request_id& id, const v1::Result& result, const version& at, std::size_t kept);
 
 } // namespace troupe

@@ -23,12 +23,15 @@ void requests::submit(v1::Operation operation, instant deadline, instant now, ef
   const auto id = from_wire(operation.id());
   auto refuse = [&](errc code) { out.emplace_back(settled{id, failure(code)}); };
   if (operation.shard() >= options_.replica_sets.size()) return refuse(errc::invalid_argument);
+  const auto bytes = operation.ByteSizeLong();
   if (calls_.size() >= options_.operations_max) return refuse(errc::overloaded);
+  if (!calls_.empty() && bytes_ + bytes > options_.operations_bytes_max) return refuse(errc::overloaded);
   if (now >= deadline) return refuse(errc::expired);
   if (auto i = newest_.find({operation.shard()}); i != newest_.end()) to_wire(i->second, *operation.mutable_base());
-  call c{.operation = std::move(operation), .deadline = deadline, .next = now, .at = {}, .open = {}};
+  call c{.operation = std::move(operation), .bytes = bytes, .deadline = deadline, .next = now, .at = {}, .open = {}};
   auto [i, fresh] = calls_.try_emplace(id, std::move(c));
   if (!fresh) return refuse(errc::invalid_argument);
+  bytes_ += bytes;
   by_time_.emplace(i->second.next, id);
   attempt(i, now, out);
 }
@@ -86,6 +89,7 @@ void requests::again(call_map::iterator i, nanoseconds pause, instant now, effec
 void requests::finish(call_map::iterator i, v1::Result result, effects& out) {
   out.emplace_back(settled{i->first, std::move(result)});
   by_time_.erase({i->second.next, i->first});
+  bytes_ -= i->second.bytes;
   calls_.erase(i);
 }
 
@@ -120,7 +124,8 @@ void requests::receive(node_id from, const v1::OperationAnswer& answer, instant 
 void requests::receive(node_id from, const v1::NotHome& answer, instant now, effects& out) {
   const shard_id shard{answer.shard()};
   auto i = calls_.find(from_wire(answer.id()));
-  if (auto h = hints_.find(shard); h != hints_.end() && h->second == from && answer.reason() != v1::NotHome::STALE_BASE)
+  if (auto h = hints_.find(shard);
+      h != hints_.end() && h->second == from && answer.reason() != v1::NotHome::STALE_BASE)
     hints_.erase(h);
   if (answer.hint() != 0 && node_id{answer.hint()} != from) hints_[shard] = {answer.hint()};
   if (answer.reason() == v1::NotHome::STALE_BASE) learn(shard, answer.newest());
@@ -129,8 +134,8 @@ void requests::receive(node_id from, const v1::NotHome& answer, instant now, eff
   if (answer.reason() != v1::NotHome::INTERRUPTED) c.open.erase(answer.attempt());
   if (answer.attempt() != c.operation.attempt()) return; // a newer attempt is under way
   if (answer.reason() == v1::NotHome::STALE_BASE) {
-    // No attempt was executed, so the operation may begin again, as of what is known now. Were one open, the home would
-    // have answered "forgotten".
+    // No attempt was executed, so the operation may begin again, as of what is known now. Were one open, the home
+    // would have answered "forgotten".
     if (c.open.empty()) to_wire(newest_[shard], *c.operation.mutable_base());
     return again(i, nanoseconds{0}, now, out);
   }
@@ -160,7 +165,8 @@ void requests::peer(node_id who, bool connected, instant now, effects& out) {
     return;
   }
   connected_.erase(who);
-  for (auto h = hints_.begin(); h != hints_.end();) h = h->second == who ? hints_.erase(h) : std::next(h);
+  for (auto h = hints_.begin(); h != hints_.end();)
+    h = h->second == who ? hints_.erase(h) : std::next(h);
   std::vector<request_id> hit;
   for (const auto& [id, c] : calls_)
     if (c.at == who) hit.push_back(id);

@@ -10,6 +10,7 @@
 #include "protocol/effects.hpp"
 #include "protocol/error.hpp"
 #include "protocol/ids.hpp"
+#include "protocol/limits.hpp"
 
 #include <map>
 #include <set>
@@ -24,6 +25,8 @@ struct requests_options {
   milliseconds attempt{250};                      ///< an attempt that is not answered by then is repeated
   milliseconds pause{10};                         ///< before asking again when nobody seemed to be home
   std::size_t operations_max = 0;
+  std::size_t operations_bytes_max =
+      limits::operations_bytes_max; ///< what they may carry together; one operation always may
 };
 
 class requests {
@@ -53,6 +56,7 @@ public:
 private:
   struct call {
     v1::Operation operation;
+    std::size_t bytes = 0;        ///< what it counts in bytes_
     instant deadline;             ///< of the caller
     instant next;                 ///< when to try again, or to give up
     node_id at;                   ///< whom the last attempt went to; value 0 = to nobody yet
@@ -71,10 +75,11 @@ private:
   void schedule(call_map::iterator i, instant at);
 
   requests_options options_;
-  call_map calls_;                             ///< one entry per operation under way; sorted by id
+  std::size_t bytes_ = 0;                            ///< of the operations in calls_
+  call_map calls_;                                   ///< one entry per operation under way; sorted by id
   std::set<std::pair<instant, request_id>> by_time_; ///< the same, by `next`
-  std::map<shard_id, node_id> hints_;          ///< last known home; absent = not known
-  std::map<shard_id, version> newest_;         ///< newest version seen, the next operation's `base`
+  std::map<shard_id, node_id> hints_;                ///< last known home; absent = not known
+  std::map<shard_id, version> newest_;               ///< newest version seen, the next operation's `base`
   std::set<node_id> connected_;
 };
 

@@ -14,12 +14,12 @@ void add_simulate(CLI::App& app, action& chosen) {
   command->add_option("--seed", given->seed, "First seed")->capture_default_str();
   command->add_option("--seeds", given->seeds, "How many seeds")->capture_default_str()->check(CLI::PositiveNumber);
   command->add_option("--log", given->log_file, "Where to write every event of the one seed")->type_name("FILE");
-  command->add_option("--history", given->history_file, "Where to write the history of the one seed, for troupe check")
+  command
+      ->add_option("--history", given->history_file, "Where to write the history of the one seed, for troupe check")
       ->type_name("FILE");
   command->add_flag("--verbose", given->verbose, "Print options and figures of every seed");
-  command->callback([given, &chosen] {
-    chosen = [given] { return simulated::simulate_command(*given, std::cout, std::cerr); };
-  });
+  command->callback(
+      [given, &chosen] { chosen = [given] { return simulated::simulate_command(*given, std::cout, std::cerr); }; });
 }
 
 } // namespace troupe::cli

@@ -22,7 +22,8 @@ void print_failure(std::ostream& out, const simulation_options& o, const simulat
   out << "seed " << o.seed << " violates " << r.violated << "\n" << describe(o) << "\n";
   print_figures(out, r);
   out << r.what << "\nlast events:\n";
-  for (const auto& line : r.last_events) out << "  " << line << "\n";
+  for (const auto& line : r.last_events)
+    out << "  " << line << "\n";
   out << "repeat with: troupe simulate --seed " << o.seed << " --log events.txt\n";
 }
 
@@ -46,7 +47,8 @@ int simulate_command(const simulate_options& options, std::ostream& out, std::os
   for (std::uint64_t n = 0; n < options.seeds; ++n) {
     const auto o = options_for(options.seed + n);
     if (options.verbose) out << describe(o) << std::endl;
-    const auto r = simulate(o, {.log = log.is_open() ? &log : nullptr, .history = history.is_open() ? &history : nullptr});
+    const auto r =
+        simulate(o, {.log = log.is_open() ? &log : nullptr, .history = history.is_open() ? &history : nullptr});
     if (!r.clean()) {
       ++violations;
       print_failure(out, o, r);

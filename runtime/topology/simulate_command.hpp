@@ -8,11 +8,11 @@
 namespace troupe::simulated {
 
 struct simulate_options {
-  std::uint64_t seed = 1;      ///< first seed
-  std::uint64_t seeds = 1;     ///< how many
-  std::string log_file;        ///< full event log of a single seed; empty = none
-  std::string history_file;    ///< history of a single seed; empty = none
-  bool verbose = false;        ///< print options and figures of every seed
+  std::uint64_t seed = 1;   ///< first seed
+  std::uint64_t seeds = 1;  ///< how many
+  std::string log_file;     ///< full event log of a single seed; empty = none
+  std::string history_file; ///< history of a single seed; empty = none
+  bool verbose = false;     ///< print options and figures of every seed
 };
 
 /// @return exit code: 0 clean, 1 a violation, 2 bad usage, 3 clean but some history undecided.

@@ -78,30 +78,30 @@ check::operation client::settle(const v1::Result* result, nanoseconds now) {
   op.returned = now.count();
   auto& seen = seen_[op.key];
   switch (op.kind) {
-    case check::op_kind::get:
-      if (result->exists()) op.value = result->value();
+  case check::op_kind::get:
+    if (result->exists()) op.value = result->value();
+    seen = op.value;
+    break;
+  case check::op_kind::put:
+    seen = op.value;
+    break;
+  case check::op_kind::cas:
+    op.applied = result->applied();
+    if (*op.applied)
       seen = op.value;
-      break;
-    case check::op_kind::put:
-      seen = op.value;
-      break;
-    case check::op_kind::cas:
-      op.applied = result->applied();
-      if (*op.applied)
-        seen = op.value;
-      else
-        seen = result->exists() && !result->value().empty() ? std::optional{result->value()} : std::nullopt;
-      break;
-    case check::op_kind::remove:
-      op.applied = result->exists();
-      seen.reset();
-      break;
-    case check::op_kind::add:
-      op.applied = result->applied();
-      if (*op.applied) op.result = result->number();
-      break;
-    default:
-      break;
+    else
+      seen = result->exists() && !result->value().empty() ? std::optional{result->value()} : std::nullopt;
+    break;
+  case check::op_kind::remove:
+    op.applied = result->exists();
+    seen.reset();
+    break;
+  case check::op_kind::add:
+    op.applied = result->applied();
+    if (*op.applied) op.result = result->number();
+    break;
+  default:
+    break;
   }
   return op;
 }

@@ -29,11 +29,11 @@ public:
   bool busy() const { return open_.has_value(); }
   std::uint64_t call_number() const { return calls_; }
 
-  std::uint32_t node = 0;        ///< index of the node that `session` is of
-  std::uint64_t node_life = 0;   ///< start of that node for which `session` was opened; 0 = none
+  std::uint32_t node = 0;      ///< index of the node that `session` is of
+  std::uint64_t node_life = 0; ///< start of that node for which `session` was opened; 0 = none
   session_actor session;
-  std::uint32_t issued = 0;      ///< operations issued in this phase
-  std::uint32_t done = 0;        ///< of these, answered without an error
+  std::uint32_t issued = 0; ///< operations issued in this phase
+  std::uint32_t done = 0;   ///< of these, answered without an error
 
 private:
   std::string value();
@@ -42,7 +42,7 @@ private:
   const simulation_options& options_;
   dice& random_;
   std::uint64_t calls_ = 0;
-  std::uint32_t identity_ = 0;   ///< grows after an unknown outcome: a client id has one call open at most
+  std::uint32_t identity_ = 0; ///< grows after an unknown outcome: a client id has one call open at most
   std::map<std::string, std::optional<std::string>> seen_; ///< last value read or written, by key
   std::optional<check::operation> open_;
 };

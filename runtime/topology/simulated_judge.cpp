@@ -47,7 +47,8 @@ void judge::observe(std::string_view node, std::string_view name, std::string_vi
     accuse("S2", "shard " + shard + ": " + std::string{node} + " decided in epoch " + to_string(era) + " after epoch "
                      + to_string(newest) + " had decided");
   newest = std::max(newest, era);
-  if (name == "home.proposed" && field(fields, "kind") == "new" && !versions_.insert(shard + " " + field(fields, "version")).second)
+  if (name == "home.proposed" && field(fields, "kind") == "new"
+      && !versions_.insert(shard + " " + field(fields, "version")).second)
     accuse("S2", "shard " + shard + ": version " + field(fields, "version") + " was assigned twice, now by "
                      + std::string{node});
 }

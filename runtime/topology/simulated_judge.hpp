@@ -30,8 +30,8 @@ public:
 
 private:
   check::history history_;
-  std::map<std::string, epoch> deciding_;          ///< by shard: the epoch of the newest decision
-  std::set<std::string> versions_;                 ///< "shard version" that were assigned
+  std::map<std::string, epoch> deciding_; ///< by shard: the epoch of the newest decision
+  std::set<std::string> versions_;        ///< "shard version" that were assigned
   std::uint64_t leaderships_ = 0;
   bool undecided_ = false;
   std::string violated_, what_;

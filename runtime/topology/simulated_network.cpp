@@ -13,11 +13,15 @@ namespace troupe::simulated {
 class network::wire : public caf::monitorable_actor {
 public:
   wire(caf::actor_config& config, network* net, std::weak_ptr<connection> c, int holder, caf::strong_actor_ptr target)
-      : caf::monitorable_actor{config}, net_{net}, connection_{std::move(c)}, holder_{holder},
+      : caf::monitorable_actor{config},
+        net_{net},
+        connection_{std::move(c)},
+        holder_{holder},
         target_{std::move(target)} {}
 
   void enqueue(caf::mailbox_element_ptr message, caf::execution_unit*) override {
-    if (auto c = connection_.lock(); c && !getf(is_terminated_flag)) net_->transmit(c, holder_, target_, std::move(message));
+    if (auto c = connection_.lock(); c && !getf(is_terminated_flag))
+      net_->transmit(c, holder_, target_, std::move(message));
   }
   void end() { cleanup(caf::exit_reason::remote_link_unreachable, nullptr); }
   void hang_up() {
@@ -51,9 +55,11 @@ network::network(world& w, network_options options) : world_{w}, options_{option
 network::~network() {
   for (auto& c : connections_) {
     c->alive = false;
-    for (auto& [place, handle] : c->wires) dynamic_cast<wire&>(*caf::actor_cast<caf::abstract_actor*>(handle)).end();
+    for (auto& [place, handle] : c->wires)
+      dynamic_cast<wire&>(*caf::actor_cast<caf::abstract_actor*>(handle)).end();
     c->wires.clear();
-    for (auto& way : c->ways) way.held.clear();
+    for (auto& way : c->ways)
+      way.held.clear();
   }
 }
 
@@ -72,13 +78,11 @@ void network::dial(node_id from, std::uint64_t life, node_id to, const caf::acto
   world_.after(there, [=, this] {
     if (lives_[from] != life) return;
     if (cut_.contains({from, to}) || cut_.contains({to, from}))
-      return world_.after(std::chrono::milliseconds{300}, [=] {
-        caf::anon_send(reply_to, dial_failed_atom::value, to, std::string{"timed out"});
-      });
+      return world_.after(std::chrono::milliseconds{300},
+                          [=] { caf::anon_send(reply_to, dial_failed_atom::value, to, std::string{"timed out"}); });
     if (!doors_.contains(to))
-      return world_.after(back, [=] {
-        caf::anon_send(reply_to, dial_failed_atom::value, to, std::string{"refused"});
-      });
+      return world_.after(back,
+                          [=] { caf::anon_send(reply_to, dial_failed_atom::value, to, std::string{"refused"}); });
     auto c = std::make_shared<connection>();
     c->number = ++numbers_;
     c->ends[0] = from;
@@ -141,7 +145,8 @@ void network::close_end(connection& c, int end) {
 void network::close(const std::shared_ptr<connection>& c, int closing_end) {
   c->alive = false;
   close_end(*c, closing_end);
-  for (auto& way : c->ways) way.held.clear();
+  for (auto& way : c->ways)
+    way.held.clear();
   world_.note("net", "closed", to_string(c->ends[closing_end]) + " #" + std::to_string(c->number));
   world_.after(latency(), [=, this] {
     if (is_cut(*c, closing_end))
@@ -177,14 +182,16 @@ void network::heal(node_id from, node_id to) {
     for (int sender : {0, 1}) {
       if (c->ends[sender] != from || c->ends[1 - sender] != to) continue;
       auto& way = c->ways[sender];
-      for (auto held = std::exchange(way.held, {}); !held.empty(); held.pop_front()) held.front()();
+      for (auto held = std::exchange(way.held, {}); !held.empty(); held.pop_front())
+        held.front()();
       if (std::exchange(way.farewell, false)) close_end(*c, 1 - sender);
     }
 }
 
 void network::heal_all() {
   const auto cuts = cut_;
-  for (const auto& [from, to] : cuts) heal(from, to);
+  for (const auto& [from, to] : cuts)
+    heal(from, to);
 }
 
 } // namespace troupe::simulated

@@ -1,4 +1,5 @@
-/// Connections between simulated nodes, with a TCP-like contract: in order while a connection lives, lost only with it.
+/// Connections between simulated nodes, with a TCP-like contract: in order while a connection lives, lost only with
+/// it.
 ///
 /// A cut direction holds what is sent, as TCP would by repeating itself, and delivers it late when it heals and the
 /// connection still lives. A node that is gone is noticed at once only by peers that can hear it.
@@ -20,7 +21,7 @@ namespace troupe::simulated {
 struct network_options {
   nanoseconds latency_min{std::chrono::microseconds{100}};
   nanoseconds latency_max{std::chrono::milliseconds{2}};
-  double stall = 0;            ///< chance that one message, and so everything behind it, is late
+  double stall = 0; ///< chance that one message, and so everything behind it, is late
   nanoseconds stall_max{0};
 };
 
@@ -51,21 +52,22 @@ private:
 
   /// What is under way in one direction of a connection.
   struct direction {
-    nanoseconds last{0};                           ///< delivery time of the newest message; later ones are later
-    std::deque<std::function<void()>> held;        ///< deliveries that a cut holds back, in order
-    bool farewell = false;                         ///< the end of the connection is held back too
+    nanoseconds last{0};                    ///< delivery time of the newest message; later ones are later
+    std::deque<std::function<void()>> held; ///< deliveries that a cut holds back, in order
+    bool farewell = false;                  ///< the end of the connection is held back too
   };
   struct connection {
     std::uint64_t number = 0;
     node_id ends[2];
-    bool alive = true;   ///< messages pass
-    bool open[2] = {true, true}; ///< this end's wires live
-    direction ways[2];   ///< by sending end
+    bool alive = true;                                                    ///< messages pass
+    bool open[2] = {true, true};                                          ///< this end's wires live
+    direction ways[2];                                                    ///< by sending end
     std::map<std::pair<int, caf::actor_id>, caf::strong_actor_ptr> wires; ///< by (end that holds it, target)
   };
 
   void dial(node_id from, std::uint64_t life, node_id to, const caf::actor& reply_to);
-  caf::strong_actor_ptr wire_to(const std::shared_ptr<connection>& c, int holder, const caf::strong_actor_ptr& target);
+  caf::strong_actor_ptr wire_to(const std::shared_ptr<connection>& c, int holder,
+                                const caf::strong_actor_ptr& target);
   void transmit(const std::shared_ptr<connection>& c, int sender, const caf::strong_actor_ptr& target,
                 caf::mailbox_element_ptr message);
   void close(const std::shared_ptr<connection>& c, int closing_end);
@@ -75,9 +77,9 @@ private:
 
   world& world_;
   network_options options_;
-  std::map<node_id, caf::actor> doors_;          ///< listening nodes
-  std::map<node_id, std::uint64_t> lives_;       ///< starts of each node; a transport of an earlier one is dead
-  std::set<std::pair<node_id, node_id>> cut_;    ///< directions that hold their messages
+  std::map<node_id, caf::actor> doors_;       ///< listening nodes
+  std::map<node_id, std::uint64_t> lives_;    ///< starts of each node; a transport of an earlier one is dead
+  std::set<std::pair<node_id, node_id>> cut_; ///< directions that hold their messages
   std::deque<std::shared_ptr<connection>> connections_; ///< those with an open end, oldest first
   std::uint64_t numbers_ = 0;
   std::uint64_t delivered_ = 0;

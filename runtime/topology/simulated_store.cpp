@@ -9,7 +9,8 @@ namespace troupe::simulated {
 namespace {
 
 bool sound(shard_id shard, const std::string& key, const v1::StoredRecord& r) {
-  return r.checksum() == checksum_of(record_view{shard, key, from_wire(r.ballot()), from_wire(r.version()), r.record()});
+  return r.checksum()
+         == checksum_of(record_view{shard, key, from_wire(r.ballot()), from_wire(r.version()), r.record()});
 }
 
 std::pair<ballot, version> rank(const v1::StoredRecord& r) { return {from_wire(r.ballot()), from_wire(r.version())}; }
@@ -123,12 +124,15 @@ void disk::sync_next() {
     if (fails) {
       broken_ = true;
       auto refused = std::exchange(waiting_, {});
-      for (auto& done : finished.done) done(errc::storage_failed);
-      for (auto& done : refused.done) done(errc::storage_failed);
+      for (auto& done : finished.done)
+        done(errc::storage_failed);
+      for (auto& done : refused.done)
+        done(errc::storage_failed);
       return;
     }
     apply(finished);
-    for (auto& done : finished.done) done(errc::none);
+    for (auto& done : finished.done)
+      done(errc::none);
     if (!waiting_.writes.empty() && !busy_) sync_next();
   });
 }

@@ -15,9 +15,9 @@ namespace troupe::simulated {
 struct disk_options {
   nanoseconds sync_min{std::chrono::microseconds{50}};
   nanoseconds sync_max{std::chrono::microseconds{500}};
-  double slow = 0;                                ///< chance that one sync takes up to slow_max
+  double slow = 0; ///< chance that one sync takes up to slow_max
   nanoseconds slow_max{0};
-  double failing = 0;                             ///< chance that one sync fails: the store then refuses everything
+  double failing = 0; ///< chance that one sync fails: the store then refuses everything
 };
 
 /// What survives a crash.
@@ -53,8 +53,8 @@ private:
   v1::StoreIdentity identity_;
   std::map<std::pair<shard_id, std::string>, v1::StoredRecord> records_;
   std::map<shard_id, v1::StoredPromise> promises_;
-  batch syncing_;          ///< under way
-  batch waiting_;          ///< for the next sync
+  batch syncing_; ///< under way
+  batch waiting_; ///< for the next sync
   bool busy_ = false;
   bool broken_ = false;
   std::uint64_t life_ = 0; ///< opens so far; callbacks of an earlier life are dropped

@@ -17,7 +17,7 @@ struct world_event {
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::simulated::world_event)
 CAF_BEGIN_TYPE_ID_BLOCK(troupe_simulated, caf::id_block::troupe::end)
-  CAF_ADD_TYPE_ID(troupe_simulated, (troupe::simulated::world_event))
+CAF_ADD_TYPE_ID(troupe_simulated, (troupe::simulated::world_event))
 CAF_END_TYPE_ID_BLOCK(troupe_simulated)
 
 namespace troupe::simulated {
@@ -68,7 +68,8 @@ world::~world() {
 
 void world::drain() {
   scheduler_.clock().cancel_all(); // or the testing scheduler would run timers for ever when it stops
-  while (!scheduler_.jobs.empty()) scheduler_.run_once();
+  while (!scheduler_.jobs.empty())
+    scheduler_.run_once();
   scheduler_.clock().cancel_all();
 }
 

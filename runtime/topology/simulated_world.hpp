@@ -1,8 +1,8 @@
 /// Virtual time and the order of events: one actor system, one thread, one seed.
 ///
-/// Everything that happens in a simulation is a job of CAF's testing scheduler or an event of this world; which of the
-/// runnable jobs is next is drawn from the seed, so actors interleave differently in every seed and identically in two
-/// runs of one.
+/// Everything that happens in a simulation is a job of CAF's testing scheduler or an event of this world; which of
+/// the runnable jobs is next is drawn from the seed, so actors interleave differently in every seed and identically
+/// in two runs of one.
 #pragma once
 
 #include "actors/node_clock.hpp"
@@ -54,7 +54,7 @@ public:
 
 private:
   static constexpr std::size_t kept = 50;
-  std::ostream* all_; ///< may be null
+  std::ostream* all_;                            ///< may be null
   std::uint64_t hash_ = 14695981039346656037ULL; ///< FNV-1a over all lines
   std::uint64_t lines_ = 0;
   std::deque<std::string> last_;
@@ -72,7 +72,9 @@ public:
   event_log& log() { return log_; }
   /// Virtual time since the simulation began.
   nanoseconds now() const;
-  void note(std::string_view node, std::string_view name, std::string_view fields) { log_.add(now(), node, name, fields); }
+  void note(std::string_view node, std::string_view name, std::string_view fields) {
+    log_.add(now(), node, name, fields);
+  }
 
   /// Calls `what` in `delay` of virtual time, as an event of its own.
   void after(nanoseconds delay, std::function<void()> what);
@@ -111,7 +113,8 @@ private:
 class clock final : public node_clock {
 public:
   /// `drift_ppm`: how much faster (or slower) than virtual time it runs, in millionths.
-  clock(const world& w, nanoseconds offset, std::int64_t drift_ppm) : world_{w}, offset_{offset}, drift_ppm_{drift_ppm} {}
+  clock(const world& w, nanoseconds offset, std::int64_t drift_ppm)
+      : world_{w}, offset_{offset}, drift_ppm_{drift_ppm} {}
   instant now() const noexcept override;
   nanoseconds until(instant at) const noexcept override;
 

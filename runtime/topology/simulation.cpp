@@ -27,7 +27,8 @@ public:
   simulation_report run();
 
 private:
-  /// What one start of a node stands on. Kept until the end: actors of a node that was killed may still be taking leave.
+  /// What one start of a node stands on. Kept until the end: actors of a node that was killed may still be taking
+  /// leave.
   struct seams {
     std::unique_ptr<clock> time;
     std::unique_ptr<transport> wires;
@@ -39,7 +40,7 @@ private:
     std::unique_ptr<disk> hard_disk;
     nanoseconds clock_offset{0};
     std::int64_t drift_ppm = 0;
-    std::uint64_t life = 0; ///< starts so far
+    std::uint64_t life = 0;        ///< starts so far
     std::unique_ptr<node> running; ///< null = down
     bool paused = false;
     clock* time = nullptr;
@@ -52,8 +53,7 @@ private:
   void crash(machine& m);
   void restart_later(machine& m, nanoseconds delay);
   void pause(machine& m, nanoseconds how_long);
-  template <class Fault>
-  void repeat(milliseconds mean, Fault fault);
+  template <class Fault> void repeat(milliseconds mean, Fault fault);
   void plant_faults();
   void cut_something();
   machine& any() { return machines_[random_.below(machines_.size())]; }
@@ -101,9 +101,10 @@ simulation::simulation(const simulation_options& options, const simulation_outpu
       world_{options.seed, outputs.log},
       random_{world_.random()},
       shape_{shape_of(options)},
-      network_{world_, {.latency_max = std::max<nanoseconds>(options.latency_max, std::chrono::microseconds{100}),
-                        .stall = options.stall,
-                        .stall_max = options.stall_max}} {
+      network_{world_,
+               {.latency_max = std::max<nanoseconds>(options.latency_max, std::chrono::microseconds{100}),
+                .stall = options.stall,
+                .stall_max = options.stall_max}} {
   machines_.resize(options_.nodes);
   for (std::uint32_t i = 0; i < options_.nodes; ++i) {
     auto& m = machines_[i];
@@ -112,8 +113,10 @@ simulation::simulation(const simulation_options& options, const simulation_outpu
     m.name = shape_.members[i].name;
     m.clock_offset = random_.between(std::chrono::seconds{0}, std::chrono::hours{1});
     m.drift_ppm = options_.drift_ppm_max == 0 ? 0 : random_.between(-options_.drift_ppm_max, options_.drift_ppm_max);
-    m.hard_disk = std::make_unique<disk>(
-        world_, m.id, disk_options{.slow = options_.slow_disk, .slow_max = options_.slow_disk_max, .failing = options_.failing_disk});
+    m.hard_disk = std::make_unique<disk>(world_, m.id,
+                                         disk_options{.slow = options_.slow_disk,
+                                                      .slow_max = options_.slow_disk_max,
+                                                      .failing = options_.failing_disk});
     m.hard_disk->went_back = [this, &m](const std::string& key) {
       judge_.accuse("D1", "the record of " + key + " on the disk of " + m.name + " was replaced by an older one");
     };
@@ -128,11 +131,13 @@ simulation::simulation(const simulation_options& options, const simulation_outpu
 simulation::~simulation() {
   for (auto& m : machines_)
     if (m.running) crash(m);
-  for (auto& c : clients_) c->session = nullptr;
+  for (auto& c : clients_)
+    c->session = nullptr;
   world_.drain();
 }
 
-// -- machines ---------------------------------------------------------------------------------------------------------
+// -- machines
+// ---------------------------------------------------------------------------------------------------------
 
 void simulation::start(machine& m) {
   const auto life = ++m.life;
@@ -175,14 +180,16 @@ void simulation::start(machine& m) {
   };
   grounds_.push_back(std::move(ground));
   world_.note(m.name, "start", "incarnation=" + std::to_string(setup.life.value));
-  world_.spawn_for(m.index, [&] { m.running = std::make_unique<node>(world_.system(), std::move(setup), std::move(stands_on)); });
+  world_.spawn_for(
+      m.index, [&] { m.running = std::make_unique<node>(world_.system(), std::move(setup), std::move(stands_on)); });
 }
 
 void simulation::crash(machine& m) {
   world_.note(m.name, "crash", "");
   ++report_.crashes;
   m.running.reset();
-  for (auto& s : m.sessions) caf::anon_send_exit(s, caf::exit_reason::kill);
+  for (auto& s : m.sessions)
+    caf::anon_send_exit(s, caf::exit_reason::kill);
   m.sessions.clear();
   network_.crashed(m.id);
   m.hard_disk->crash();
@@ -210,8 +217,7 @@ void simulation::pause(machine& m, nanoseconds how_long) {
   });
 }
 
-template <class Fault>
-void simulation::repeat(milliseconds mean, Fault fault) {
+template <class Fault> void simulation::repeat(milliseconds mean, Fault fault) {
   if (mean == milliseconds{0}) return;
   world_.after(random_.between(nanoseconds{mean} / 2, nanoseconds{mean} * 3 / 2), [this, mean, fault] {
     if (!faults_) return;
@@ -225,21 +231,21 @@ void simulation::cut_something() {
   std::vector<std::pair<node_id, node_id>> ways;
   auto& a = any();
   switch (random_.below(3)) {
-    case 0: // one node from all others, both ways
-      for (auto& b : machines_)
-        if (b.index != a.index) {
-          ways.emplace_back(a.id, b.id);
-          ways.emplace_back(b.id, a.id);
-        }
-      break;
-    case 1: // one direction of one pair
-      ways.emplace_back(a.id, any().id);
-      break;
-    default: // one pair
-      auto& b = any();
-      ways.emplace_back(a.id, b.id);
-      ways.emplace_back(b.id, a.id);
-      break;
+  case 0: // one node from all others, both ways
+    for (auto& b : machines_)
+      if (b.index != a.index) {
+        ways.emplace_back(a.id, b.id);
+        ways.emplace_back(b.id, a.id);
+      }
+    break;
+  case 1: // one direction of one pair
+    ways.emplace_back(a.id, any().id);
+    break;
+  default: // one pair
+    auto& b = any();
+    ways.emplace_back(a.id, b.id);
+    ways.emplace_back(b.id, a.id);
+    break;
   }
   for (const auto& [from, to] : ways) {
     if (from == to) continue;
@@ -273,7 +279,8 @@ void simulation::plant_faults() {
   });
 }
 
-// -- clients ----------------------------------------------------------------------------------------------------------
+// -- clients
+// ----------------------------------------------------------------------------------------------------------
 
 void simulation::issue(client& c, const std::string& key) {
   auto at = c.node;
@@ -290,7 +297,8 @@ void simulation::issue(client& c, const std::string& key) {
   session_call call;
   call.operation = c.draw(key);
   call.type = "data";
-  call.deadline = m.time->now() + random_.between(nanoseconds{options_.deadline_min}, nanoseconds{options_.deadline_max});
+  call.deadline =
+      m.time->now() + random_.between(nanoseconds{options_.deadline_min}, nanoseconds{options_.deadline_max});
   call.done = [this, &c, number = c.call_number()](const v1::Result& result) {
     if (c.busy() && c.call_number() == number) settle(c, &result);
   };
@@ -304,15 +312,15 @@ void simulation::issue(client& c, const std::string& key) {
 void simulation::settle(client& c, const v1::Result* result) {
   auto op = c.settle(result, world_.now());
   switch (op.outcome) {
-    case check::op_outcome::ok:
-      ++report_.done;
-      break;
-    case check::op_outcome::fail:
-      ++report_.not_done;
-      break;
-    case check::op_outcome::unknown:
-      ++report_.unknown;
-      break;
+  case check::op_outcome::ok:
+    ++report_.done;
+    break;
+  case check::op_outcome::fail:
+    ++report_.not_done;
+    break;
+  case check::op_outcome::unknown:
+    ++report_.unknown;
+    break;
   }
   world_.note("client", check::to_string(op.kind), op.key + " " + std::string{check::to_string(op.outcome)});
   if (outputs_.history != nullptr) check::write_operation(*outputs_.history, op);
@@ -328,10 +336,12 @@ void simulation::next(client& c) {
 }
 
 bool simulation::idle() const {
-  return std::all_of(clients_.begin(), clients_.end(), [&](const auto& c) { return !c->busy() && c->issued >= quota_; });
+  return std::all_of(clients_.begin(), clients_.end(),
+                     [&](const auto& c) { return !c->busy() && c->issued >= quota_; });
 }
 
-// -- phases -----------------------------------------------------------------------------------------------------------
+// -- phases
+// -----------------------------------------------------------------------------------------------------------
 
 void simulation::heal() {
   faults_ = false;
@@ -352,11 +362,13 @@ void simulation::check_liveness() {
     if (!c->busy()) next(*c);
   }
   const auto done = [this] {
-    return std::all_of(clients_.begin(), clients_.end(), [](const auto& c) { return c->done >= liveness_operations; });
+    return std::all_of(clients_.begin(), clients_.end(),
+                       [](const auto& c) { return c->done >= liveness_operations; });
   };
   world_.run_until(world_.now() + liveness_max, done);
-  if (!done()) judge_.accuse("liveness", "some client did not complete " + std::to_string(liveness_operations)
-                                            + " operations in 20 s after everything had healed");
+  if (!done())
+    judge_.accuse("liveness", "some client did not complete " + std::to_string(liveness_operations)
+                                  + " operations in 20 s after everything had healed");
   quota_ = 0;
   world_.run_until(world_.now() + std::chrono::seconds{5}, [this] { return idle(); });
 }
@@ -364,8 +376,10 @@ void simulation::check_liveness() {
 /// Every node is killed at once; the cluster must come back by itself, and what was acknowledged must be there (D1,
 /// checked as part of the history).
 void simulation::check_durability() {
-  for (auto& m : machines_) crash(m);
-  for (auto& m : machines_) start(m);
+  for (auto& m : machines_)
+    crash(m);
+  for (auto& m : machines_)
+    start(m);
   check_liveness();
   auto& reader = *clients_.front();
   for (std::uint32_t k = 0; k < options_.keys && judge_.content(); ++k) {
@@ -376,14 +390,16 @@ void simulation::check_durability() {
       if (!reader.busy()) break;
       world_.run_until(end, [&] { return !reader.busy(); });
     }
-    if (reader.done == 0) judge_.accuse("liveness", "key " + key_name(k) + " cannot be read after a restart of all nodes");
+    if (reader.done == 0)
+      judge_.accuse("liveness", "key " + key_name(k) + " cannot be read after a restart of all nodes");
   }
 }
 
 simulation_report simulation::run() {
   plant_faults();
   quota_ = options_.operations;
-  for (auto& c : clients_) next(*c);
+  for (auto& c : clients_)
+    next(*c);
   world_.run_until(safety_max, [this] { return idle() || !judge_.content(); });
   if (judge_.content()) {
     heal();

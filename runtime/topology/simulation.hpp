@@ -1,8 +1,8 @@
-/// A whole cluster in one process and one thread: the real actors over a simulated network, disks and clocks, with faults
-/// drawn from a seed, and a judge that never asks the cluster for its opinion.
+/// A whole cluster in one process and one thread: the real actors over a simulated network, disks and clocks, with
+/// faults drawn from a seed, and a judge that never asks the cluster for its opinion.
 ///
-/// Safety phase with faults -> everything heals -> liveness phase -> every node is killed at once and restarted -> final
-/// reads. Then the histories that the clients recorded are checked.
+/// Safety phase with faults -> everything heals -> liveness phase -> every node is killed at once and restarted ->
+/// final reads. Then the histories that the clients recorded are checked.
 #pragma once
 
 #include "protocol/ids.hpp"
@@ -17,17 +17,17 @@ namespace troupe::simulated {
 struct simulation_options {
   std::uint64_t seed = 0;
   std::uint32_t nodes = 3, shards = 1, keys = 2, clients = 3;
-  std::uint32_t operations = 60;        ///< per client, in the safety phase
-  milliseconds think_max{20};           ///< between two operations of a client
+  std::uint32_t operations = 60; ///< per client, in the safety phase
+  milliseconds think_max{20};    ///< between two operations of a client
   milliseconds deadline_min{200}, deadline_max{1500};
   milliseconds lease{200};
-  std::uint32_t read_percent = 30;      ///< of a client's operations
-  bool rollback = false;                ///< on_timeout of the data type
+  std::uint32_t read_percent = 30; ///< of a client's operations
+  bool rollback = false;           ///< on_timeout of the data type
   std::uint32_t value_bytes_max = 16;
-  std::uint32_t chunk_bytes = 1024;     ///< links cut larger messages into pieces
+  std::uint32_t chunk_bytes = 1024; ///< links cut larger messages into pieces
   // network
   nanoseconds latency_max{0};
-  double stall = 0;                     ///< chance that a message is late
+  double stall = 0; ///< chance that a message is late
   milliseconds stall_max{0};
   // faults: mean time between two of a kind; 0 = none
   milliseconds crash_every{0}, restart_after_max{0};
@@ -37,8 +37,8 @@ struct simulation_options {
   double slow_disk = 0;
   milliseconds slow_disk_max{0};
   double failing_disk = 0;
-  bool damage = false;                  ///< one record of one node is damaged now and then
-  std::int64_t drift_ppm_max = 0;       ///< of each clock, either way; below half of what the leases allow for
+  bool damage = false;            ///< one record of one node is damaged now and then
+  std::int64_t drift_ppm_max = 0; ///< of each clock, either way; below half of what the leases allow for
 };
 
 /// Draws all options from a seed.
@@ -47,13 +47,13 @@ simulation_options options_for(std::uint64_t seed);
 std::string describe(const simulation_options& o);
 
 struct simulation_report {
-  std::string violated;            ///< invariant, "S1" …, or "liveness"; empty = clean
-  std::string what;                ///< in words, with the witness
-  std::uint64_t hash = 0;          ///< of the whole event log
+  std::string violated;   ///< invariant, "S1" …, or "liveness"; empty = clean
+  std::string what;       ///< in words, with the witness
+  std::uint64_t hash = 0; ///< of the whole event log
   std::uint64_t events = 0, lines = 0;
   std::uint64_t operations = 0, done = 0, not_done = 0, unknown = 0;
   std::uint64_t crashes = 0, pauses = 0, cuts = 0, breaks = 0, leaderships = 0;
-  bool undecided = false;          ///< the checker ran out of its budget for some key
+  bool undecided = false; ///< the checker ran out of its budget for some key
   nanoseconds virtual_time{0};
   std::vector<std::string> last_events;
   bool clean() const { return violated.empty(); }

@@ -57,8 +57,9 @@ std::string describe(const simulation_options& o) {
   std::ostringstream out;
   out << "seed=" << o.seed << " nodes=" << o.nodes << " shards=" << o.shards << " keys=" << o.keys
       << " clients=" << o.clients << " operations=" << o.operations << " think_max_ms=" << o.think_max.count()
-      << " deadline_ms=" << o.deadline_min.count() << ".." << o.deadline_max.count() << " lease_ms=" << o.lease.count()
-      << " read_percent=" << o.read_percent << " on_timeout=" << (o.rollback ? "rollback" : "unknown") << " value_bytes_max=" << o.value_bytes_max
+      << " deadline_ms=" << o.deadline_min.count() << ".." << o.deadline_max.count()
+      << " lease_ms=" << o.lease.count() << " read_percent=" << o.read_percent
+      << " on_timeout=" << (o.rollback ? "rollback" : "unknown") << " value_bytes_max=" << o.value_bytes_max
       << " chunk_bytes=" << o.chunk_bytes << "\n"
       << "network latency_max_us=" << o.latency_max.count() / 1000 << " stall=" << o.stall
       << " stall_max_ms=" << o.stall_max.count() << " break_every_ms=" << o.break_every.count()

@@ -19,14 +19,14 @@ class private_network {
 public:
   static bool possible() {
     return ::geteuid() == 0 && run({"unshare", "-n", "iptables", "-S"}).exit_code == 0
-           && run({"unshare", "-n", "ip", "link", "add", "b", "type", "bridge"}).exit_code == 0;
+           && run({"unshare", "-n", "ip", "link", "add", "name", "bridge", "type", "bridge"}).exit_code == 0;
   }
 
   /// The main thread, and what it starts, stay in the namespace of the bridge until the process ends.
   explicit private_network(std::size_t nodes) {
     if (::unshare(CLONE_NEWNET) != 0) throw std::runtime_error{"no network namespace"};
     must({"ip", "link", "set", "lo", "up"});
-    must({"ip", "link", "add", "bridge", "type", "bridge"});
+    must({"ip", "link", "add", "name", "bridge", "type", "bridge"});
     must({"ip", "addr", "add", "10.77.0.254/24", "dev", "bridge"});
     must({"ip", "link", "set", "bridge", "up"});
     for (std::size_t i = 0; i < nodes; ++i)
@@ -75,7 +75,7 @@ private:
     const bool apart = wait_until([&] { return namespace_of(holder) != namespace_of("self"); }, 10s);
     if (!apart) throw std::runtime_error{"no network namespace for a node"};
     const auto port = "port" + std::to_string(i);
-    must({"ip", "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", holder});
+    must({"ip", "link", "add", "name", port, "type", "veth", "peer", "name", "eth0", "netns", holder});
     must({"ip", "link", "set", port, "master", "bridge", "up"});
     must(inside(i, {"ip", "addr", "add", address(i) + "/24", "dev", "eth0"}));
     must(inside(i, {"ip", "link", "set", "eth0", "up"}));

@@ -45,7 +45,8 @@ TEST_CASE("simulation: every planted mistake is caught within 500 seeds, with no
     CAPTURE(name);
     const auto c = first_caught(m);
     CHECK(c.seed != 0);
-    MESSAGE(name << ": " << (c.seed == 0 ? "not caught" : "caught by " + c.violated + " at seed " + std::to_string(c.seed)));
+    MESSAGE(name << ": "
+                 << (c.seed == 0 ? "not caught" : "caught by " + c.violated + " at seed " + std::to_string(c.seed)));
     if (c.seed == 0) continue;
     const auto honest = simulated::simulate(simulated::options_for(c.seed));
     CHECK_MESSAGE(honest.clean(), "the honest build fails seed " << c.seed << " as well: " << honest.what);

@@ -23,8 +23,8 @@ std::string log_of(std::uint64_t seed) {
 std::string log_of_process(std::uint64_t seed, const fs::path& file) {
   const char* build = std::getenv("TROUPE_BINARY_DIR");
   REQUIRE(build != nullptr);
-  const auto command = std::string{build} + "/troupe simulate --seed " + std::to_string(seed) + " --log " + file.string()
-                       + " > /dev/null";
+  const auto command = std::string{build} + "/troupe simulate --seed " + std::to_string(seed) + " --log "
+                       + file.string() + " > /dev/null";
   REQUIRE(std::system(command.c_str()) == 0);
   std::ifstream in{file};
   return {std::istreambuf_iterator<char>{in}, {}};
@@ -41,8 +41,8 @@ TEST_CASE("X2: the same seed gives the same event log, byte for byte") {
 }
 
 TEST_CASE("X2: two processes with randomized addresses write the same event log") {
-  const auto folder = fs::temp_directory_path() / ("troupe-replay-" + std::to_string(std::hash<std::string>{}(
-                                                                         fs::current_path().string())));
+  const auto folder = fs::temp_directory_path()
+                      / ("troupe-replay-" + std::to_string(std::hash<std::string>{}(fs::current_path().string())));
   fs::create_directories(folder);
   const auto one = log_of_process(11, folder / "one.log");
   const auto two = log_of_process(11, folder / "two.log");

@@ -226,3 +226,27 @@ TEST_CASE("requests: operations are bounded, and what is malformed or too late i
   CHECK(other.does([&](auto& out) { other.core.submit(o, other.now + 1s, other.now, out); })
         == "settled 5#2 invalid_argument");
 }
+
+TEST_CASE("X1: operations that would carry more bytes than the bound are overloaded, and room comes back") {
+  requests core{{.self = self, .replica_sets = {{n1, n2, n3}}, .operations_max = 8, .operations_bytes_max = 1000}};
+  auto put = [](std::uint64_t number, std::size_t bytes) {
+    v1::Operation op;
+    to_wire(request_id{{7}, number}, *op.mutable_id());
+    op.set_key("t:k" + std::to_string(number));
+    op.mutable_put()->set_value(std::string(bytes, 'v'));
+    return op;
+  };
+  const instant start{std::chrono::seconds{1}};
+  const auto deadline = start + std::chrono::seconds{1};
+  requests::effects out;
+  core.submit(put(1, 2000), deadline, start, out); // one always may, or a large value could never be written
+  CHECK(core.open() == 1);
+  core.submit(put(2, 10), deadline, start, out);
+  CHECK(core.open() == 1);
+  REQUIRE(std::holds_alternative<requests::settled>(out.back()));
+  CHECK(std::get<requests::settled>(out.back()).result.error() == static_cast<std::uint32_t>(errc::overloaded));
+  core.tick(deadline, out); // the first ends
+  CHECK(core.open() == 0);
+  core.submit(put(3, 10), deadline + std::chrono::seconds{1}, deadline, out);
+  CHECK(core.open() == 1);
+}

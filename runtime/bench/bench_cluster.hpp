@@ -1,0 +1,75 @@
+/// Three `troupe node` processes on the loopback address, for measuring them.
+#pragma once
+
+#include "protocol/ids.hpp"
+#include "runtime/topology/processes.hpp"
+
+#include <tl/expected.hpp>
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace troupe::bench {
+
+/// What the processes have used since their start.
+struct usage {
+  std::array<double, 3> node_cpu_seconds{}; ///< by node; 0 = not running
+  std::array<std::uint64_t, 3> syncs{};     ///< by node
+  double client_cpu_seconds = 0;            ///< of this process
+};
+
+/// Stores, configurations and logs are below one folder. Everything ends with this object. For the main thread.
+class bench_cluster {
+public:
+  static constexpr std::size_t nodes = 3;
+  static constexpr std::uint32_t shards = 256;
+
+  /// Makes the stores, starts the nodes and waits until each is ready.
+  /// @param troupe  the program.
+  /// @errors a sentence, with what the node that failed has said.
+  static tl::expected<std::unique_ptr<bench_cluster>, std::string> start(const std::filesystem::path& troupe,
+                                                                         const std::filesystem::path& folder);
+
+  /// The configuration of a client node.
+  std::string client_toml() const;
+
+  /// SIGKILL. Returns when the process is gone.
+  void kill(std::size_t node) { processes_[node].running.reset(); }
+
+  /// Starts a node that was killed. @return from the start of the process until it says that it is ready.
+  tl::expected<std::chrono::nanoseconds, std::string> restart(std::size_t node);
+
+  /// Which node leads a shard; absent = nobody says that it does.
+  std::map<shard_id, std::size_t> homes() const;
+
+  usage used() const;
+
+private:
+  struct process {
+    std::string name;
+    std::uint16_t port = 0;
+    std::uint16_t admin = 0;
+    std::optional<child> running;
+  };
+
+  bench_cluster(std::filesystem::path troupe, std::filesystem::path folder)
+      : troupe_(std::move(troupe)), folder_(std::move(folder)) {}
+  std::string shared_toml() const;
+  tl::expected<void, std::string> make_store(const process& node) const;
+  tl::expected<void, std::string> spawn(process& node);
+  tl::expected<void, std::string> wait_ready(process& node);
+  std::filesystem::path file(const process& node, const char* extension) const;
+  std::string failure_of(const process& node, const std::string& what) const;
+
+  const std::filesystem::path troupe_;
+  const std::filesystem::path folder_;
+  std::array<process, nodes> processes_;
+};
+
+} // namespace troupe::bench
