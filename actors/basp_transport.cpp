@@ -180,7 +180,7 @@ void basp_transport::listen(const caf::actor& door) {
   // CAF takes "no host" for "every interface".
   if (me->host.empty()) throw std::runtime_error("node " + to_string(self_) + " has no host to listen on");
   auto bound = system_.middleman().publish(door, me->port, me->host.c_str(), true);
-  if (!bound) throw std::runtime_error("cannot listen on " + where + ": " + system_.render(bound.error()));
+  if (!bound) throw cannot_listen("cluster.nodes.address", where);
   door_ = door;
   port_ = *bound;
 }

@@ -5,6 +5,7 @@
 #include "actors/switchboard.hpp"
 #include "protocol/effects.hpp"
 
+#include <caf/fwd.hpp>
 #include <spdlog/logger.h>
 
 #include <functional>
@@ -19,8 +20,9 @@ using trace_sink = std::function<void(instant at, std::string_view name, std::st
 struct actor_context {
   const node_clock* clock = nullptr;
   std::shared_ptr<const switchboard> board;
-  std::shared_ptr<spdlog::logger> log; ///< may be null
-  trace_sink trace;                    ///< may be empty
+  std::shared_ptr<spdlog::logger> log;   ///< may be null
+  trace_sink trace;                      ///< may be empty
+  caf::execution_unit* thread = nullptr; ///< runs the actor; null = any worker of the system
 
   instant now() const { return clock->now(); }
 

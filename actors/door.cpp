@@ -1,5 +1,6 @@
 #include "actors/door.hpp"
 
+#include "actors/spawn.hpp"
 #include "protocol/error.hpp"
 
 #include <caf/all.hpp>
@@ -24,10 +25,12 @@ struct door_state {
   std::uint64_t admitted = 0;
   std::uint64_t refused = 0;
   std::uint64_t dropped = 0;
+  std::string last_refusal; ///< of a hello that belongs to no link
 
   void greet(const v1::Hello& hello, const caf::strong_actor_ptr& wire);
   void answer(const v1::Hello& hello, const v1::HelloRefused& verdict, const caf::strong_actor_ptr& wire);
   void refuse(const v1::Hello& hello, const caf::strong_actor_ptr& wire, v1::HelloRefused no);
+  void note_refusal(const v1::HelloRefused& no);
   const link_actor* link_of(const v1::Hello& hello, v1::HelloRefused& no);
   void client_gone(const caf::actor_addr& link);
 };
@@ -64,11 +67,22 @@ void door_state::answer(const v1::Hello& hello, const v1::HelloRefused& verdict,
 
 void door_state::refuse(const v1::Hello& hello, const caf::strong_actor_ptr& wire, v1::HelloRefused no) {
   ++refused;
-  if (const auto& log = config.links.log)
-    log->warn("door.refused node={} name={} error={} what=\"{}\"", hello.node(), hello.name(),
-              name_of(static_cast<errc>(no.error())), no.what());
+  no.set_what(one_line(no.what()));
   no.set_connection(hello.connection());
+  // A peer of the list tries every second: its link knows what was said before.
+  const auto& members = config.links.board->links;
+  if (auto i = members.find({hello.node()}); i != members.end())
+    self->send(i->second, turned_away_atom{}, no);
+  else
+    note_refusal(no);
   self->send(caf::actor_cast<caf::actor>(wire), std::move(no));
+}
+
+void door_state::note_refusal(const v1::HelloRefused& no) {
+  if (const auto& log = config.links.log)
+    log->log(no.what() == last_refusal ? spdlog::level::debug : spdlog::level::warn,
+             "door.refused error={} what=\"{}\"", name_of(static_cast<errc>(no.error())), no.what());
+  last_refusal = no.what();
 }
 
 /// The link that a hello is for; null, and why, when there is none.
@@ -127,7 +141,7 @@ caf::behavior door_behavior(caf::stateful_actor<door_state>* self, door_config c
           ++state.dropped;
       },
       [&state](status_atom) {
-        return door_status{state.clients.size(), state.admitted, state.refused, state.dropped};
+        return door_status{state.clients.size(), state.admitted, state.refused, state.dropped, state.last_refusal};
       },
   };
 }
@@ -135,7 +149,8 @@ caf::behavior door_behavior(caf::stateful_actor<door_state>* self, door_config c
 } // namespace
 
 door_actor spawn_door(caf::actor_system& system, door_config config) {
-  return system.spawn(door_behavior, std::move(config));
+  auto* const thread = config.links.thread;
+  return spawn_on(system, thread, door_behavior, std::move(config));
 }
 
 } // namespace troupe

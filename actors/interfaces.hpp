@@ -40,6 +40,7 @@ struct peer_change {
 struct home_seen {
   shard_id shard;
   epoch era;
+  node_id leaver; ///< gave the lease back and will claim no more; value 0 = none did
 };
 
 /// LOCK MANAGER -> MEMBERSHIP: include this epoch in renewals from now on, or no more.
@@ -92,7 +93,8 @@ struct link_status {
   std::uint64_t frames_refused = 0;
   std::uint64_t connections = 0; ///< since the start of the node
   std::uint64_t dropped_messages = 0;
-  std::string last_refusal; ///< why the peer, or we, refused the connection; empty = never
+  std::uint64_t refusals = 0; ///< hellos that the peer, or we, refused
+  std::string last_refusal;   ///< why; empty = none since the connection was last up
 };
 
 /// DOOR -> whoever asked. The last three grow only.
@@ -101,6 +103,7 @@ struct door_status {
   std::uint64_t admitted = 0;
   std::uint64_t refused = 0; ///< hellos
   std::uint64_t dropped = 0; ///< anything that was no hello, and messages to clients that are gone
+  std::string last_refusal;  ///< of a hello that belongs to no link: strangers, client nodes; empty = never
 };
 
 /// LOCK MANAGER -> whoever asked.
@@ -128,6 +131,8 @@ using link_actor = caf::typed_actor<
     caf::reacts_to<v1::Envelope>,
     /// DOOR: a peer has said hello and was admitted; `wire` is its connection, and replaces an older one.
     caf::reacts_to<v1::Hello, caf::strong_actor_ptr>,
+    /// DOOR: a hello of the peer was refused; for status and log.
+    caf::reacts_to<caf::atom_constant<caf::atom("turnedaway")>, v1::HelloRefused>,
     /// Over the wire: the peer's consent, its refusal, its frames.
     caf::reacts_to<v1::Hello>, caf::reacts_to<v1::HelloRefused>, caf::reacts_to<v1::Frame>,
     /// TRANSPORT: how a dial went.
@@ -207,6 +212,7 @@ using door_actor = caf::actor;
 
 using dialled_atom = caf::atom_constant<caf::atom("dialled")>;
 using dial_failed_atom = caf::atom_constant<caf::atom("dialfail")>;
+using turned_away_atom = caf::atom_constant<caf::atom("turnedaway")>;
 using flush_atom = caf::atom_constant<caf::atom("flush")>;
 using tick_atom = caf::atom_constant<caf::atom("tick")>;
 using delayed_atom = caf::atom_constant<caf::atom("delayed")>;

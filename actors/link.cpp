@@ -1,5 +1,6 @@
 #include "actors/link.hpp"
 
+#include "actors/spawn.hpp"
 #include "protocol/cluster.hpp"
 #include "protocol/error.hpp"
 #include "protocol/wire.hpp"
@@ -31,6 +32,7 @@ struct link_state {
   std::unique_ptr<link_stream> frames;
   greeting_effects hello_out; ///< what `hello` wants done, until `perform`
   link_effects frames_out;    ///< what `frames` wants done, until `perform`
+  bool met = false;           ///< DOOR has handed a wire over
   caf::strong_actor_ptr wire; ///< null = none; overwritten by a newer handle even if that compares equal: CAF.md §5
 
   bool flush_planned = false; ///< a flush_atom is in the mailbox
@@ -92,7 +94,7 @@ void link_state::perform() {
       perform(effect);
     greetings.clear();
   }
-  if (config.one_connection && frames->counters().connections > 0 && !hello->up()) return self->quit();
+  if (config.one_connection && met && hello->apart()) return self->quit();
   plan_flush();
   plan_tick();
 }
@@ -118,6 +120,7 @@ void link_state::perform(greeting_effect& effect) {
   std::visit(overloaded{
                  [this](dial&) { config.wires->dial(config.peer, caf::actor_cast<caf::actor>(self)); },
                  [this](say_hello& e) { speak(std::move(e.hello)); },
+                 [this](say_no& e) { speak(std::move(e.no)); },
                  [this](check_hello& e) {
                    // From here on the wire is the peer's link; its door was only for the hello.
                    meet(self->current_sender());
@@ -238,6 +241,7 @@ link_status link_state::status() const {
   s.frames_refused = c.frames_refused();
   s.connections = c.connections;
   s.dropped_messages = c.messages_dropped + c.parts_dropped;
+  s.refusals = hello->refusals();
   s.last_refusal = hello->last_refusal();
   return s;
 }
@@ -261,8 +265,13 @@ link_actor::behavior_type link_behavior(link_pointer self, link_config config) {
         state.perform();
       },
       [&state](const v1::Hello& hello, caf::strong_actor_ptr& wire) {
+        state.met = true;
         state.meet(std::move(wire));
-        state.hello->admitted(hello, state.hello_out);
+        state.hello->admitted(hello, state.now(), state.hello_out);
+        state.perform();
+      },
+      [&state](turned_away_atom, const v1::HelloRefused& no) {
+        state.hello->turned_away(no, state.hello_out);
         state.perform();
       },
       [&state](const v1::Hello& consent) {
@@ -274,6 +283,10 @@ link_actor::behavior_type link_behavior(link_pointer self, link_config config) {
         state.perform();
       },
       [&state](const v1::Frame& frame) {
+        if (!state.hello->up()) {
+          state.hello->heard(frame.connection(), state.hello_out);
+          state.perform();
+        }
         state.frames->receive(frame, state.now(), state.frames_out);
         state.perform();
       },
@@ -316,6 +329,7 @@ v1::Hello make_hello(const self_description& self) {
   hello.set_protocol(protocol_version);
   hello.set_cluster(self.cluster);
   hello.set_configuration(self.configuration);
+  hello.set_configuration_text(self.configuration_text);
   hello.set_node(self.node.value);
   hello.set_incarnation(self.life.value);
   hello.set_disk(self.disk);
@@ -325,7 +339,8 @@ v1::Hello make_hello(const self_description& self) {
 }
 
 link_actor spawn_link(caf::actor_system& system, link_config config) {
-  return system.spawn(link_behavior, std::move(config));
+  auto* const thread = config.thread;
+  return spawn_on(system, thread, link_behavior, std::move(config));
 }
 
 } // namespace troupe

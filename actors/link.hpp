@@ -37,6 +37,7 @@ struct link_config {
   node_clock* clock = nullptr;
   transport* wires = nullptr;
   std::shared_ptr<const switchboard> board; ///< membership, strong manager, and the owners of what arrives
+  caf::execution_unit* thread = nullptr;    ///< runs the link; null = any worker of the system
   std::shared_ptr<spdlog::logger> log;      ///< may be null
 };
 
@@ -49,6 +50,7 @@ constexpr bool dials(node_id self, node_id peer) {
 struct self_description {
   std::string cluster;
   std::uint64_t configuration = 0; ///< hash of everything that must agree
+  std::string configuration_text;  ///< the same in words
   node_id node;
   incarnation life;
   std::uint64_t disk = 0; ///< 0 = a client node

@@ -1,5 +1,7 @@
 #include "actors/lock_manager.hpp"
 
+#include "actors/spawn.hpp"
+
 #include <caf/typed_event_based_actor.hpp>
 #include <caf/typed_response_promise.hpp>
 
@@ -88,7 +90,7 @@ lock_manager_actor::behavior_type lock_manager(self_ptr self, lock_manager_confi
         });
       },
       [self](const home_seen& h) {
-        step(self, [&](home& core, instant now, home::effects& out) { core.lessee_seen(h.era, now, out); });
+        step(self, [&](home& core, instant now, home::effects& out) { core.lessee_seen(h.era, h.leaver, now, out); });
       },
       [self](const peer_change& p) {
         step(self, [&](home& core, instant now, home::effects& out) { core.peer(p.peer, p.up, now, out); });
@@ -111,7 +113,8 @@ lock_manager_actor::behavior_type lock_manager(self_ptr self, lock_manager_confi
 } // namespace
 
 lock_manager_actor spawn_lock_manager(caf::actor_system& system, lock_manager_config config) {
-  return system.spawn(lock_manager, std::move(config));
+  auto* const thread = config.context.thread;
+  return spawn_on(system, thread, lock_manager, std::move(config));
 }
 
 } // namespace troupe

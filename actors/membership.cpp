@@ -1,5 +1,7 @@
 #include "actors/membership.hpp"
 
+#include "actors/spawn.hpp"
+
 #include <caf/typed_event_based_actor.hpp>
 #include <caf/typed_response_promise.hpp>
 
@@ -93,7 +95,8 @@ membership_actor::behavior_type membership_behavior(self_ptr self, membership_co
 } // namespace
 
 membership_actor spawn_membership(caf::actor_system& system, membership_config config) {
-  return system.spawn(membership_behavior, std::move(config));
+  auto* const thread = config.context.thread;
+  return spawn_on(system, thread, membership_behavior, std::move(config));
 }
 
 } // namespace troupe

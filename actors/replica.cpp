@@ -1,5 +1,7 @@
 #include "actors/replica.hpp"
 
+#include "actors/spawn.hpp"
+
 #include <caf/typed_event_based_actor.hpp>
 
 #include <deque>
@@ -63,7 +65,7 @@ struct performer {
   void operator()(const acceptor::lessee_changed& l) const {
     const auto& managers = context(self).board->lock_managers;
     if (l.shard.value < managers.size() && managers[l.shard.value])
-      caf::anon_send(managers[l.shard.value], home_seen{l.shard, l.era});
+      caf::anon_send(managers[l.shard.value], home_seen{l.shard, l.era, l.leaver});
   }
   void operator()(const note& n) const { context(self).record(n); }
 };
@@ -165,7 +167,8 @@ replica_actor::behavior_type replica(self_ptr self, replica_config config) {
 } // namespace
 
 replica_actor spawn_replica(caf::actor_system& system, replica_config config) {
-  return system.spawn(replica, std::move(config));
+  auto* const thread = config.context.thread;
+  return spawn_on(system, thread, replica, std::move(config));
 }
 
 } // namespace troupe

@@ -1,5 +1,6 @@
 #include "actors/session.hpp"
 
+#include "actors/spawn.hpp"
 #include "protocol/limits.hpp"
 
 #include <caf/typed_event_based_actor.hpp>
@@ -112,7 +113,8 @@ session_actor::behavior_type session(self_ptr self, session_config config) {
 } // namespace
 
 session_actor spawn_session(caf::actor_system& system, session_config config) {
-  return system.spawn(session, std::move(config));
+  auto* const thread = config.context.thread;
+  return spawn_on(system, thread, session, std::move(config));
 }
 
 } // namespace troupe

@@ -1,5 +1,7 @@
 #include "actors/strong_manager.hpp"
 
+#include "actors/spawn.hpp"
+
 #include <caf/typed_event_based_actor.hpp>
 
 namespace troupe {
@@ -80,7 +82,8 @@ strong_manager_actor::behavior_type strong_manager(self_ptr self, strong_manager
 } // namespace
 
 strong_manager_actor spawn_strong_manager(caf::actor_system& system, strong_manager_config config) {
-  return system.spawn(strong_manager, std::move(config));
+  auto* const thread = config.context.thread;
+  return spawn_on(system, thread, strong_manager, std::move(config));
 }
 
 } // namespace troupe

@@ -5,9 +5,17 @@
 
 #include <caf/actor.hpp>
 
+#include <stdexcept>
 #include <string>
 
 namespace troupe {
+
+/// An address that cannot be listened at. what(): its key in the configuration, the address, and why.
+struct cannot_listen : std::runtime_error {
+  cannot_listen(const std::string& key, const std::string& address,
+                const std::string& why = "in use by another process, not of this machine, or not allowed")
+      : std::runtime_error(key + " = \"" + address + "\": " + why) {}
+};
 
 /// A *wire* is a handle of the actor at the other end of one connection. The contract: what is sent to it arrives in
 /// order while the connection lives, and is lost only with the connection; the end of the connection terminates the
@@ -18,8 +26,8 @@ class transport {
 public:
   virtual ~transport() = default;
 
-  /// Makes `door` what peers reach when they dial this node. Once, before any dial. Throws std::runtime_error naming
-  /// the address when it cannot be bound.
+  /// Makes `door` what peers reach when they dial this node. Once, before any dial. Throws cannot_listen when its
+  /// address cannot be bound.
   virtual void listen(const caf::actor& door) = 0;
 
   /// Opens a connection to `peer` and answers `reply_to` with exactly one of

@@ -6,6 +6,14 @@
 
 namespace troupe {
 
+std::string one_line(std::string_view text) {
+  constexpr std::size_t shown_max = 1024;
+  std::string line{text.substr(0, shown_max)};
+  std::replace_if(
+      line.begin(), line.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
+  return line;
+}
+
 /// Unique between the two nodes: only the dialler chooses, and its incarnation grows with each start.
 std::uint64_t greeting::next_connection() {
   constexpr int dials_bits = 24;
@@ -16,15 +24,14 @@ std::uint64_t greeting::next_connection() {
 void greeting::pause(instant now) {
   at_ = stage::apart;
   connection_ = 0;
-  consent_by_ = never;
+  answer_by_ = never;
   retry_at_ = now + pause_;
   pause_ = std::min<nanoseconds>(pause_ * 2, options_.retry_max);
 }
 
 instant greeting::due() const {
   if (at_ == stage::apart && options_.dials) return retry_at_;
-  if (at_ == stage::waiting) return consent_by_;
-  return never;
+  return answer_by_;
 }
 
 void greeting::tick(instant now, greeting_effects& out) {
@@ -42,7 +49,7 @@ void greeting::dialled(instant now, greeting_effects& out) {
   if (at_ != stage::dialling) return;
   at_ = stage::waiting;
   connection_ = next_connection();
-  consent_by_ = now + options_.consent_timeout;
+  answer_by_ = now + options_.answer_timeout;
   auto hello = options_.self;
   hello.set_connection(connection_);
   out.push_back(say_hello{std::move(hello)});
@@ -59,15 +66,30 @@ void greeting::lost(instant now, const std::string& why, greeting_effects& out) 
   pause(now);
 }
 
-void greeting::admitted(const v1::Hello& hello, greeting_effects& out) {
+void greeting::admitted(const v1::Hello& hello, instant now, greeting_effects& out) {
   if (options_.dials || hello.connection() == 0) return;
   if (at_ == stage::up) out.push_back(connection_down{"replaced by a newer connection"});
-  at_ = stage::up;
+  at_ = stage::agreed;
   connection_ = hello.connection();
+  peer_life_ = {hello.incarnation()};
+  answer_by_ = now + options_.answer_timeout;
   auto consent = options_.self;
   consent.set_connection(connection_);
   out.push_back(say_hello{std::move(consent)});
-  out.push_back(connection_up{connection_, {hello.incarnation()}});
+}
+
+void greeting::turned_away(const v1::HelloRefused& no, greeting_effects& out) { note_refusal(no, out); }
+
+void greeting::heard(std::uint64_t connection, greeting_effects& out) {
+  if (at_ == stage::agreed && connection == connection_) rise(peer_life_, out);
+}
+
+void greeting::rise(incarnation life, greeting_effects& out) {
+  at_ = stage::up;
+  answer_by_ = never;
+  pause_ = options_.retry_min;
+  last_refusal_.clear();
+  out.push_back(connection_up{connection_, life});
 }
 
 void greeting::consented(const v1::Hello& hello, instant now, greeting_effects& out) {
@@ -80,26 +102,38 @@ void greeting::consented(const v1::Hello& hello, instant now, greeting_effects& 
     return;
   }
   at_ = stage::checking;
-  consent_by_ = never;
+  answer_by_ = never;
   out.push_back(check_hello{hello});
 }
 
 void greeting::refused(const v1::HelloRefused& no, instant now, greeting_effects& out) {
-  if (at_ == stage::waiting && no.connection() == connection_) refuse(no, now, out);
+  const bool asked = at_ == stage::waiting || at_ == stage::agreed;
+  if (asked && no.connection() == connection_) refuse(no, now, out);
 }
 
 void greeting::checked(const v1::Hello& hello, const v1::HelloRefused& verdict, instant now, greeting_effects& out) {
   if (at_ != stage::checking || hello.connection() != connection_) return;
-  if (verdict.error() != 0) return refuse(verdict, now, out);
-  at_ = stage::up;
-  pause_ = options_.retry_min;
-  out.push_back(connection_up{connection_, {hello.incarnation()}});
+  if (verdict.error() == 0) return rise({hello.incarnation()}, out);
+  note_refusal(verdict, out);
+  auto no = verdict;
+  no.set_connection(connection_);
+  out.push_back(say_no{std::move(no)});
+  at_ = stage::parting;
+  pause_ = options_.retry_max;
+  answer_by_ = now + options_.answer_timeout;
+}
+
+void greeting::note_refusal(const v1::HelloRefused& no, greeting_effects& out) {
+  ++refusals_;
+  auto what = one_line(no.what());
+  const bool repeated = what == last_refusal_;
+  last_refusal_ = what;
+  out.push_back(refusal{no.error(), std::move(what), repeated});
 }
 
 void greeting::refuse(const v1::HelloRefused& no, instant now, greeting_effects& out) {
-  out.push_back(refusal{no.error(), no.what(), no.what() == last_refusal_});
+  note_refusal(no, out);
   out.push_back(hang_up{});
-  last_refusal_ = no.what();
   pause_ = options_.retry_max;
   pause(now);
 }

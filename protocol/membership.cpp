@@ -1,6 +1,10 @@
 #include "protocol/membership.hpp"
 
 #include <algorithm>
+#include <iomanip>
+#include <iterator>
+#include <set>
+#include <sstream>
 
 namespace troupe {
 
@@ -9,10 +13,41 @@ namespace {
 /// Renewals are sent every quarter of a lease; an answer older than four leases extends nothing.
 constexpr std::size_t rounds_kept = 16;
 
+/// The sender of a hello as its own words have it, for people: it may be a stranger.
+std::string name_in(const v1::Hello& hello) {
+  constexpr std::size_t shown_max = 64;
+  return hello.name().empty() ? "node " + to_string(node_id{hello.node()}) : hello.name().substr(0, shown_max);
+}
+
+std::set<std::string> words_of(const std::string& text) {
+  std::istringstream in{text};
+  return {std::istream_iterator<std::string>{in}, {}};
+}
+
+/// The words of `text` that `other` lacks; its hash when they do not tell the two apart.
+std::string difference(const std::string& text, const std::string& other, std::uint64_t hash) {
+  const auto theirs = words_of(other);
+  std::string found;
+  for (const auto& word : words_of(text))
+    if (!theirs.contains(word)) found += (found.empty() ? "" : " ") + word;
+  return found.empty() ? "hash " + std::to_string(hash) : found;
+}
+
+/// As the log writes a disk id.
+std::string disk_text(std::uint64_t disk) {
+  std::ostringstream out;
+  out << std::hex << std::setw(16) << std::setfill('0') << disk;
+  return out.str();
+}
+
 } // namespace
 
 membership::membership(membership_options options)
-    : options_{std::move(options)}, configuration_{options_.shape.hash()} {
+    : options_{std::move(options)},
+      configuration_text_{options_.shape.describe()},
+      configuration_{options_.shape.hash()} {
+  const auto* self = options_.shape.find(options_.self);
+  name_ = self != nullptr ? self->name : "a client node";
   for (std::uint32_t s = 0; s < options_.shape.shards; ++s)
     for (auto r : replica_set(options_.shape, {s}))
       shards_of_[r].push_back({s});
@@ -20,8 +55,8 @@ membership::membership(membership_options options)
 
 membership::verdict membership::admit(const v1::Hello& hello, effects& out) {
   const auto& mine = options_.shape;
-  auto both = [](std::string_view what, const std::string& theirs, const std::string& ours) {
-    return std::string{what} + ": the peer has " + theirs + ", this node has " + ours;
+  auto both = [&](std::string_view what, const std::string& theirs, const std::string& ours) {
+    return std::string{what} + ": " + name_in(hello) + " has " + theirs + ", " + name_ + " has " + ours;
   };
   if (hello.protocol() != protocol_version)
     return {errc::wrong_protocol,
@@ -29,8 +64,9 @@ membership::verdict membership::admit(const v1::Hello& hello, effects& out) {
   if (hello.cluster() != mine.name)
     return {errc::wrong_cluster, both("cluster", "\"" + hello.cluster() + "\"", "\"" + mine.name + "\"")};
   if (hello.configuration() != configuration_)
-    return {errc::wrong_configuration, both("configuration hash", std::to_string(hello.configuration()),
-                                            std::to_string(configuration_) + " (" + mine.describe() + ")")};
+    return {errc::wrong_configuration,
+            both("configuration", difference(hello.configuration_text(), configuration_text_, hello.configuration()),
+                 difference(configuration_text_, hello.configuration_text(), configuration_))};
   const node_id who{hello.node()};
   if (is_client(who)) return {};
   const auto* listed = mine.find(who);
@@ -43,8 +79,8 @@ membership::verdict membership::admit(const v1::Hello& hello, effects& out) {
     options_.remembered_disks.emplace(who, hello.disk());
     out.emplace_back(remember{who, hello.disk()});
   } else if (known->second != hello.disk()) {
-    return {errc::foreign_disk, both("disk of node " + listed->name, std::to_string(hello.disk()),
-                                     "remembered " + std::to_string(known->second)
+    return {errc::foreign_disk, both("disk of " + listed->name, disk_text(hello.disk()),
+                                     "remembered " + disk_text(known->second)
                                          + "; a node whose disk was lost must not come back under the same id")};
   }
   return {};

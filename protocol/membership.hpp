@@ -76,6 +76,8 @@ private:
   using rounds = std::map<std::uint64_t, round>;
 
   membership_options options_;
+  std::string name_; ///< this node's, in refusals
+  std::string configuration_text_;
   std::uint64_t configuration_;
   std::map<node_id, std::vector<shard_id>> shards_of_; ///< by replica: the shards that it stores
   std::map<shard_id, epoch> led_;

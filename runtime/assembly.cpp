@@ -6,6 +6,8 @@
 #include "runtime/caf_visit.hpp"
 #include "runtime/logging.hpp"
 
+#include <caf/io/middleman.hpp>
+#include <caf/io/network/multiplexer.hpp>
 #include <caf/scoped_actor.hpp>
 #include <caf/send.hpp>
 
@@ -55,6 +57,9 @@ result<std::unique_ptr<assembly>> assembly::build(const node_config& config, std
     parts->start_system();
     parts->start_node();
     parts->start_faces();
+  } catch (const cannot_listen& e) {
+    const auto where = config.file.empty() ? std::string{} : config.file.string() + ": ";
+    return tl::unexpected{error{errc::cannot_listen, where + e.what()}};
   } catch (const std::exception& e) {
     return tl::unexpected{error{errc::invalid_argument, e.what()}};
   }
@@ -100,7 +105,7 @@ void assembly::start_node() {
   seams.wires = wires_.get();
   seams.store = store_.get();
   seams.log = log_;
-  seams.store_failed = [this] { store_failed_ = true; };
+  seams.thread = &system_->middleman().backend();
   node_ = std::make_unique<node>(*system_, std::move(setup), std::move(seams));
   log_->info("runtime.started node={} id={} region={} cluster={} incarnation={}", config_.name,
              to_string(node_->setup().self), config_.region, config_.shape.name, node_->setup().life.value);

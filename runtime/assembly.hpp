@@ -15,7 +15,6 @@
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
 
-#include <atomic>
 #include <memory>
 #include <optional>
 
@@ -39,7 +38,7 @@ public:
   node& actors() { return *node_; }
 
   /// The store refuses writes for good: this node can only be stopped, and repaired.
-  bool store_failed() const { return store_failed_; }
+  bool store_failed() const { return node_->store_failed(); }
 
   /// What the faces count in.
   operation_meter& meter() { return *meter_; }
@@ -66,7 +65,6 @@ private:
   std::shared_ptr<spdlog::logger> log_;
   boot_clock clock_;
   std::unique_ptr<store_driver> store_;
-  std::atomic<bool> store_failed_{false};
   std::unique_ptr<caf::actor_system_config> system_config_;
   std::unique_ptr<caf::actor_system> system_;
   std::unique_ptr<transport> wires_;

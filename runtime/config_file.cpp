@@ -305,7 +305,9 @@ tl::expected<node_config, config_problems> read_config(const std::filesystem::pa
   text.resize(static_cast<std::size_t>(in.gcount()));
   if (in.bad()) return refused("cannot be read: the disk refuses");
   if (text.size() > file_bytes_max) return refused("is larger than 1 MiB");
-  return parse_config(text, file.string(), file.parent_path());
+  auto config = parse_config(text, file.string(), file.parent_path());
+  if (config) config->file = file;
+  return config;
 }
 
 } // namespace troupe

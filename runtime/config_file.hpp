@@ -36,6 +36,7 @@ struct log_settings {
 
 /// Everything that a node is told from outside. Valid as read_config and parse_config return it.
 struct node_config {
+  std::filesystem::path file; ///< where it was read; empty = a text
   cluster shape;
   node_id self; ///< 0 = a client node: not in the list; it draws an id at each start
   std::string name;

@@ -20,7 +20,11 @@ namespace {
 constexpr std::size_t session_open_max = 4096;
 
 actor_context context_of(const node_seams& seams, std::shared_ptr<const switchboard> board) {
-  return {.clock = seams.clock, .board = std::move(board), .log = seams.log, .trace = seams.trace};
+  return {.clock = seams.clock,
+          .board = std::move(board),
+          .log = seams.log,
+          .trace = seams.trace,
+          .thread = seams.thread};
 }
 
 link_config link_template(const node_setup& setup, const node_seams& seams,
@@ -28,6 +32,7 @@ link_config link_template(const node_setup& setup, const node_seams& seams,
   link_config config;
   config.self = make_hello({.cluster = setup.shape.name,
                             .configuration = setup.shape.hash(),
+                            .configuration_text = setup.shape.describe(),
                             .node = setup.self,
                             .life = setup.life,
                             .disk = setup.disk,
@@ -38,6 +43,7 @@ link_config link_template(const node_setup& setup, const node_seams& seams,
   config.wires = seams.wires;
   config.board = std::move(board);
   config.log = seams.log;
+  config.thread = seams.thread;
   return config;
 }
 
@@ -64,7 +70,11 @@ lock_manager_config lock_manager_of(const node_setup& setup, const actor_context
 } // namespace
 
 node::node(caf::actor_system& system, node_setup setup, node_seams seams)
-    : system_{system}, setup_{std::move(setup)}, seams_{std::move(seams)}, board_{std::make_shared<switchboard>()} {
+    : system_{system},
+      setup_{std::move(setup)},
+      seams_{std::move(seams)},
+      board_{std::make_shared<switchboard>()},
+      store_failed_{std::make_shared<std::atomic<bool>>(false)} {
   const auto context = context_of(seams_, board_);
   const bool member = !is_client(setup_.self);
   board_->self = setup_.self;
@@ -86,7 +96,10 @@ node::node(caf::actor_system& system, node_setup setup, node_seams seams)
                                               .options = {.self = setup_.self,
                                                           .index_max = limits::replica_index_max,
                                                           .loads_max = limits::replica_loads_max},
-                                              .store_failed = seams_.store_failed});
+                                              .store_failed = [flag = store_failed_, tell = seams_.store_failed] {
+                                                *flag = true;
+                                                if (tell) tell();
+                                              }});
     board_->lock_managers.resize(setup_.shape.shards);
     for (std::uint32_t s = 0; s < setup_.shape.shards; ++s) {
       const auto& set = calls.replica_sets[s];
@@ -136,10 +149,11 @@ void node::kill_all() const {
     caf::anon_send_exit(a, caf::exit_reason::kill);
 }
 
-session_actor node::open_session(session_id id) {
+session_actor node::open_session(session_id id, caf::execution_unit* thread) {
+  auto context = context_of(seams_, board_);
+  context.thread = thread;
   return spawn_session(
-      system_,
-      {.context = context_of(seams_, board_), .id = id, .shape = setup_.shape, .open_max = session_open_max});
+      system_, {.context = std::move(context), .id = id, .shape = setup_.shape, .open_max = session_open_max});
 }
 
 std::vector<caf::actor> node::all_actors() const {

@@ -12,6 +12,7 @@
 
 #include <caf/actor_system.hpp>
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
@@ -49,6 +50,8 @@ struct node_seams {
   store_driver* store = nullptr; ///< none for a client
   std::shared_ptr<spdlog::logger> log;
   trace_sink trace;
+  /// Runs the actors; null = the workers of the actor system.
+  caf::execution_unit* thread = nullptr;
   std::function<void()> store_failed; ///< the store refuses writes for good; called once, on an actor's thread
 };
 
@@ -63,9 +66,12 @@ public:
   ~node();
 
   /// A new session of this node. `id` is unique in the cluster.
-  session_actor open_session(session_id id);
+  /// `thread` runs it, and with it what its operations call when they are done; null = any worker.
+  session_actor open_session(session_id id, caf::execution_unit* thread = nullptr);
 
   const switchboard& actors() const { return *board_; }
+  /// The store refuses writes for good: this node can only be stopped, and repaired.
+  bool store_failed() const { return *store_failed_; }
   const node_setup& setup() const { return setup_; }
 
   /// All actors, for a simulation that must know whose they are.
@@ -78,6 +84,7 @@ private:
   node_setup setup_;
   node_seams seams_;
   std::shared_ptr<switchboard> board_;
+  std::shared_ptr<std::atomic<bool>> store_failed_; ///< set by the replica, which may outlive the node for a moment
 };
 
 } // namespace troupe

@@ -50,8 +50,7 @@ result<void> runtime_impl::wait_ready(nanoseconds at_most) {
     std::optional<std::string> why = "it is stopped";
     const bool running = with_parts([&](assembly& a) {
       const auto patience = std::min(status_patience, std::max(clock_.until(until), ready_interval));
-      why = a.store_failed() ? std::optional<std::string>{"the store failed"}
-                             : obstacle(a.actors().setup(), ask_status(a.system(), a.actors(), a.clock(), patience));
+      why = obstacle(a.actors().setup(), ask_status(a.system(), a.actors(), a.clock(), patience));
     });
     if (!why) return {};
     if (!running) return tl::unexpected{error{errc::shutting_down}};
@@ -122,8 +121,11 @@ result<void> runtime_impl::wind_down(nanoseconds at_most) {
   gate_.close();
   gate_.wait_empty(at_most / 4);
   with_parts([&](assembly& a) {
-    if (!a.release_homes(clock_.now() + at_most / 4))
-      a.log()->warn("runtime.stop not every shard was handed over in time");
+    a.log()->info("runtime.stopping");
+    if (a.release_homes(clock_.now() + at_most / 4))
+      a.log()->info("runtime.handed_over");
+    else
+      a.log()->warn("runtime.handed_over in_time=false");
   });
   retire_sessions();
   std::unique_ptr<assembly> parts;

@@ -29,8 +29,8 @@ void take(v1::Result& r, written& out) { out = {version_of(r)}; }
 void take(v1::Result& r, removed& out) { out = {r.exists()}; }
 void take(v1::Result& r, added& out) { out = {r.applied(), r.number(), version_of(r)}; }
 void take(v1::Result& r, swapped& out) {
-  out = {r.applied(), version_of(r), std::nullopt};
-  if (!r.applied() && r.exists()) out.current = std::move(*r.mutable_value());
+  out = {r.applied(), version_of(r), std::nullopt, r.value_omitted()};
+  if (!r.applied() && r.exists() && !r.value_omitted()) out.current = std::move(*r.mutable_value());
 }
 
 /// Turns what an operation answered into what its caller sees.

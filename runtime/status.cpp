@@ -51,6 +51,7 @@ nlohmann::ordered_json to_json(const link_status& link) {
           {"frames_refused", link.frames_refused},
           {"connections", link.connections},
           {"dropped_messages", link.dropped_messages},
+          {"refusals", link.refusals},
           {"last_refusal", link.last_refusal}};
 }
 
@@ -86,11 +87,16 @@ node_status ask_status(caf::actor_system& system, const node& actors, const node
   caf::scoped_actor self{system};
   status.links = ask_all<link_status>(self, links, until, clock);
   status.homes = ask_all<home_status>(self, managers, until, clock);
+  if (board.door)
+    for (auto& door : ask_all<door_status>(self, std::vector{board.door}, until, clock))
+      status.door = std::move(door);
+  status.store_failed = actors.store_failed();
   status.at = clock.now();
   return status;
 }
 
 std::optional<std::string> obstacle(const node_setup& setup, const node_status& status) {
+  if (status.store_failed) return "the store refuses writes; why is in the log: store.failed";
   const auto& shape = setup.shape;
   const auto reachable = static_cast<std::size_t>(std::count_if(
       status.links.begin(), status.links.end(), [&](const link_status& l) { return usable(l, shape); }));
@@ -106,7 +112,7 @@ std::optional<std::string> obstacle(const node_setup& setup, const node_status& 
         why += " (round trip of " + std::to_string(link.round_trip_us) + " us, too long for a lease of "
                + std::to_string(shape.lease.count()) + " ms)";
       else
-        why += link.last_refusal.empty() ? " (down)" : " (" + link.last_refusal + ")";
+        why += link.last_refusal.empty() ? " (down)" : " (refused: " + link.last_refusal + ")";
     }
     return why;
   }
@@ -127,13 +133,20 @@ std::string to_json(const node_setup& setup, const node_status& status, const st
   out["links"] = nlohmann::ordered_json::array();
   for (const auto& link : status.links)
     out["links"].push_back(to_json(link));
+  if (status.door)
+    out["door"] = {{"clients", status.door->clients},
+                   {"admitted", status.door->admitted},
+                   {"refused", status.door->refused},
+                   {"dropped", status.door->dropped},
+                   {"last_refusal", status.door->last_refusal}};
   out["shards"] = nlohmann::ordered_json::array();
   for (const auto& home : status.homes)
     out["shards"].push_back(to_json(home, setup.shape, status.at));
   if (store != nullptr) {
     const auto c = store->count();
-    out["store"] = {{"syncs", c.syncs}, {"records_written", c.records_written}, {"bytes_written", c.bytes_written},
-                    {"loads", c.loads}, {"damaged_found", c.damaged_found},     {"queue_depth", c.queue_depth}};
+    out["store"] = {{"failed", status.store_failed},    {"syncs", c.syncs}, {"records_written", c.records_written},
+                    {"bytes_written", c.bytes_written}, {"loads", c.loads}, {"damaged_found", c.damaged_found},
+                    {"queue_depth", c.queue_depth}};
   }
   return out.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }

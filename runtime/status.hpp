@@ -14,18 +14,20 @@ namespace troupe {
 struct node_status {
   instant at; ///< on the node's clock
   std::vector<link_status> links;
-  std::vector<home_status> homes; ///< one per shard that this node keeps a replica of; none on a client node
-  std::size_t shards = 0;         ///< how many were asked
+  std::vector<home_status> homes;  ///< one per shard that this node keeps a replica of; none on a client node
+  std::size_t shards = 0;          ///< how many were asked
+  std::optional<door_status> door; ///< none on a client node
+  bool store_failed = false;
 };
 
-/// Asks every link and every lock manager. Blocks: not for an actor's thread.
+/// Asks the door, every link and every lock manager. Blocks: not for an actor's thread.
 node_status ask_status(caf::actor_system& system, const node& actors, const node_clock& clock, nanoseconds at_most);
 
 /// What keeps the node from serving, for people; nothing = it is ready.
 ///
-/// Ready is a node that is linked to so many members that a majority of any shard's replicas is among them (itself
-/// counted), over links whose measured round trip leaves a lease time to be renewed, and that knows a home for every
-/// shard that it keeps a replica of.
+/// Ready is a node whose store takes writes, that is linked to so many members that a majority of any shard's
+/// replicas is among them (itself counted), over links whose measured round trip leaves a lease time to be renewed,
+/// and that knows a home for every shard that it keeps a replica of.
 std::optional<std::string> obstacle(const node_setup& setup, const node_status& status);
 
 /// As a JSON object with a stable order of keys.

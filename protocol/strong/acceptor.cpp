@@ -110,10 +110,11 @@ void acceptor::receive(node_id from, const v1::Claim& claim, instant now, effect
     persist_slot(shard, s, out);
   }
   s.lease_until = now + lease;
+  s.released = {};
   if (!same_lessee(s.lessee, era) || !s.reported) {
     s.lessee = era;
     s.reported = true;
-    out.emplace_back(lessee_changed{shard, era});
+    out.emplace_back(lessee_changed{shard, era, {}});
   }
   answer a{.urgent = false, .to = from, .envelope = {}};
   auto& granted = *a.envelope.mutable_granted();
@@ -125,11 +126,13 @@ void acceptor::receive(node_id from, const v1::Claim& claim, instant now, effect
 
 void acceptor::receive(node_id, const v1::ReleaseHome& release, instant now, effects& out) {
   auto& s = slots_[shard_in(release)];
-  if (s.lessee != from_wire(release.epoch())) return;
+  const auto era = from_wire(release.epoch());
+  if (s.promised == era) s.released = era;
+  if (s.lessee != era) return;
   s.lessee = {};
   s.lease_until = now;
   s.reported = false;
-  out.emplace_back(lessee_changed{shard_in(release), {}});
+  out.emplace_back(lessee_changed{shard_in(release), {}, release.leaving() ? era.node : node_id{}});
 }
 
 void acceptor::receive(node_id from, const v1::RenewLeases& renew, instant now, effects& out) {
@@ -150,7 +153,8 @@ void acceptor::receive(node_id from, const v1::RenewLeases& renew, instant now, 
     // A renewal bypasses the store, so it may only confirm what the store already holds: this promise, this length.
     const bool durable = s.promise_write <= durable_ || mutated(mutation::promise_not_persisted);
     const bool free = now >= s.lease_until || same_lessee(s.lessee, era) || s.lessee == epoch{};
-    if (!same_lessee(s.promised, era) || lease > s.longest || !durable || !free) {
+    const bool given_back = s.released == era && era;
+    if (given_back || !same_lessee(s.promised, era) || lease > s.longest || !durable || !free) {
       renewed.add_pending(shard.value);
       continue;
     }
@@ -158,7 +162,7 @@ void acceptor::receive(node_id from, const v1::RenewLeases& renew, instant now, 
     if (!same_lessee(s.lessee, era) || !s.reported) {
       s.lessee = era;
       s.reported = true;
-      out.emplace_back(lessee_changed{shard, era});
+      out.emplace_back(lessee_changed{shard, era, {}});
     }
   }
   out.emplace_back(std::move(a));
@@ -339,7 +343,7 @@ void acceptor::tick(instant now, effects& out) {
     if (s.reported && now >= s.lease_until) {
       s.reported = false;
       s.lessee = {};
-      out.emplace_back(lessee_changed{shard, {}});
+      out.emplace_back(lessee_changed{shard, {}, {}});
     }
 }
 

@@ -65,6 +65,7 @@ public:
   struct lessee_changed {
     shard_id shard;
     epoch era;
+    node_id leaver; ///< gave the lease back and will claim no more; value 0 = the lease just ended
   };
   using effect = std::variant<persist_record, persist_promise, load, answer, lessee_changed, note>;
   using effects = std::vector<effect>;
@@ -100,7 +101,8 @@ private:
     epoch promised;                  ///< never lower than any epoch answered; round 0 = none yet
     std::uint64_t promise_write = 0; ///< the write that makes `promised` durable; 0 = it came from the store
     milliseconds longest{0};         ///< longest lease ever granted, as written to the store
-    epoch lessee; ///< whose lease runs until lease_until; round 0 = nobody's, or not known (restart)
+    epoch lessee;   ///< whose lease runs until lease_until; round 0 = nobody's, or not known (restart)
+    epoch released; ///< given back: a renewal that the release overtook starts no lease; round 0 = none since start
     instant lease_until = instant::min(); ///< on this node's clock
     bool reported = false;                ///< the lock manager was told of `lessee`
   };

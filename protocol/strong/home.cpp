@@ -40,12 +40,12 @@ bool home::can_reach_majority() const {
   return static_cast<std::size_t>(reachable) >= majority();
 }
 
-/// How many connected nodes stand before this one in the shard's order.
+/// How many connected nodes that may claim stand before this one in the shard's order.
 std::size_t home::rank() const {
   std::size_t n = 0;
   for (auto r : options_.replicas) {
     if (r == options_.self) return n;
-    if (connected_.contains(r)) ++n;
+    if (connected_.contains(r) && !leavers_.contains(r)) ++n;
   }
   return n;
 }
@@ -74,7 +74,7 @@ void home::start(instant now, effects&) {
 void home::saw(const epoch& era) { highest_ = std::max(highest_, era); }
 
 epoch home::next_epoch() const {
-  if (mutated(mutation::epoch_used_twice) && era_) return era_;
+  if (mutated(mutation::epoch_used_twice) && era_ && highest_ <= era_) return era_;
   // The lowest epoch of this incarnation above everything that was seen.
   epoch next{.round = std::max<std::uint64_t>(highest_.round, 1), .node = options_.self, .life = options_.life};
   if (next <= highest_ || next <= era_) ++next.round;
@@ -112,15 +112,20 @@ void home::send_claim(node_id to, instant now, effects& out) {
   out.emplace_back(std::move(s));
 }
 
+void home::send_release(node_id to, effects& out) const {
+  send s{.to = to, .envelope = {}};
+  auto& release = *s.envelope.mutable_release_home();
+  release.set_shard(options_.shard.value);
+  to_wire(era_, *release.mutable_epoch());
+  release.set_leaving(retired_);
+  out.emplace_back(std::move(s));
+}
+
 void home::abandon_claim(instant now, nanoseconds pause, effects& out) {
   role_ = role::idle;
   claim_ends_ = never;
-  for (auto r : claimed_) {
-    send s{.to = r, .envelope = {}};
-    s.envelope.mutable_release_home()->set_shard(options_.shard.value);
-    to_wire(era_, *s.envelope.mutable_release_home()->mutable_epoch());
-    out.emplace_back(std::move(s));
-  }
+  for (auto r : claimed_)
+    send_release(r, out);
   out.emplace_back(note{"home.claim_failed", describe(options_.shard, era_)});
   for (const auto& early : std::exchange(lobby_, {}))
     turn_away(early.from, early.operation, v1::NotHome::NO_HOME, out);
@@ -173,12 +178,18 @@ void home::begin_leading(instant now, effects& out) {
   }
 }
 
-void home::lessee_seen(const epoch& era, instant now, effects&) {
+void home::lessee_seen(const epoch& era, node_id leaver, instant now, effects& out) {
   saw(era);
+  leavers_.erase(era.node);
+  if (leaver.value != 0) leavers_.insert(leaver);
   if (role_ != role::idle) return;
   if (era) {
     known_home_ = era.node;
     claim_at_ = never;
+    if (handover_ends_ != never && era.node != options_.self) {
+      handover_ends_ = never;
+      out.emplace_back(released{});
+    }
   } else {
     known_home_ = {};
     plan_claim(now, nanoseconds{0});
@@ -192,6 +203,7 @@ void home::peer(node_id who, bool up, instant now, effects& out) {
     return;
   }
   connected_.insert(who);
+  leavers_.erase(who); // it has come back
   if (role_ == role::claiming && !claimed_.contains(who)) send_claim(who, now, out);
   if (role_ == role::idle && now >= claim_at_ && can_reach_majority()) claim(now, out);
   // What was under way to this peer was lost with the old connection.
@@ -228,16 +240,19 @@ void home::stop_leading(std::string_view why, instant now, effects& out) {
   role_ = role::idle;
   draining_ = false;
   out.emplace_back(unlead{era_});
-  for (auto r : options_.replicas) {
-    send s{.to = r, .envelope = {}};
-    s.envelope.mutable_release_home()->set_shard(options_.shard.value);
-    to_wire(era_, *s.envelope.mutable_release_home()->mutable_epoch());
-    out.emplace_back(std::move(s));
-  }
+  for (auto r : options_.replicas)
+    send_release(r, out);
   if (retired_)
-    out.emplace_back(released{});
+    hand_over(now, out);
   else
     plan_claim(now, nanoseconds{0});
+}
+
+void home::hand_over(instant now, effects& out) {
+  if (can_reach_majority())
+    handover_ends_ = now + nanoseconds{options_.lease};
+  else
+    out.emplace_back(released{}); // nobody else can claim either
 }
 
 void home::renewed(node_id replica, const epoch& era, instant sent_at, const epoch& superseded_by, instant now,
@@ -272,16 +287,18 @@ void home::finish_draining(instant now, effects& out) {
 }
 
 void home::release(instant now, effects& out) {
-  if (retired_) return;
-  retired_ = true;
-  claim_at_ = never;
-  if (role_ == role::claiming) abandon_claim(now, nanoseconds{0}, out);
-  if (!leads(now, out)) {
-    // stop_leading has said it already when the lease lapsed just now
-    if (out.empty() || !std::holds_alternative<released>(out.back())) out.emplace_back(released{});
+  if (!retired_) {
+    retired_ = true;
+    claim_at_ = never;
+    if (role_ == role::claiming) abandon_claim(now, nanoseconds{0}, out);
+    if (leads(now, out)) draining_ = true;
+  }
+  if (role_ == role::idle) {
+    // When the lease lapsed just now, stop_leading has seen to it.
+    const bool told = !out.empty() && std::holds_alternative<released>(out.back());
+    if (handover_ends_ == never && !told) out.emplace_back(released{});
     return;
   }
-  draining_ = true;
   finish_draining(now, out);
 }
 
@@ -292,6 +309,10 @@ void home::tick(instant now, effects& out) {
   switch (role_) {
   case role::idle:
     if (now >= claim_at_ && can_reach_majority()) claim(now, out);
+    if (now >= handover_ends_) {
+      handover_ends_ = never;
+      out.emplace_back(released{});
+    }
     return;
   case role::claiming:
     if (now >= claim_ends_) abandon_claim(now, jitter(), out);
@@ -320,7 +341,7 @@ void home::tick(instant now, effects& out) {
 instant home::wake_at() const {
   switch (role_) {
   case role::idle:
-    return can_reach_majority() ? claim_at_ : never;
+    return std::min(can_reach_majority() ? claim_at_ : never, handover_ends_);
   case role::claiming:
     return claim_ends_;
   case role::leading:

@@ -54,7 +54,7 @@ public:
   struct unlead {
     epoch era;
   };
-  /// The shard was released for good, as release() asked.
+  /// The shard was released for good, as release() asked, and is in other hands as far as that can be.
   struct released {};
   using effect = std::variant<send, lead, unlead, released, note>;
   using effects = std::vector<effect>;
@@ -73,13 +73,16 @@ public:
   /// `replica` answered a renewal of `era` that was sent at `sent_at`; `superseded_by`: round 0 = it is renewed.
   void renewed(node_id replica, const epoch& era, instant sent_at, const epoch& superseded_by, instant now,
                effects& out);
-  /// This node's replica saw a new lessee; round 0 = nobody has the lease any more.
-  void lessee_seen(const epoch& era, instant now, effects& out);
+  /// This node's replica saw a new lessee; round 0 = nobody has the lease any more. `leaver`: who gave it back and
+  /// will claim no more; value 0 = nobody did.
+  void lessee_seen(const epoch& era, node_id leaver, instant now, effects& out);
   void peer(node_id who, bool connected, instant now, effects& out);
   void tick(instant now, effects& out);
   instant wake_at() const;
 
-  /// Finish what is undecided, admit nothing new, release the shard and never claim it again. Ends with `released`.
+  /// Finish what is undecided, admit nothing new, release the shard and never claim it again. Ends with `released`:
+  /// once the next home is seen, because until then this node's replica may be the one whose vote it needs; or after
+  /// a lease, when a successor would have had it anyway; or at once, when there is nobody to take over.
   void release(instant now, effects& out);
 
   enum class role : std::uint8_t { idle, claiming, leading };
@@ -161,6 +164,7 @@ private:
   void plan_claim(instant now, nanoseconds extra);
   void claim(instant now, effects& out);
   void send_claim(node_id to, instant now, effects& out);
+  void send_release(node_id to, effects& out) const;
   void abandon_claim(instant now, nanoseconds pause, effects& out);
   epoch next_epoch() const;
   void saw(const epoch& era);
@@ -171,6 +175,7 @@ private:
   void stop_leading(std::string_view why, instant now, effects& out);
   void raise_round(const epoch& promised, instant now, effects& out);
   void finish_draining(instant now, effects& out);
+  void hand_over(instant now, effects& out);
   void ask_latest(entry& e, instant now, effects& out);
   void consider_touch(entry& e, instant now, effects& out);
   void touched(entry& e, instant now, effects& out);
@@ -214,6 +219,7 @@ private:
   epoch highest_;                                ///< highest epoch ever seen anywhere; the next claim is above it
   node_id known_home_;                           ///< whom to send callers to; value 0 = not known
   std::set<node_id> connected_;                  ///< replicas that can be talked to, this node included
+  std::set<node_id> leavers_;                    ///< replicas that will not claim: they have no turn
   instant claim_at_ = never;                     ///< idle: when to claim
   instant claim_ends_ = never;                   ///< claiming: when to give up
   std::vector<early_caller> lobby_;              ///< claiming: who came early; at most key_queue_max
@@ -222,11 +228,12 @@ private:
   std::set<node_id> claimed_;                    ///< replicas that were sent a Claim in this epoch
   instant reclaim_at_ = never;                   ///< leading: when to ask replicas that have not granted again
   std::optional<lease_ledger> lease_;
-  bool draining_ = false;     ///< admits nothing; ends leadership when nothing is undecided
-  bool retired_ = false;      ///< release() was called: never claim again
-  std::uint64_t numbers_ = 0; ///< message numbers of this incarnation
-  std::uint64_t counter_ = 0; ///< leading: versions assigned in this epoch
-  version newest_;            ///< highest committed version seen in this shard
+  bool draining_ = false;         ///< admits nothing; ends leadership when nothing is undecided
+  bool retired_ = false;          ///< release() was called: never claim again
+  instant handover_ends_ = never; ///< retired: wait for the next home until then
+  std::uint64_t numbers_ = 0;     ///< message numbers of this incarnation
+  std::uint64_t counter_ = 0;     ///< leading: versions assigned in this epoch
+  version newest_;                ///< highest committed version seen in this shard
   std::uint64_t commits_ = 0;
 
   key_map keys_;

@@ -219,7 +219,8 @@ void home::ask_latest(entry& e, instant now, effects& out) {
   e.second.asked_at = now;
   watch(now + nanoseconds{options_.retransmit});
   for (auto r : options_.replicas) {
-    if (mutated(mutation::first_touch_skipped) && r != options_.self) continue;
+    if (mutated(mutation::first_touch_skipped) && r != options_.self && !e.second.copies.contains(options_.self))
+      continue; // unless its own copy is damaged
     if (e.second.copies.contains(r)) continue;
     send s{.to = r, .envelope = {}};
     auto& question = *s.envelope.mutable_read_latest();
@@ -269,7 +270,7 @@ void home::consider_touch(entry& e, instant now, effects& out) {
   const auto answered = state.copies.size();
   const auto good = static_cast<std::size_t>(
       std::count_if(state.copies.begin(), state.copies.end(), [](const auto& c) { return !c.second.damaged; }));
-  if (mutated(mutation::first_touch_skipped)) return touched(e, now, out);
+  if (mutated(mutation::first_touch_skipped) && good > 0) return touched(e, now, out);
   if (good < majority()) {
     if (good + options_.replicas.size() - answered >= majority()) return;
     out.emplace_back(note{"home.unreadable", "shard=" + to_string(options_.shard)});

@@ -105,7 +105,10 @@ void settle(v1::Record& record, const request_id& id, const v1::Result& result, 
   auto& entry = *record.add_settled();
   to_wire(id, *entry.mutable_id());
   *entry.mutable_result() = result;
-  if (entry.result().value().size() > quoted_value_max) entry.mutable_result()->clear_value();
+  if (entry.result().value().size() > quoted_value_max) {
+    entry.mutable_result()->clear_value();
+    entry.mutable_result()->set_value_omitted(true);
+  }
   to_wire(at, *entry.mutable_version());
   const auto total = static_cast<std::size_t>(record.settled_size());
   if (total <= kept) return;

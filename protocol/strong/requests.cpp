@@ -41,18 +41,30 @@ node_id requests::home_hint(shard_id shard) const {
   return i == hints_.end() ? node_id{} : i->second;
 }
 
-/// The home as last heard of, else the connected members of the replica set in turn. Value 0 = nobody is connected.
+/// The home as last heard of, else the connected members of the replica set in turn, who was just silent last. Value
+/// 0 = nobody is connected.
 node_id requests::choose(call& c) {
   const auto hint = home_hint({c.operation.shard()});
   if (hint.value != 0 && (hint == options_.self || connected_.contains(hint))) return hint;
   const auto& set = options_.replica_sets[c.operation.shard()];
+  node_id silent;
   for (std::size_t n = 0; n < set.size(); ++n) {
     const auto candidate = set[(c.tries + n) % set.size()];
     if (candidate != options_.self && !connected_.contains(candidate)) continue;
+    if (candidate == c.at) {
+      silent = candidate;
+      continue;
+    }
     c.tries += n + 1;
     return candidate;
   }
-  return {};
+  return silent;
+}
+
+/// The last attempt got no answer. A home that stopped, or that is cut off, keeps its connection long after its
+/// lease: somebody else may be home by now.
+void requests::doubt(const call& c) {
+  if (auto h = hints_.find({c.operation.shard()}); h != hints_.end() && h->second == c.at) hints_.erase(h);
 }
 
 void requests::schedule(call_map::iterator i, instant at) {
@@ -178,10 +190,12 @@ void requests::tick(instant now, effects& out) {
   while (!by_time_.empty() && by_time_.begin()->first <= now) {
     auto i = calls_.find(by_time_.begin()->second);
     TROUPE_ASSERT(i != calls_.end());
-    if (now >= i->second.deadline)
+    if (now >= i->second.deadline) {
       give_up(i, out);
-    else
-      attempt(i, now, out);
+      continue;
+    }
+    doubt(i->second);
+    attempt(i, now, out);
   }
 }
 

@@ -59,7 +59,7 @@ private:
     std::size_t bytes = 0;        ///< what it counts in bytes_
     instant deadline;             ///< of the caller
     instant next;                 ///< when to try again, or to give up
-    node_id at;                   ///< whom the last attempt went to; value 0 = to nobody yet
+    node_id at;                   ///< whom the attempt that is waited for went to; value 0 = none is
     std::set<std::uint32_t> open; ///< attempts that may have been executed, or may be yet
     std::size_t redirects = 0;    ///< followed at once since the last pause
     std::size_t tries = 0;        ///< rotates through the replica set when nobody knows the home
@@ -67,6 +67,7 @@ private:
   using call_map = std::map<request_id, call>;
 
   node_id choose(call& c);
+  void doubt(const call& c);
   void attempt(call_map::iterator i, instant now, effects& out);
   void again(call_map::iterator i, nanoseconds pause, instant now, effects& out);
   void finish(call_map::iterator i, v1::Result result, effects& out);

@@ -2,7 +2,10 @@
 #include "runtime/cli/commands.hpp"
 #include "runtime/runtime_access.hpp"
 
+#include <troupe/error.hpp>
 #include <troupe/runtime.hpp>
+
+#include <spdlog/logger.h>
 
 #include <sys/resource.h>
 
@@ -19,7 +22,8 @@ namespace {
 
 /// How long a node may take to hand its shards over and end.
 constexpr std::chrono::seconds stop_patience{10};
-constexpr std::chrono::milliseconds ready_patience{100};
+/// How often it is looked at.
+constexpr std::chrono::milliseconds look_every{100};
 
 /// Every client connection is a descriptor: takes all that the system allows.
 void raise_descriptor_limit() {
@@ -38,16 +42,14 @@ public:
     sigaddset(&signals_, SIGINT);
     pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
     std::signal(SIGPIPE, SIG_IGN);
+    std::signal(SIGXFSZ, SIG_IGN); // a limit on file sizes is an error of the write
   }
 
-  bool pending() const {
-    const timespec none{};
-    return sigtimedwait(&signals_, nullptr, &none) > 0;
-  }
-
-  void wait() const {
-    int number = 0;
-    sigwait(&signals_, &number);
+  /// True when one has come.
+  bool wait(std::chrono::nanoseconds at_most) const {
+    const auto seconds = std::chrono::floor<std::chrono::seconds>(at_most);
+    const timespec patience{seconds.count(), (at_most - seconds).count()};
+    return sigtimedwait(&signals_, nullptr, &patience) > 0;
   }
 
   /// From now on a further signal ends the process at once.
@@ -67,6 +69,34 @@ std::string listening(const runtime& node) {
   return text;
 }
 
+bool store_failed(const runtime& node) {
+  bool failed = false;
+  runtime_access{node}.with_parts([&](assembly& parts) { failed = parts.store_failed(); });
+  return failed;
+}
+
+/// Runs until a signal asks for the end; false when the store fails before. Says when the node is ready.
+bool serve(const runtime& node, const end_signals& signals) {
+  bool ready = false;
+  while (!store_failed(node)) {
+    if (!ready && node.wait_ready(look_every)) {
+      ready = true;
+      std::cout << "ready " << listening(node) << std::endl;
+    }
+    if (signals.wait(ready ? look_every : std::chrono::milliseconds{0})) return true;
+  }
+  return false;
+}
+
+/// A node that cannot keep what it promises must not limp: who watches it learns at once, and it takes no part.
+void report_store_failure(const runtime& node) {
+  runtime_access{node}.with_parts([](assembly& parts) {
+    parts.log()->critical("node.fatal store={:?} why=\"the store refuses writes, see store.failed\" next=\"this node "
+                          "hands its shards over and ends\"",
+                          parts.config().directory.string());
+  });
+}
+
 int run_node(const std::string& file) {
   auto configuration = config::from_file(file);
   if (!configuration) {
@@ -80,19 +110,17 @@ int run_node(const std::string& file) {
     std::cerr << "troupe node: " << node.error().message() << "\n";
     return not_done;
   }
-  bool ending = false;
-  while (!ending && !node->wait_ready(ready_patience))
-    ending = signals.pending();
-  if (!ending) {
-    std::cout << "ready " << listening(*node) << std::endl;
-    signals.wait();
-  }
+  const bool asked = serve(*node, signals);
+  if (!asked) report_store_failure(*node);
   signals.give_up();
   if (const auto stopped = node->stop(stop_patience); !stopped) {
     std::cerr << "troupe node: " << stopped.error().message() << "\n";
     return unknown;
   }
-  return done;
+  if (!asked)
+    std::cerr << "troupe node: " << error{errc::storage_failed, "the node has ended; why is in its log"}.message()
+              << "\n";
+  return asked ? done : not_done;
 }
 
 } // namespace

@@ -110,7 +110,7 @@ void print_links(const json& status, std::ostream& out) {
   rows.print(out << "\n");
   for (const auto& link : links)
     if (const auto why = text(link, "last_refusal"); !why.empty())
-      out << "  " << text(link, "name") << " was refused: " << why << "\n";
+      out << "  " << text(link, "name") << ": refused: " << why << "\n";
 }
 
 void print_store(const json& status, std::ostream& out) {

@@ -1,5 +1,6 @@
 #include "runtime/faces/admin_http.hpp"
 
+#include "actors/transport.hpp"
 #include "protocol/limits.hpp"
 #include "runtime/faces/http_keys.hpp"
 #include "runtime/faces/node_metrics.hpp"
@@ -70,12 +71,17 @@ void serve_key(const face_setup& face, const admin_limits& bounds, http::key_req
   respond(response, http::answer_to(validators, what, perform(face, std::move(asked->operation), budget)));
 }
 
+/// A request that announces no body has none (RFC 9112 §6.3); httplib would read on until the client gives up.
+bool has_body(const httplib::Request& request) {
+  return request.has_header("Content-Length") || request.has_header("Transfer-Encoding");
+}
+
 /// Takes the body as it is: without this, httplib reads forms into parameters.
 void serve_key_with_body(const face_setup& face, const admin_limits& bounds, const httplib::Request& request,
                          httplib::Response& response, const httplib::ContentReader& content) {
   std::string body;
   bool too_large = false;
-  const bool complete = content([&](const char* bytes, std::size_t size) {
+  const bool complete = !has_body(request) || content([&](const char* bytes, std::size_t size) {
     too_large = size > limits::value_bytes_max - body.size();
     if (!too_large) body.append(bytes, size);
     return !too_large;
@@ -140,15 +146,12 @@ admin_http::~admin_http() {
 }
 
 void admin_http::listen() {
-  const auto refuse = [this](std::string_view why) {
-    throw std::runtime_error("cannot listen at " + to_string(address_) + " for admin HTTP: " + std::string{why});
-  };
   if (address_.port == 0) {
     const int port = server_->bind_to_any_port(address_.host);
-    if (port <= 0) refuse("no free port");
+    if (port <= 0) throw cannot_listen("listen.admin", to_string(address_));
     address_.port = static_cast<std::uint16_t>(port);
   } else if (!server_->bind_to_port(address_.host, address_.port)) {
-    refuse("the address is taken, or not of this machine");
+    throw cannot_listen("listen.admin", to_string(address_));
   }
   acceptor_ = std::thread{[this] {
     if (!server_->listen_after_bind()) face_.log->error("admin.listener_closed");

@@ -37,7 +37,7 @@ struct admin_limits {
 
 class admin_http {
 public:
-  /// Listens. Throws std::runtime_error naming the address when it cannot be bound.
+  /// Listens. Throws cannot_listen when the address cannot be bound.
   admin_http(const face_setup& face, const endpoint& at, const admin_limits& bounds = {});
   admin_http(const admin_http&) = delete;
   admin_http& operator=(const admin_http&) = delete;

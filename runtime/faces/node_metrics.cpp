@@ -80,6 +80,8 @@ void add_links(const node_status& status, std::vector<MetricFamily>& families) {
   auto sent = counter("link_frames_sent_total", "Frames sent to the peer");
   auto received = counter("link_frames_received_total", "Frames received from the peer");
   auto refused = counter("link_frames_refused_total", "Frames that were no frames of this protocol");
+  auto refusals =
+      counter("link_hellos_refused_total", "Times that the peer, or this node, refused to talk to the other");
   auto connections = counter("link_connections_total", "Connections made with the peer");
   auto dropped = counter("link_dropped_messages_total", "Messages dropped: the peer was down, or its queue full");
   for (const auto& link : status.links) {
@@ -91,11 +93,24 @@ void add_links(const node_status& status, std::vector<MetricFamily>& families) {
     sent.add(link.frames_sent, peer);
     received.add(link.frames_received, peer);
     refused.add(link.frames_refused, peer);
+    refusals.add(link.refusals, peer);
     connections.add(link.connections, peer);
     dropped.add(link.dropped_messages, peer);
   }
-  for (auto* one : {&up, &round_trip, &queued, &queued_bytes, &sent, &received, &refused, &connections, &dropped})
+  for (auto* one :
+       {&up, &round_trip, &queued, &queued_bytes, &sent, &received, &refused, &refusals, &connections, &dropped})
     families.push_back(one->take());
+}
+
+void add_door(const door_status& door, std::vector<MetricFamily>& families) {
+  families.push_back(gauge("door_clients", "Client nodes that are connected").add(door.clients).take());
+  families.push_back(counter("door_hellos_admitted_total", "Connections that peers and clients were let in with")
+                         .add(door.admitted)
+                         .take());
+  families.push_back(counter("door_hellos_refused_total", "Hellos that this node refused").add(door.refused).take());
+  families.push_back(counter("door_dropped_total", "What was no hello, and messages to clients that are gone")
+                         .add(door.dropped)
+                         .take());
 }
 
 void add_store(const store_driver::counters& store, std::vector<MetricFamily>& families) {
@@ -123,7 +138,12 @@ std::vector<MetricFamily> metrics_of(const node_setup& setup, const node_status&
       gauge("node_ready", "1 = every placement is served").add(obstacle(setup, status) ? 0 : 1).take());
   add_homes(status, families);
   add_links(status, families);
-  if (store != nullptr) add_store(store->count(), families);
+  if (status.door) add_door(*status.door, families);
+  if (store != nullptr) {
+    families.push_back(
+        gauge("store_failed", "1 = the store refuses writes for good").add(status.store_failed ? 1 : 0).take());
+    add_store(store->count(), families);
+  }
   return families;
 }
 

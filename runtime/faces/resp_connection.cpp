@@ -1,5 +1,7 @@
 #include "runtime/faces/resp_connection.hpp"
 
+#include <caf/io/middleman.hpp>
+#include <caf/io/network/multiplexer.hpp>
 #include <caf/send.hpp>
 
 #include <spdlog/spdlog.h>
@@ -47,7 +49,7 @@ void resp_connection::start(caf::io::broker* self, caf::io::connection_handle wi
   wire_ = wire;
   context_ = std::move(context);
   const auto id = context_->face.next_session();
-  session_ = context_->face.actors->open_session(id);
+  session_ = context_->face.actors->open_session(id, &self_->system().middleman().backend());
   inbox_ = std::make_shared<resp_inbox>(caf::actor_cast<caf::weak_actor_ptr>(self_));
   talk_ = std::make_unique<resp::conversation>(context_->face.shape(), context_->load->accepted());
   self_->configure_read(wire_, caf::io::receive_policy::at_most(read_bytes_max));

@@ -1,5 +1,6 @@
 #include "runtime/faces/resp_gateway.hpp"
 
+#include "actors/transport.hpp"
 #include "runtime/faces/resp_connection.hpp"
 
 #include <caf/actor_system.hpp>
@@ -19,12 +20,8 @@ namespace troupe {
 
 namespace {
 
-/// What binding gave: the port, or why not. A broker is initialized on the middleman's thread, after spawn returned.
-struct bind_result {
-  std::uint16_t port = 0;
-  std::string problem;
-};
-using bind_promise = std::promise<bind_result>;
+/// The port that was bound; 0 = none. A broker is initialized on the middleman's thread, after spawn returned.
+using bind_promise = std::promise<std::uint16_t>;
 
 /// ACCEPTOR: hands each new client to a broker of its own, or turns it away.
 void accept(caf::io::broker* self, const std::shared_ptr<const resp_context>& context,
@@ -44,10 +41,10 @@ caf::behavior run_acceptor(caf::io::broker* self, const std::shared_ptr<const re
                            const endpoint& at, const std::shared_ptr<bind_promise>& bound) {
   auto door = self->add_tcp_doorman(at.port, at.host.c_str(), true);
   if (!door) {
-    bound->set_value({0, self->system().render(door.error())});
+    bound->set_value(0);
     return {};
   }
-  bound->set_value({door->second, {}});
+  bound->set_value(door->second);
   self->set_default_handler(caf::drop);
   return {
       [self, context](const caf::io::new_connection_msg& client) { accept(self, context, client.handle); },
@@ -94,10 +91,8 @@ resp_gateway::resp_gateway(const face_setup& face, const endpoint& at, const res
     caf::anon_send_exit(acceptor_, caf::exit_reason::user_shutdown);
     throw std::runtime_error("cannot listen at " + to_string(at) + " for Redis clients: the middleman is stuck");
   }
-  const auto result = outcome.get();
-  if (result.port == 0)
-    throw std::runtime_error("cannot listen at " + to_string(at) + " for Redis clients: " + result.problem);
-  address_.port = result.port;
+  address_.port = outcome.get();
+  if (address_.port == 0) throw cannot_listen("listen.resp", to_string(at));
   face.log->info("resp.listening address={}", to_string(address_));
 }
 

@@ -12,10 +12,11 @@ struct simulate_options {
   std::uint64_t seeds = 1;  ///< how many
   std::string log_file;     ///< full event log of a single seed; empty = none
   std::string history_file; ///< history of a single seed; empty = none
+  double undecided_max = 0; ///< share of the seeds whose history may be too hard for the checker's budget
   bool verbose = false;     ///< print options and figures of every seed
 };
 
-/// @return exit code: 0 clean, 1 a violation, 2 bad usage, 3 clean but some history undecided.
+/// @return exit code: 0 clean, 1 a violation, 2 bad usage, 3 clean but too many histories undecided.
 int simulate_command(const simulate_options& options, std::ostream& out, std::ostream& err);
 
 } // namespace troupe::simulated

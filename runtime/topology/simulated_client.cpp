@@ -3,9 +3,51 @@
 #include "protocol/cluster.hpp"
 #include "protocol/error.hpp"
 
+#include <algorithm>
+#include <array>
+
 namespace troupe::simulated {
 
+namespace {
+
+/// Few, so that the checker can exchange additions of unknown outcome, and such that a number tells how many of each
+/// it is made of.
+constexpr std::array<std::int64_t, 4> deltas{1, 1'000, 1'000'000, -300'007};
+
+/// Writes of unknown outcome that one key may see.
+constexpr std::uint32_t doubts_max = 20;
+
 std::string key_name(std::uint32_t n) { return (n % 2 == 0 ? "n" : "r") + std::to_string(n); }
+
+} // namespace
+
+key_pool::key_pool(std::uint32_t keys) : next_{keys + keys % 2} {
+  for (std::uint32_t n = 0; n < keys; ++n)
+    doubts_[current_.emplace_back(key_name(n))] = 0;
+}
+
+void key_pool::doubt(const std::string& key) {
+  if (++doubts_[key] != doubts_max) return;
+  auto place = std::find(current_.begin(), current_.end(), key);
+  *place = key_name(next_ + (key[0] == 'n' ? 0 : 1));
+  doubts_[*place] = 0;
+  next_ += 2;
+}
+
+std::vector<std::string> key_pool::all() const {
+  std::vector<std::string> names;
+  for (const auto& [key, doubts] : doubts_)
+    names.push_back(key);
+  return names;
+}
+
+client::client(std::uint32_t index, habit h, const simulation_options& options, key_pool& keys, dice& random)
+    : index_{index}, habit_{h}, options_{options}, keys_{keys}, random_{random}, read_percent_{options.read_percent} {
+  if (habit_ == habit::reads)
+    read_percent_ = 100;
+  else if (options.readers) // others do that already
+    read_percent_ /= 2;
+}
 
 std::string client::value() {
   auto v = "c" + std::to_string(index_) + "-" + std::to_string(calls_);
@@ -17,22 +59,22 @@ std::string client::value() {
 v1::Operation client::draw(const std::string& key) {
   ++calls_;
   check::operation op;
-  op.key = key.empty() ? key_name(static_cast<std::uint32_t>(random_.below(options_.keys))) : key;
+  op.key = key.empty() ? keys_.any(random_) : key;
   v1::Operation out;
   out.set_key(stored_key("data", op.key));
   const auto roll = random_.below(100);
-  if (!key.empty() || random_.below(100) < options_.read_percent) {
+  if (!key.empty() || random_.below(100) < read_percent_) {
     op.kind = check::op_kind::get;
     out.mutable_get();
-  } else if (roll < 10) {
+  } else if (roll < (op.key[0] == 'n' ? 3U : 10U)) {
     op.kind = check::op_kind::remove;
     out.mutable_remove();
   } else if (op.key[0] == 'n') {
     op.kind = check::op_kind::add;
-    op.delta = random_.between(-5, 8);
+    op.delta = deltas[random_.below(deltas.size())];
     auto& add = *out.mutable_add();
     add.set_delta(*op.delta);
-    if (random_.chance(0.5)) {
+    if (*op.delta < 0 && random_.chance(0.5)) {
       op.floor = 0;
       add.set_has_floor(true);
     }
@@ -70,7 +112,10 @@ check::operation client::settle(const v1::Result* result, nanoseconds now) {
       ++identity_;
     else
       op.returned = now.count();
-    if (op.kind == check::op_kind::get) op.value.reset();
+    if (op.kind == check::op_kind::get)
+      op.value.reset();
+    else if (op.outcome == check::op_outcome::unknown)
+      keys_.doubt(op.key);
     return op;
   }
   ++done;

@@ -2,6 +2,7 @@
 
 #include "protocol/check/linearizability.hpp"
 
+#include <algorithm>
 #include <cstdio>
 
 namespace troupe::simulated {
@@ -37,26 +38,57 @@ void judge::accuse(std::string_view invariant, std::string what) {
   what_ = std::move(what);
 }
 
-void judge::observe(std::string_view node, std::string_view name, std::string_view fields) {
-  if (name == "home.leading") ++leaderships_;
-  if (name != "home.proposed" && name != "home.read") return;
+void judge::observe(const std::string& node, std::string_view name, std::string_view fields) {
   const auto shard = field(fields, "shard");
-  const auto era = epoch_of(field(fields, "epoch"));
-  auto& newest = deciding_[shard];
+  if (name == "home.leading") {
+    ++leaderships_;
+    const auto era = epoch_of(field(fields, "epoch"));
+    if (!led_.insert(shard + " " + to_string(era)).second)
+      accuse("S2", "shard " + shard + ": " + node + " leads a second time in epoch " + to_string(era));
+    leading_[node][shard] = era;
+    decided(node, shard, era); // from now on it may, so nobody else may
+  } else if (name == "home.stopped") {
+    auto& shards = leading_[node];
+    shards.erase(shard);
+    if (shards.empty()) leading_.erase(node);
+  } else if (name == "home.read" || name == "home.proposed") {
+    decided(node, shard, epoch_of(field(fields, "epoch")));
+    const auto number = field(fields, "version");
+    if (field(fields, "kind") == "new" && !versions_.insert(shard + " " + number).second)
+      accuse("S2", "shard " + shard + ": version " + number + " was assigned twice, now by " + node);
+  } else if (name == "home.committed") {
+    committed(node, shard, field(fields, "version"));
+  }
+}
+
+void judge::decided(const std::string& node, const std::string& shard, const epoch& era) {
+  auto& newest = entitled_[shard];
   if (era < newest)
-    accuse("S2", "shard " + shard + ": " + std::string{node} + " decided in epoch " + to_string(era) + " after epoch "
-                     + to_string(newest) + " had decided");
+    accuse("S2", "shard " + shard + ": " + node + " decided in epoch " + to_string(era) + " although epoch "
+                     + to_string(newest) + " leads");
   newest = std::max(newest, era);
-  if (name == "home.proposed" && field(fields, "kind") == "new"
-      && !versions_.insert(shard + " " + field(fields, "version")).second)
-    accuse("S2", "shard " + shard + ": version " + field(fields, "version") + " was assigned twice, now by "
-                     + std::string{node});
+}
+
+void judge::stored(const std::string& node, shard_id shard, const ballot& accepted_in, const version& number) {
+  auto& newest = on_disks_[to_string(shard) + " " + to_string(number)][node];
+  newest = std::max(newest, accepted_in);
+}
+
+void judge::committed(const std::string& node, const std::string& shard, const std::string& number) {
+  const auto era = leading_[node][shard];
+  decided(node, shard, era);
+  const auto& disks = on_disks_[shard + " " + number];
+  const auto hold = static_cast<std::size_t>(
+      std::count_if(disks.begin(), disks.end(), [&](const auto& d) { return !(d.second < era); }));
+  if (hold < majority_)
+    accuse("D1", "shard " + shard + ": " + node + " committed version " + number + " in epoch " + to_string(era)
+                     + ", and only " + std::to_string(hold) + " disks hold it");
 }
 
 void judge::check() {
   if (!content()) return;
   check::linearizability_options options;
-  options.states_max = 5'000'000;
+  options.states_max = 1'000'000;
   auto report = check::check_linearizability(history_, options);
   if (!report) return accuse("S1", "the recorded history is malformed: " + check::to_string(report.error()));
   undecided_ = report->result == check::verdict::undecided;

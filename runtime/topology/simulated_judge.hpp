@@ -1,10 +1,18 @@
-/// The judge of a simulation: keeps its own record of what clients were told and of what homes decided.
+/// The judge of a simulation: keeps its own record of what clients were told, of what homes decided and of what
+/// reached the disks.
+///
+/// What it accuses of, while the simulation runs and in the history that it checks at the end:
+///   S1  a history that is not linearizable
+///   S2  a home that decides although a newer one leads; an epoch that leads twice; a version that is assigned twice
+///   D1  a committed version that no majority of disks holds; a record on a disk that gives way to an older one
+///   liveness  after everything has healed, or was restarted, clients do not get on
 #pragma once
 
 #include "protocol/check/history.hpp"
 #include "protocol/ids.hpp"
 #include "runtime/topology/simulation.hpp"
 
+#include <cstddef>
 #include <map>
 #include <set>
 #include <string>
@@ -14,8 +22,15 @@ namespace troupe::simulated {
 
 class judge {
 public:
+  /// `majority`: disks that must hold what was committed.
+  explicit judge(std::size_t majority) : majority_{majority} {}
+
   /// One line of a node's event trace, in order of real (virtual) time.
-  void observe(std::string_view node, std::string_view name, std::string_view fields);
+  void observe(const std::string& node, std::string_view name, std::string_view fields);
+  /// The disk of `node` holds this version of some key, as accepted in `accepted_in`, from now on.
+  void stored(const std::string& node, shard_id shard, const ballot& accepted_in, const version& number);
+  /// `node` is gone, and leads nothing any more.
+  void ended(const std::string& node) { leading_.erase(node); }
   void record(check::operation op) { history_.operations.push_back(std::move(op)); }
   void accuse(std::string_view invariant, std::string what);
 
@@ -23,15 +38,24 @@ public:
   void check();
 
   bool content() const { return violated_.empty(); }
+  /// Whether `node` leads some shard, as far as its own trace says.
+  bool leads(const std::string& node) const { return leading_.contains(node); }
   const std::string& violated() const { return violated_; }
   const std::string& what() const { return what_; }
   bool undecided() const { return undecided_; }
   std::uint64_t leaderships() const { return leaderships_; }
 
 private:
+  void decided(const std::string& node, const std::string& shard, const epoch& era);
+  void committed(const std::string& node, const std::string& shard, const std::string& number);
+
+  std::size_t majority_;
   check::history history_;
-  std::map<std::string, epoch> deciding_; ///< by shard: the epoch of the newest decision
+  std::map<std::string, std::map<std::string, epoch>> leading_; ///< by node and shard: the epoch in which it leads
+  std::set<std::string> led_;                                   ///< "shard epoch" of every leadership
+  std::map<std::string, epoch> entitled_; ///< by shard: the newest epoch that leads, or led and was not followed
   std::set<std::string> versions_;        ///< "shard version" that were assigned
+  std::map<std::string, std::map<std::string, ballot>> on_disks_; ///< by "shard version" and node: newest ballot
   std::uint64_t leaderships_ = 0;
   bool undecided_ = false;
   std::string violated_, what_;

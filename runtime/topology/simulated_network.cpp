@@ -54,12 +54,13 @@ network::network(world& w, network_options options) : world_{w}, options_{option
 
 network::~network() {
   for (auto& c : connections_) {
-    c->alive = false;
     for (auto& [place, handle] : c->wires)
       dynamic_cast<wire&>(*caf::actor_cast<caf::abstract_actor*>(handle)).end();
     c->wires.clear();
-    for (auto& way : c->ways)
+    for (auto& way : c->ways) {
+      way.passes = false;
       way.held.clear();
+    }
   }
 }
 
@@ -73,8 +74,13 @@ nanoseconds network::latency() {
   return t;
 }
 
+nanoseconds network::latency(node_id from, node_id to) {
+  const auto slow = lags_.find({from, to});
+  return latency() + (slow == lags_.end() ? nanoseconds{0} : slow->second);
+}
+
 void network::dial(node_id from, std::uint64_t life, node_id to, const caf::actor& reply_to) {
-  auto there = latency(), back = latency();
+  auto there = latency(from, to), back = latency(to, from);
   world_.after(there, [=, this] {
     if (lives_[from] != life) return;
     if (cut_.contains({from, to}) || cut_.contains({to, from}))
@@ -106,24 +112,29 @@ caf::strong_actor_ptr network::wire_to(const std::shared_ptr<connection>& c, int
   return slot;
 }
 
+/// Something reaches the end of its way now; a cut keeps it, and everything behind it.
+void network::arrive(const std::shared_ptr<connection>& c, int sender, std::function<void()> what) {
+  auto& way = c->ways[sender];
+  if (is_cut(*c, sender) || !way.held.empty())
+    way.held.push_back(std::move(what));
+  else
+    what();
+}
+
 void network::transmit(const std::shared_ptr<connection>& c, int sender, const caf::strong_actor_ptr& target,
                        caf::mailbox_element_ptr message) {
-  if (!c->alive) return;
   auto& way = c->ways[sender];
-  way.last = std::max(way.last + nanoseconds{1}, world_.now() + latency());
+  if (!way.passes) return;
+  way.last = std::max(way.last + nanoseconds{1}, world_.now() + latency(c->ends[sender], c->ends[1 - sender]));
   auto back = message->sender ? wire_to(c, 1 - sender, message->sender) : nullptr;
   auto content = message->move_content_to_message();
   world_.after(way.last - world_.now(), [=, this] {
-    auto deliver = [=, this] {
-      if (!c->alive) return;
+    arrive(c, sender, [=, this] {
+      if (!c->ways[sender].passes) return;
       ++delivered_;
       world_.note("net", "delivered", to_string(c->ends[sender]) + ">" + to_string(c->ends[1 - sender]));
       target->enqueue(caf::make_mailbox_element(back, caf::make_message_id(), {}, content), nullptr);
-    };
-    if (is_cut(*c, sender) || !c->ways[sender].held.empty())
-      c->ways[sender].held.push_back(deliver);
-    else
-      deliver();
+    });
   });
 }
 
@@ -141,35 +152,42 @@ void network::close_end(connection& c, int end) {
   }
 }
 
-/// `closing_end` is done with the connection; the other end hears of it when its messages get through.
-void network::close(const std::shared_ptr<connection>& c, int closing_end) {
-  c->alive = false;
+/// `closing_end` is done with the connection; the other end hears of it when its messages get through. With last
+/// words, what was sent before arrives first.
+void network::close(const std::shared_ptr<connection>& c, int closing_end, bool last_words) {
   close_end(*c, closing_end);
-  for (auto& way : c->ways)
-    way.held.clear();
+  auto& way = c->ways[closing_end];
+  for (auto& w : c->ways) {
+    if (&w == &way && last_words && w.passes) continue;
+    w.passes = false;
+    w.held.clear();
+  }
   world_.note("net", "closed", to_string(c->ends[closing_end]) + " #" + std::to_string(c->number));
-  world_.after(latency(), [=, this] {
-    if (is_cut(*c, closing_end))
-      c->ways[closing_end].farewell = true;
-    else
+  const auto ends_at = world_.now() + latency(c->ends[closing_end], c->ends[1 - closing_end]);
+  way.last = way.passes ? std::max(way.last + nanoseconds{1}, ends_at) : ends_at;
+  world_.after(way.last - world_.now(), [=, this] {
+    arrive(c, closing_end, [=, this] {
+      c->ways[closing_end].passes = false;
       close_end(*c, 1 - closing_end);
-    std::erase_if(connections_, [](const auto& old) { return !old->open[0] && !old->open[1]; });
+      std::erase_if(connections_, [](const auto& old) { return !old->open[0] && !old->open[1]; });
+    });
   });
 }
 
 void network::crashed(node_id node) {
   doors_.erase(node);
   ++lives_[node];
+  const bool only_the_process = world_.random().chance(0.5);
   auto copy = connections_;
   for (auto& c : copy)
     for (int end : {0, 1})
-      if (c->ends[end] == node && c->open[end]) close(c, end);
+      if (c->ends[end] == node && c->open[end]) close(c, end, only_the_process);
 }
 
 void network::break_connection(node_id a, node_id b) {
   auto copy = connections_;
   for (auto& c : copy)
-    if (c->alive && ((c->ends[0] == a && c->ends[1] == b) || (c->ends[0] == b && c->ends[1] == a))) {
+    if (c->open[0] && c->open[1] && ((c->ends[0] == a && c->ends[1] == b) || (c->ends[0] == b && c->ends[1] == a))) {
       close(c, 0);
       return;
     }
@@ -184,7 +202,6 @@ void network::heal(node_id from, node_id to) {
       auto& way = c->ways[sender];
       for (auto held = std::exchange(way.held, {}); !held.empty(); held.pop_front())
         held.front()();
-      if (std::exchange(way.farewell, false)) close_end(*c, 1 - sender);
     }
 }
 

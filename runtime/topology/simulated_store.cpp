@@ -99,10 +99,11 @@ std::unique_ptr<store_driver> disk::open() {
 void disk::apply(const batch& b) {
   for (const auto& w : b.writes) {
     if (const auto* record = std::get_if<record_write>(&w)) {
-      auto& stored = records_[{record->shard, record->key}];
-      if (went_back && sound(record->shard, record->key, stored) && rank(record->record) < rank(stored))
-        went_back(record->key);
-      stored = record->record;
+      auto& slot = records_[{record->shard, record->key}];
+      const auto offered = rank(record->record);
+      if (went_back && sound(record->shard, record->key, slot) && offered < rank(slot)) went_back(record->key);
+      slot = record->record;
+      if (stored) stored(record->shard, offered.first, offered.second);
     } else
       promises_[std::get<promise_write>(w).shard] = std::get<promise_write>(w).promise;
   }

@@ -37,6 +37,8 @@ public:
 
   /// Called when a sync has put a record over a sound one that was accepted later: no replica may ever do that.
   std::function<void(const std::string& key)> went_back;
+  /// Called when a sync has put a record on the disk.
+  std::function<void(shard_id shard, const ballot& accepted_in, const version& number)> stored;
 
 private:
   class store;

@@ -54,9 +54,16 @@ private:
   void restart_later(machine& m, nanoseconds delay);
   void pause(machine& m, nanoseconds how_long);
   template <class Fault> void repeat(milliseconds mean, Fault fault);
+  using directions = std::vector<std::pair<node_id, node_id>>; ///< from, to
   void plant_faults();
+  void strike(machine& m);
   void cut_something();
+  void cut(const directions& ways);
+  void lag_something();
+  nanoseconds pause_length();
+  nanoseconds down_time();
   machine& any() { return machines_[random_.below(machines_.size())]; }
+  machine& victim();
 
   void issue(client& c, const std::string& key = {});
   void next(client& c);
@@ -75,6 +82,7 @@ private:
   std::vector<std::unique_ptr<seams>> grounds_;
   network network_;
   std::vector<machine> machines_;
+  key_pool keys_;
   std::vector<std::unique_ptr<client>> clients_;
   judge judge_;
   simulation_report report_;
@@ -104,7 +112,9 @@ simulation::simulation(const simulation_options& options, const simulation_outpu
       network_{world_,
                {.latency_max = std::max<nanoseconds>(options.latency_max, std::chrono::microseconds{100}),
                 .stall = options.stall,
-                .stall_max = options.stall_max}} {
+                .stall_max = options.stall_max}},
+      keys_{options.keys},
+      judge_{shape_.replicas / 2 + 1} {
   machines_.resize(options_.nodes);
   for (std::uint32_t i = 0; i < options_.nodes; ++i) {
     auto& m = machines_[i];
@@ -112,7 +122,9 @@ simulation::simulation(const simulation_options& options, const simulation_outpu
     m.id = shape_.members[i].id;
     m.name = shape_.members[i].name;
     m.clock_offset = random_.between(std::chrono::seconds{0}, std::chrono::hours{1});
-    m.drift_ppm = options_.drift_ppm_max == 0 ? 0 : random_.between(-options_.drift_ppm_max, options_.drift_ppm_max);
+    m.drift_ppm = random_.chance(0.5)   ? random_.between(-options_.drift_ppm_max, options_.drift_ppm_max)
+                  : random_.chance(0.5) ? options_.drift_ppm_max
+                                        : -options_.drift_ppm_max;
     m.hard_disk = std::make_unique<disk>(world_, m.id,
                                          disk_options{.slow = options_.slow_disk,
                                                       .slow_max = options_.slow_disk_max,
@@ -120,11 +132,19 @@ simulation::simulation(const simulation_options& options, const simulation_outpu
     m.hard_disk->went_back = [this, &m](const std::string& key) {
       judge_.accuse("D1", "the record of " + key + " on the disk of " + m.name + " was replaced by an older one");
     };
+    m.hard_disk->stored = [this, &m](shard_id shard, const ballot& accepted_in, const version& number) {
+      judge_.stored(m.name, shard, accepted_in, number);
+    };
     start(m);
   }
   for (std::uint32_t i = 0; i < options_.clients; ++i) {
-    clients_.push_back(std::make_unique<client>(i, options_, random_));
+    clients_.push_back(std::make_unique<client>(i, client::habit::works, options_, keys_, random_));
     clients_.back()->node = i % options_.nodes;
+  }
+  for (std::uint32_t i = 0; options_.readers && i < options_.nodes; ++i) {
+    clients_.push_back(
+        std::make_unique<client>(options_.clients + i, client::habit::reads, options_, keys_, random_));
+    clients_.back()->node = i;
   }
 }
 
@@ -188,6 +208,7 @@ void simulation::crash(machine& m) {
   world_.note(m.name, "crash", "");
   ++report_.crashes;
   m.running.reset();
+  judge_.ended(m.name);
   for (auto& s : m.sessions)
     caf::anon_send_exit(s, caf::exit_reason::kill);
   m.sessions.clear();
@@ -226,53 +247,106 @@ template <class Fault> void simulation::repeat(milliseconds mean, Fault fault) {
   });
 }
 
-void simulation::cut_something() {
-  ++report_.cuts;
-  std::vector<std::pair<node_id, node_id>> ways;
-  auto& a = any();
-  switch (random_.below(3)) {
-  case 0: // one node from all others, both ways
-    for (auto& b : machines_)
-      if (b.index != a.index) {
-        ways.emplace_back(a.id, b.id);
-        ways.emplace_back(b.id, a.id);
-      }
-    break;
-  case 1: // one direction of one pair
-    ways.emplace_back(a.id, any().id);
-    break;
-  default: // one pair
-    auto& b = any();
-    ways.emplace_back(a.id, b.id);
-    ways.emplace_back(b.id, a.id);
-    break;
+/// The node that a fault strikes: one that leads a shard more often than chance would have it.
+simulation::machine& simulation::victim() {
+  if (random_.chance(options_.aimed)) {
+    std::vector<machine*> leaders;
+    for (auto& m : machines_)
+      if (judge_.leads(m.name)) leaders.push_back(&m);
+    if (!leaders.empty()) return *leaders[random_.below(leaders.size())];
   }
+  return any();
+}
+
+/// Cuts these directions for a while: all at once, or each in its own time.
+void simulation::cut(const directions& ways) {
+  const auto lasts = random_.between(nanoseconds{0}, options_.cut_max);
   for (const auto& [from, to] : ways) {
     if (from == to) continue;
-    network_.cut(from, to);
-    world_.note("net", "cut", to_string(from) + ">" + to_string(to));
-  }
-  world_.after(random_.between(nanoseconds{0}, options_.cut_max), [this, ways] {
-    for (const auto& [from, to] : ways) {
+    const bool ragged = options_.ragged_cuts;
+    const auto begins = ragged ? random_.between(nanoseconds{0}, options_.lease) : nanoseconds{0};
+    const auto ends = begins + (ragged ? random_.between(nanoseconds{0}, options_.cut_max) : lasts);
+    world_.after(begins, [this, from = from, to = to] {
+      if (!faults_) return;
+      network_.cut(from, to);
+      world_.note("net", "cut", to_string(from) + ">" + to_string(to));
+    });
+    world_.after(ends, [this, from = from, to = to] {
       network_.heal(from, to);
       world_.note("net", "heal", to_string(from) + ">" + to_string(to));
-    }
+    });
+  }
+}
+
+void simulation::cut_something() {
+  ++report_.cuts;
+  auto& a = victim();
+  const auto& spared = any(); // of a node that is cut from all others but one
+  const auto kind = random_.below(6);
+  directions ways;
+  if (kind < 2) { // one pair: one direction, or both
+    const auto& b = any();
+    ways.emplace_back(a.id, b.id);
+    if (kind == 1) ways.emplace_back(b.id, a.id);
+    return cut(ways);
+  }
+  for (const auto& b : machines_) { // one node from others: what it says, what it hears, or both
+    if (kind == 5 && b.index == spared.index) continue;
+    if (kind != 2) ways.emplace_back(a.id, b.id);
+    if (kind != 3) ways.emplace_back(b.id, a.id);
+  }
+  cut(ways);
+}
+
+/// What one node says to another, or to all others, is slow for a while.
+void simulation::lag_something() {
+  ++report_.lags;
+  const auto& a = any();
+  const auto& b = victim();
+  const bool all = random_.chance(0.5);
+  const auto extra = random_.between(nanoseconds{options_.lag_max} / 4, nanoseconds{options_.lag_max});
+  const auto lasts = random_.between(nanoseconds{options_.lease}, 8 * nanoseconds{options_.lease});
+  for (const auto& other : machines_) {
+    if (!all && other.index != a.index) continue;
+    network_.lag(other.id, b.id, extra);
+    world_.note("net", "lag", to_string(other.id) + ">" + to_string(b.id));
+    world_.after(lasts, [this, from = other.id, to = b.id] { network_.lag(from, to, nanoseconds{0}); });
+  }
+}
+
+nanoseconds simulation::pause_length() {
+  const auto lease = nanoseconds{options_.lease};
+  if (random_.chance(0.5)) return random_.between(lease * 7 / 10, lease * 13 / 10); // where it decides
+  return random_.between(milliseconds{1}, options_.pause_max);
+}
+
+nanoseconds simulation::down_time() {
+  if (random_.chance(options_.quick_restart)) return random_.between(nanoseconds{0}, nanoseconds{options_.lease} / 4);
+  return random_.between(nanoseconds{0}, options_.restart_after_max);
+}
+
+/// The node is gone for a while, and perhaps gone again soon after it has come back.
+void simulation::strike(machine& m) {
+  if (!m.running) return;
+  crash(m);
+  if (options_.damage && m.index == 0) m.hard_disk->damage_one();
+  const auto down = down_time();
+  restart_later(m, down);
+  if (!random_.chance(options_.crash_again)) return;
+  world_.after(down + random_.between(nanoseconds{0}, options_.lease), [this, &m, life = m.life + 1] {
+    if (faults_ && m.life == life) strike(m);
   });
 }
 
 void simulation::plant_faults() {
   repeat(options_.crash_every, [this] {
-    const bool all = random_.chance(0.1);
-    for (auto& m : machines_) {
-      if (!all && m.index != random_.below(machines_.size())) continue;
-      if (!m.running) continue;
-      crash(m);
-      if (options_.damage && m.index == 0) m.hard_disk->damage_one();
-      restart_later(m, random_.between(nanoseconds{0}, options_.restart_after_max));
-    }
+    if (!random_.chance(0.1)) return strike(victim());
+    for (auto& m : machines_)
+      strike(m);
   });
-  repeat(options_.pause_every, [this] { pause(any(), random_.between(milliseconds{1}, options_.pause_max)); });
+  repeat(options_.pause_every, [this] { pause(victim(), pause_length()); });
   repeat(options_.cut_every, [this] { cut_something(); });
+  repeat(options_.lag_every, [this] { lag_something(); });
   repeat(options_.break_every, [this] {
     ++report_.breaks;
     network_.break_connection(any().id, any().id);
@@ -284,10 +358,11 @@ void simulation::plant_faults() {
 
 void simulation::issue(client& c, const std::string& key) {
   auto at = c.node;
-  for (std::size_t n = 0; n < machines_.size() && (!machines_[at].running || random_.chance(0.1)); ++n)
+  for (std::size_t n = 0; n < machines_.size() && !c.only_reads() && (!machines_[at].running || random_.chance(0.1));
+       ++n)
     at = static_cast<std::uint32_t>(random_.below(machines_.size()));
   auto& m = machines_[at];
-  if (!m.running) return next(c); // nobody is up: later
+  if (!m.running) return next(c); // later
   if (c.node != at || c.node_life != m.life || !c.session) {
     world_.spawn_for(m.index, [&] { c.session = m.running->open_session({++sessions_}); });
     c.node = at;
@@ -297,8 +372,11 @@ void simulation::issue(client& c, const std::string& key) {
   session_call call;
   call.operation = c.draw(key);
   call.type = "data";
+  const auto lease = nanoseconds{options_.lease};
   call.deadline =
-      m.time->now() + random_.between(nanoseconds{options_.deadline_min}, nanoseconds{options_.deadline_max});
+      m.time->now()
+      + (c.only_reads() ? random_.between(lease / 8, lease / 2)
+                        : random_.between(nanoseconds{options_.deadline_min}, nanoseconds{options_.deadline_max}));
   call.done = [this, &c, number = c.call_number()](const v1::Result& result) {
     if (c.busy() && c.call_number() == number) settle(c, &result);
   };
@@ -330,14 +408,18 @@ void simulation::settle(client& c, const v1::Result* result) {
 }
 
 void simulation::next(client& c) {
-  world_.after(random_.between(nanoseconds{0}, options_.think_max), [this, &c] {
-    if (!c.busy() && c.issued < quota_) issue(c);
+  if (std::exchange(c.planned, true)) return;
+  const auto think_max = c.only_reads() ? nanoseconds{options_.lease} / 8 : nanoseconds{options_.think_max};
+  world_.after(random_.between(nanoseconds{0}, think_max), [this, &c] {
+    c.planned = false;
+    if (!c.busy() && (c.only_reads() ? quota_ > 0 : c.issued < quota_)) issue(c);
   });
 }
 
 bool simulation::idle() const {
-  return std::all_of(clients_.begin(), clients_.end(),
-                     [&](const auto& c) { return !c->busy() && c->issued >= quota_; });
+  return std::all_of(clients_.begin(), clients_.end(), [&](const auto& c) {
+    return c->only_reads() ? quota_ > 0 || !c->busy() : !c->busy() && c->issued >= quota_;
+  });
 }
 
 // -- phases
@@ -382,16 +464,16 @@ void simulation::check_durability() {
     start(m);
   check_liveness();
   auto& reader = *clients_.front();
-  for (std::uint32_t k = 0; k < options_.keys && judge_.content(); ++k) {
+  for (const auto& key : keys_.all()) {
+    if (!judge_.content()) return;
     reader.done = 0;
     const auto end = world_.now() + liveness_max;
     while (reader.done == 0 && world_.now() < end) {
-      issue(reader, key_name(k));
+      issue(reader, key);
       if (!reader.busy()) break;
       world_.run_until(end, [&] { return !reader.busy(); });
     }
-    if (reader.done == 0)
-      judge_.accuse("liveness", "key " + key_name(k) + " cannot be read after a restart of all nodes");
+    if (reader.done == 0) judge_.accuse("liveness", "key " + key + " cannot be read after a restart of all nodes");
   }
 }
 

@@ -16,12 +16,14 @@ namespace troupe::simulated {
 
 struct simulation_options {
   std::uint64_t seed = 0;
-  std::uint32_t nodes = 3, shards = 1, keys = 2, clients = 3;
+  std::uint32_t nodes = 3, shards = 1, clients = 3;
+  std::uint32_t keys = 2;        ///< in use at a time
   std::uint32_t operations = 60; ///< per client, in the safety phase
   milliseconds think_max{20};    ///< between two operations of a client
   milliseconds deadline_min{200}, deadline_max{1500};
   milliseconds lease{200};
   std::uint32_t read_percent = 30; ///< of a client's operations
+  bool readers = false;            ///< beside the clients, one on each node that reads all the time
   bool rollback = false;           ///< on_timeout of the data type
   std::uint32_t value_bytes_max = 16;
   std::uint32_t chunk_bytes = 1024; ///< links cut larger messages into pieces
@@ -30,15 +32,21 @@ struct simulation_options {
   double stall = 0; ///< chance that a message is late
   milliseconds stall_max{0};
   // faults: mean time between two of a kind; 0 = none
+  double aimed = 0; ///< chance that a fault of a node strikes one that leads a shard
   milliseconds crash_every{0}, restart_after_max{0};
+  double quick_restart = 0; ///< chance that a node is back within a quarter of a lease
+  double crash_again = 0;   ///< chance that a node that came back crashes again within a lease
   milliseconds pause_every{0}, pause_max{0};
   milliseconds cut_every{0}, cut_max{0};
+  bool ragged_cuts = false; ///< the directions of a cut begin and heal each at a time of its own
   milliseconds break_every{0};
+  milliseconds lag_every{0}, lag_max{0}; ///< some directions are slower by up to lag_max for a while
   double slow_disk = 0;
   milliseconds slow_disk_max{0};
   double failing_disk = 0;
   bool damage = false;            ///< one record of one node is damaged now and then
-  std::int64_t drift_ppm_max = 0; ///< of each clock, either way; below half of what the leases allow for
+  std::int64_t drift_ppm_max = 0; ///< of each clock, either way; below half of what the leases allow for. Half of the
+                                  ///< clocks run at the bound, one way or the other
 };
 
 /// Draws all options from a seed.
@@ -52,7 +60,7 @@ struct simulation_report {
   std::uint64_t hash = 0; ///< of the whole event log
   std::uint64_t events = 0, lines = 0;
   std::uint64_t operations = 0, done = 0, not_done = 0, unknown = 0;
-  std::uint64_t crashes = 0, pauses = 0, cuts = 0, breaks = 0, leaderships = 0;
+  std::uint64_t crashes = 0, pauses = 0, cuts = 0, breaks = 0, lags = 0, leaderships = 0;
   bool undecided = false; ///< the checker ran out of its budget for some key
   nanoseconds virtual_time{0};
   std::vector<std::string> last_events;

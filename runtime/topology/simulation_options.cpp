@@ -21,6 +21,7 @@ simulation_options options_for(std::uint64_t seed) {
   o.deadline_max = o.deadline_min + ms(100, 2000);
   o.lease = ms(60, 300);
   o.read_percent = static_cast<std::uint32_t>(d.between(15, 85));
+  o.readers = d.chance(0.75);
   o.rollback = d.chance(0.3);
   o.value_bytes_max = d.chance(0.5) ? 12000 : 24;
   o.chunk_bytes = d.chance(0.7) ? 512 : 65536;
@@ -30,9 +31,12 @@ simulation_options options_for(std::uint64_t seed) {
     o.stall_max = o.lease * d.between(2, 4) / 2;
   }
   const auto lease = o.lease.count();
+  o.aimed = d.chance(0.8) ? 0.7 : 0;
   if (d.chance(0.8)) {
     o.crash_every = ms(lease, 12 * lease);
     o.restart_after_max = ms(1, 4 * lease);
+    o.quick_restart = d.chance(0.5) ? 0.7 : 0.1;
+    o.crash_again = d.chance(0.3) ? 0.5 : 0;
   }
   if (d.chance(0.6)) {
     o.pause_every = ms(2 * lease, 10 * lease);
@@ -41,6 +45,11 @@ simulation_options options_for(std::uint64_t seed) {
   if (d.chance(0.7)) {
     o.cut_every = ms(2 * lease, 8 * lease);
     o.cut_max = ms(lease, 6 * lease);
+    o.ragged_cuts = d.chance(0.5);
+  }
+  if (d.chance(0.6)) {
+    o.lag_every = ms(2 * lease, 8 * lease);
+    o.lag_max = ms(lease / 4, lease * 3 / 4);
   }
   if (d.chance(0.6)) o.break_every = ms(lease, 6 * lease);
   if (d.chance(0.5)) {
@@ -59,14 +68,17 @@ std::string describe(const simulation_options& o) {
       << " clients=" << o.clients << " operations=" << o.operations << " think_max_ms=" << o.think_max.count()
       << " deadline_ms=" << o.deadline_min.count() << ".." << o.deadline_max.count()
       << " lease_ms=" << o.lease.count() << " read_percent=" << o.read_percent
-      << " on_timeout=" << (o.rollback ? "rollback" : "unknown") << " value_bytes_max=" << o.value_bytes_max
-      << " chunk_bytes=" << o.chunk_bytes << "\n"
+      << " readers=" << (o.readers ? "yes" : "no") << " on_timeout=" << (o.rollback ? "rollback" : "unknown")
+      << " value_bytes_max=" << o.value_bytes_max << " chunk_bytes=" << o.chunk_bytes << "\n"
       << "network latency_max_us=" << o.latency_max.count() / 1000 << " stall=" << o.stall
       << " stall_max_ms=" << o.stall_max.count() << " break_every_ms=" << o.break_every.count()
-      << " cut_every_ms=" << o.cut_every.count() << " cut_max_ms=" << o.cut_max.count() << "\n"
-      << "nodes crash_every_ms=" << o.crash_every.count() << " restart_after_max_ms=" << o.restart_after_max.count()
-      << " pause_every_ms=" << o.pause_every.count() << " pause_max_ms=" << o.pause_max.count()
-      << " drift_ppm_max=" << o.drift_ppm_max << "\n"
+      << " cut_every_ms=" << o.cut_every.count() << " cut_max_ms=" << o.cut_max.count()
+      << " ragged_cuts=" << (o.ragged_cuts ? "yes" : "no") << " lag_every_ms=" << o.lag_every.count()
+      << " lag_max_ms=" << o.lag_max.count() << "\n"
+      << "nodes aimed=" << o.aimed << " crash_every_ms=" << o.crash_every.count()
+      << " restart_after_max_ms=" << o.restart_after_max.count() << " quick_restart=" << o.quick_restart
+      << " crash_again=" << o.crash_again << " pause_every_ms=" << o.pause_every.count()
+      << " pause_max_ms=" << o.pause_max.count() << " drift_ppm_max=" << o.drift_ppm_max << "\n"
       << "disks slow=" << o.slow_disk << " slow_max_ms=" << o.slow_disk_max.count() << " failing=" << o.failing_disk
       << " damage=" << (o.damage ? "yes" : "no");
   return out.str();

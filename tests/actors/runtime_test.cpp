@@ -291,7 +291,7 @@ TEST_CASE("runtime: what keeps it from starting is an error in words") {
     clash.base.shape.members[1].port = cluster.base.shape.members[0].port;
     clash.create_store("us-1");
     const auto second = runtime::start(clash.of("us-1"));
-    CHECK(error_of(second) == errc::invalid_argument);
+    CHECK(error_of(second) == errc::cannot_listen);
     CHECK(second.error().detail().find(std::to_string(cluster.base.shape.members[0].port)) != std::string::npos);
     CHECK(first.stop(10s));
   }

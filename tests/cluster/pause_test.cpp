@@ -12,11 +12,12 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::size_t questions = 8;
+constexpr std::size_t questions = 6; // as many as wait in the sockets of a process that does not accept them
 
 /// Reads a key at this node by HTTP, or adds 1 to it, and says what came back.
 check::operation ask(const test_node& node, const std::string& key, std::string client, bool adding) {
   httplib::Client http{node.place.host, node.admin_port};
+  http.set_connection_timeout(20s);
   http.set_read_timeout(20s);
   const auto path = std::string{"/v1/keys/"} + cluster_load::type + "/" + key;
   check::operation op;
@@ -27,10 +28,10 @@ check::operation ask(const test_node& node, const std::string& key, std::string 
   op.call = stamp_now();
   const auto answer = adding ? http.Post(path + "?add=1") : http.Get(path);
   const auto status = answer ? answer->status : 0;
-  if (status / 100 != 2 && !(status == 404 && !adding)) {
-    op.outcome = check::op_outcome::unknown;
-    return op;
-  }
+  const bool done = status == 200 || (status == 404 && !adding);
+  const bool not_done = status == 503;
+  op.outcome = done ? check::op_outcome::ok : not_done ? check::op_outcome::fail : check::op_outcome::unknown;
+  if (!done && !not_done) return op;
   op.returned = stamp_now();
   if (!adding && status == 200) op.value = answer->body;
   return op;
@@ -60,8 +61,13 @@ TEST_CASE("S1, S2: the home of a hot shard that was stopped for 5 s is not belie
   CHECK(run.home_of(0) != home);
   run.struck("SIGCONT of " + node.name);
   node.cont();
-  for (auto& question : asked)
-    run.load().record(question.get());
+  std::size_t answered = 0;
+  for (auto& question : asked) {
+    auto op = question.get();
+    if (op.outcome == check::op_outcome::ok) ++answered;
+    run.load().record(std::move(op));
+  }
+  CHECK(answered > 0); // of those that waited in its sockets, by the home that there is now
   run.serve(100, 10s);
   const auto found = run.conclude();
   MESSAGE(found);

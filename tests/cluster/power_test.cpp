@@ -1,5 +1,6 @@
 /// A loss of power, as far as it can be played: processes are killed, and their logs lose all that was not synced.
 #include "tests/support/cluster_trial.hpp"
+#include "tests/support/rocksdb_log.hpp"
 
 #include <doctest/doctest.h>
 
@@ -50,31 +51,20 @@ std::uint64_t number_of(std::string_view batch) {
   return number;
 }
 
-/// Reads the batches of a log: blocks of 32 KiB hold fragments with a header of checksum, length and kind.
 std::vector<log_batch> batches_of(std::string_view log) {
-  constexpr std::size_t block = 32 * 1024;
-  constexpr std::size_t header = 7;
-  enum : unsigned char { none, full, first, middle, last };
   std::vector<log_batch> batches;
   std::string batch;
   std::size_t begin = 0;
-  for (std::size_t at = 0; at + header <= log.size();) {
-    if (const auto left = block - at % block; left < header) {
-      at += left;
-      continue;
-    }
-    const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(log[at + i]); };
-    const std::size_t length = byte(4) + 256U * byte(5);
-    const auto kind = byte(6);
-    if (kind == none || kind > last || at + header + length > log.size()) break; // the end, or cut off
-    if (kind == full || kind == first) {
-      begin = at;
+  for (const auto& fragment : fragments_of(log)) {
+    const bool begins = fragment.kind == log_fragment_kind::full || fragment.kind == log_fragment_kind::first;
+    const bool ends = fragment.kind == log_fragment_kind::full || fragment.kind == log_fragment_kind::last;
+    if (begins) {
+      begin = fragment.begin;
       batch.clear();
     }
-    batch += log.substr(at + header, length);
-    if ((kind == full || kind == last) && batch.size() > 12) // RocksDB writes an empty one when it opens
+    batch += fragment.bytes;
+    if (ends && batch.size() > 12) // RocksDB writes an empty one when it opens
       batches.push_back({begin, number_of(batch)});
-    at += header + length;
   }
   return batches;
 }

@@ -1,5 +1,5 @@
-/// README.md is run: its example is a file that is compiled, its shell blocks are executed in order against a
-/// cluster.
+/// README.md and CONTRIBUTING.md are run: the example is a file that is compiled, shell blocks are executed in order
+/// against a cluster.
 #include "tests/support/cluster.hpp"
 
 #include <doctest/doctest.h>
@@ -55,7 +55,8 @@ std::string script_of(const std::vector<block>& blocks) {
   std::ostringstream out;
   out << "set -euo pipefail\n"
          "trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT\n"
-         "expect() { [[ $1 == \"$2\" ]] || { printf 'README says:\\n%s\\nprinted was:\\n%s\\n' \"$2\" \"$1\" >&2; "
+         "expect() { [[ $1 == \"$2\" ]] || { printf 'The document says:\\n%s\\nprinted was:\\n%s\\n' \"$2\" \"$1\" "
+         ">&2; "
          "exit 1; }; }\n";
   for (const auto& b : blocks) {
     if (b.kind != "sh") continue;
@@ -106,11 +107,16 @@ TEST_CASE("README: the example is the file that is compiled") {
   CHECK(quoted == text_of(source() / "examples" / "embed_in_service" / "main.cpp"));
 }
 
-TEST_CASE("README: every command does what it says") {
-  const auto said = run_script(script_of(blocks_of(text_of(source() / "README.md"))));
-  INFO(said.output);
-  INFO(said.errors);
-  CHECK(said.exit_code == 0);
+TEST_CASE("README and CONTRIBUTING: every command does what it says") {
+  for (const char* document : {"README.md", "CONTRIBUTING.md"}) {
+    const auto script = script_of(blocks_of(text_of(source() / document)));
+    CHECK(script.find("build/release/") != std::string::npos);
+    const auto said = run_script(script);
+    INFO(document);
+    INFO(said.output);
+    INFO(said.errors);
+    CHECK(said.exit_code == 0);
+  }
 }
 
 TEST_CASE("README: commands that run elsewhere are exactly those that continuous integration runs") {

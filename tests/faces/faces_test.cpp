@@ -24,13 +24,14 @@ namespace {
 /// A RESP client of bytes: says what it is told to, and shows what came back. No read waits for more than 10 s.
 class raw_client {
 public:
-  explicit raw_client(const test_node& node) : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  explicit raw_client(const test_node& node) : raw_client(node.resp_port) {}
+  explicit raw_client(std::uint16_t port) : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     const timeval patience{10, 0};
     ::setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     ::setsockopt(socket_, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
     sockaddr_in address{};
     address.sin_family = AF_INET;
-    address.sin_port = htons(node.resp_port);
+    address.sin_port = htons(port);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     connected_ = ::connect(socket_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
   }
@@ -322,6 +323,19 @@ TEST_CASE("http: a form's body is a value like any other, also a large one") {
   CHECK(got->body == body);
 }
 
+TEST_CASE("http: a request that announces no body has none: it is not waited for") {
+  auto& node = shared().node(0);
+  raw_client client{node.admin_port};
+  const std::string end = " HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n";
+  client.say("POST /v1/keys/inventory/no-body?add=7" + end); // as `curl -X POST` sends it
+  CHECK(client.line() == "HTTP/1.1 200 OK\r\n");
+  CHECK(client.rest().find("{\"applied\":true,\"number\":7}") != std::string::npos);
+  raw_client putting{node.admin_port};
+  putting.say("PUT /v1/keys/inventory/no-body" + end);
+  CHECK(putting.line() == "HTTP/1.1 200 OK\r\n");
+  CHECK(http(node).Get("/v1/keys/inventory/no-body")->body.empty());
+}
+
 TEST_CASE("http: bad requests are refused with code and outcome") {
   auto client = http(shared().node(0));
   const auto error = [&](const std::string& target, int status, const std::string& code) {
@@ -432,6 +446,31 @@ TEST_CASE("cli: a store is not made twice, and a node does not start without one
   const auto started = run({troupe_binary(), "node", "--config", config});
   CHECK(started.exit_code == 1);
   CHECK(!started.errors.empty());
+}
+
+TEST_CASE("node: an address that is taken is an error that names the file, the key and the port") {
+  test_cluster cluster;
+  auto& node = cluster.node(0);
+  const std::vector<std::pair<std::string, std::uint16_t>> addresses{
+      {"cluster.nodes.address", node.link_port}, {"listen.resp", node.resp_port}, {"listen.admin", node.admin_port}};
+  for (const auto& [key, port] : addresses) {
+    CAPTURE(key);
+    const int taken = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    REQUIRE(::bind(taken, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+    REQUIRE(::listen(taken, 1) == 0);
+    const auto ended = run({troupe_binary(), "node", "--config", node.config().string()});
+    ::close(taken);
+    CHECK(ended.exit_code == 1);
+    INFO(ended.errors);
+    CHECK(ended.errors.find("troupe node: cannot_listen: an address to listen at is in use") != std::string::npos);
+    CHECK(ended.errors.find(node.config().string() + ": " + key + " = \"127.0.0.1:" + std::to_string(port)
+                            + "\": in use")
+          != std::string::npos);
+  }
 }
 
 TEST_CASE("node: SIGTERM hands over and ends with 0, and those that are left go on") {

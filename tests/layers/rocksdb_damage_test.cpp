@@ -381,6 +381,24 @@ TEST_CASE("store: a batch that a crash cut off is dropped, and the store goes on
   CHECK(lost == 0);
 }
 
+TEST_CASE("store: a start that dropped a torn end may be killed as well, and the next one goes on") {
+  const filled_store whole;
+  int lost = 0;
+  const auto torn_and_killed = [](const rocksdb_options& copy) {
+    const auto log = newest_log(copy);
+    write_file(log, read_file(log) + std::string(777, 'Z'));
+    const temporary_directory other;
+    {
+      const auto running = must_open(copy);
+      std::filesystem::copy(copy.directory, other / "killed", std::filesystem::copy_options::recursive);
+    }
+    std::filesystem::remove_all(copy.directory);
+    std::filesystem::copy(other / "killed", copy.directory, std::filesystem::copy_options::recursive);
+  };
+  CHECK_FALSE(whole.refuses(torn_and_killed, lost));
+  CHECK(lost == 0);
+}
+
 TEST_CASE("store: a flipped bit in a record is found when it is read, and only that record is lost") {
   const temporary_directory home;
   const auto options = options_for(home / "store");

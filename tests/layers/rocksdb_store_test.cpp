@@ -1,4 +1,6 @@
+#include "actors/layers/preallocated_log.hpp"
 #include "tests/layers/store_fixture.hpp"
+#include "tests/support/rocksdb_log.hpp"
 
 #include <mutex>
 #include <thread>
@@ -30,6 +32,27 @@ TEST_CASE("store: the largest record there may be survives a reopen") {
   const std::string large(std::size_t{8} << 20, 'x');
   CHECK(persist(*must_open(options), {a_record(1, std::string(1024, 'k'), large)}) == errc::none);
   CHECK(bytes_of(load_one(*must_open(options), 1, std::string(1024, 'k'))) == large);
+}
+
+TEST_CASE(
+    "store: while it is open its log is filled ahead, keeps its length over many writes, and is cut off at the end") {
+  const temporary_directory home;
+  const auto options = options_for(home / "store");
+  must_create(options);
+  std::size_t end = 0;
+  {
+    const auto store = must_open(options);
+    CHECK(persist(*store, {a_record(1, "first", "x")}) == errc::none);
+    const auto length = std::filesystem::file_size(newest_log(options));
+    end = test::end_of_log(newest_log(options), 0);
+    CHECK(end > 0);
+    CHECK(length >= end + log_step_bytes / 2);
+    for (int i = 0; i < 100; ++i)
+      CHECK(persist(*store, {a_record(1, std::to_string(i), "x")}) == errc::none);
+    CHECK(std::filesystem::file_size(newest_log(options)) == length);
+    end = test::end_of_log(newest_log(options), end);
+  }
+  CHECK(std::filesystem::file_size(newest_log(options)) == end);
 }
 
 TEST_CASE("store: later writes replace earlier ones, also within one call") {

@@ -1,5 +1,5 @@
 /// Runs a range of seeds of the honest build; a failure prints the seed, its options, the last events and the
-/// command.
+/// command. A history that is too hard for the checker's budget proves nothing: one seed in a hundred may have one.
 #pragma once
 
 #include "runtime/topology/simulate_command.hpp"
@@ -15,9 +15,10 @@ inline void check_clean(std::uint64_t first, std::uint64_t count) {
   simulated::simulate_options options;
   options.seed = first;
   options.seeds = count;
+  options.undecided_max = 0.01;
   const int code = simulated::simulate_command(options, said, said);
   INFO(said.str());
-  CHECK((code == 0 || code == 3)); // 3: some history is too hard for the checker's budget; counted and printed
+  CHECK(code == 0);
   MESSAGE(said.str());
 }
 

@@ -35,6 +35,15 @@ void redirect(const char* file, int as) {
   if (descriptor >= 0) ::dup2(descriptor, as);
 }
 
+/// Of a node that may be stopped or cut off: httplib alone would wait for minutes.
+httplib::Client admin_of(const test_node& node) {
+  httplib::Client client{node.place.host, node.admin_port};
+  client.set_connection_timeout(std::chrono::seconds{2});
+  client.set_read_timeout(std::chrono::seconds{2});
+  client.set_write_timeout(std::chrono::seconds{2});
+  return client;
+}
+
 } // namespace
 
 bool wait_until(const std::function<bool()>& condition, std::chrono::milliseconds at_most) {
@@ -153,8 +162,7 @@ bool test_node::running() { return process_ && !process_->wait(std::chrono::mill
 bool test_node::wait_ready(std::chrono::milliseconds at_most) {
   return wait_until(
              [this] {
-               httplib::Client client{place.host, admin_port};
-               client.set_read_timeout(std::chrono::seconds{2});
+               auto client = admin_of(*this);
                const auto answer = client.Get("/readyz");
                return (answer && answer->status == 200) || !running();
              },
@@ -162,7 +170,24 @@ bool test_node::wait_ready(std::chrono::milliseconds at_most) {
          && running();
 }
 
+std::optional<std::string> test_node::ask(const std::string& path) const {
+  auto client = admin_of(*this);
+  const auto answer = client.Get(path);
+  return answer ? std::optional{answer->body} : std::nullopt;
+}
+
+void test_node::stop() {
+  stopped_ = true;
+  process_->signal(SIGSTOP);
+}
+
+void test_node::cont() {
+  stopped_ = false;
+  process_->signal(SIGCONT);
+}
+
 void test_node::kill9() {
+  stopped_ = false;
   process_->signal(SIGKILL);
   (void)process_->wait(std::chrono::seconds{10});
 }

@@ -16,6 +16,9 @@
 
 namespace troupe::test {
 
+/// What a test ends with that could not be run here, after it has said why; ctest then calls it skipped.
+inline constexpr int skipped_exit_code = 77;
+
 /// Looks at `condition` every few milliseconds; false when it has not become true in time.
 bool wait_until(const std::function<bool()>& condition, std::chrono::milliseconds at_most);
 
@@ -103,18 +106,25 @@ public:
   bool running();
   /// Answers /readyz with 200 in time.
   bool wait_ready(std::chrono::milliseconds at_most);
+  /// What the admin HTTP says at this path, whatever the status; nothing when it does not answer in two seconds.
+  std::optional<std::string> ask(const std::string& path) const;
   void kill9();
   void signal(int number) { process_->signal(number); }
-  void stop() { process_->signal(19); } ///< SIGSTOP
-  void cont() { process_->signal(18); } ///< SIGCONT
+  void stop(); ///< SIGSTOP
+  void cont(); ///< SIGCONT
+  /// Between stop() and cont(): whoever asks it something waits.
+  bool stopped() const { return stopped_; }
   /// SIGTERM; the exit code, none when it has not ended in time.
   std::optional<int> terminate(std::chrono::milliseconds at_most);
+  /// The exit code of a node that ends by itself; none when it has not ended in time.
+  std::optional<int> wait_end(std::chrono::milliseconds at_most) { return process_->wait(at_most); }
   /// All that its starts have logged.
   std::string log() const;
   const child& process() const { return *process_; }
 
 private:
   std::unique_ptr<child> process_;
+  bool stopped_ = false;
 };
 
 /// Nodes node-1, node-2, … in regions r1, r2, …, in a temporary folder, with initialized stores.

@@ -1,6 +1,5 @@
 #include "tests/support/cluster_trial.hpp"
 
-#include <httplib.h>
 #include <nlohmann/json.hpp>
 
 #include <csignal>
@@ -83,11 +82,7 @@ void trial::start_node(std::size_t i) {
 }
 
 std::optional<std::string> trial::status_of(std::size_t i) {
-  httplib::Client client{node(i).place.host, node(i).admin_port};
-  client.set_read_timeout(std::chrono::seconds{2});
-  const auto answer = client.Get("/v1/status");
-  if (!answer || answer->status != 200) return std::nullopt;
-  return answer->body;
+  return node(i).stopped() ? std::nullopt : node(i).ask("/v1/status");
 }
 
 std::size_t trial::home_of(std::uint32_t shard) {

@@ -51,7 +51,7 @@ public:
   void start_node(std::size_t i);
   /// Which node leads the shard of the load, as a node says that is asked.
   std::size_t home_of(std::uint32_t shard);
-  /// The /v1/status of a node; nothing when it does not answer.
+  /// The /v1/status of a node; nothing when it does not answer, or is stopped.
   std::optional<std::string> status_of(std::size_t i);
 
   /// Ends the load, kills all nodes at once, starts them, reads every key, and judges. Afterwards, stops all.

@@ -167,7 +167,7 @@ void cluster_run::perform_now(node& n, acceptor::effect& e) {
     auto i = n.homes.find(c->shard);
     if (i == n.homes.end()) return;
     home::effects out;
-    i->second->lessee_seen(c->era, local(n), out);
+    i->second->lessee_seen(c->era, c->leaver, local(n), out);
     perform(n, c->shard, std::move(out));
   } else if (const auto* note_ = std::get_if<note>(&e)) {
     if (note_->name == "replica.repaired") ++outcome_.repairs;

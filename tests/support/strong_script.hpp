@@ -31,7 +31,7 @@ inline std::string render(const v1::Envelope& e) {
     return "refused leased home=" + std::to_string(r.home()) + " left_ms=" + std::to_string(r.remaining_ms());
   }
   case v1::Envelope::kReleaseHome:
-    return "release " + text(e.release_home().epoch());
+    return "release " + text(e.release_home().epoch()) + (e.release_home().leaving() ? " leaving" : "");
   case v1::Envelope::kReadLatest:
     return "read " + e.read_latest().key() + " in " + text(e.read_latest().epoch());
   case v1::Envelope::kLatest:

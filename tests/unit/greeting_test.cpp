@@ -42,17 +42,113 @@ TEST_CASE("greeting: dial, hello, consent, membership's verdict: both sides are 
   const auto hello = only<say_hello>(out)->hello;
   CHECK(hello.node() == 1);
   CHECK(hello.connection() != 0);
-  listener.admitted(hello, out);
-  const auto consent = std::get<say_hello>(out.front()).hello; // the consent is said before the first frame
+  listener.admitted(hello, start, out);
+  const auto consent = only<say_hello>(out)->hello;
   CHECK(consent.node() == 2);
-  CHECK(only<connection_up>(out)->connection == hello.connection());
+  CHECK_FALSE(listener.up());
   dialler.consented(consent, start, out);
   REQUIRE(only<check_hello>(out));
   CHECK_FALSE(dialler.up());
   dialler.checked(consent, {}, start, out);
   CHECK(only<connection_up>(out)->connection == hello.connection());
   CHECK(dialler.up());
+  listener.heard(hello.connection() + 1, out); // of some other connection
+  CHECK_FALSE(listener.up());
+  listener.heard(hello.connection(), out);
+  const auto up = only<connection_up>(out);
+  CHECK(up->connection == hello.connection());
+  CHECK(up->life == incarnation{3});
   CHECK(listener.up());
+}
+
+TEST_CASE("greeting: a consent that the dialler's membership refuses is told to the listener, who hangs up") {
+  greeting dialler{greeter(1, 2, true)}, listener{greeter(2, 1, false)};
+  greeting_effects out;
+  dialler.tick(start, out);
+  dialler.dialled(start, out);
+  listener.admitted(only<say_hello>(out)->hello, start, out);
+  const auto consent = only<say_hello>(out)->hello;
+  dialler.consented(consent, start, out);
+  v1::HelloRefused verdict;
+  verdict.set_error(19);
+  verdict.set_what("disk of b: b has 78,\n a has remembered 77");
+  out.clear();
+  dialler.checked(consent, verdict, start, out);
+  REQUIRE(out.size() == 2);
+  CHECK(std::get<refusal>(out[0]).what == "disk of b: b has 78,? a has remembered 77"); // one line
+  const auto no = std::get<say_no>(out[1]).no;                                          // and the wire stays open
+  out.clear();
+  listener.refused(no, start, out);
+  REQUIRE(out.size() == 2);
+  CHECK(std::get<refusal>(out[0]).what == dialler.last_refusal());
+  CHECK(std::holds_alternative<hang_up>(out[1]));
+  CHECK(listener.apart());
+  CHECK(listener.refusals() == 1);
+  out.clear();
+  dialler.lost(start + milliseconds{1}, "closed", out);
+  CHECK(only<hang_up>(out));
+  CHECK(dialler.due() == start + milliseconds{1001});
+  CHECK(dialler.refusals() == 1);
+}
+
+TEST_CASE("greeting: who waits for the other end after a hello, a consent or a no hangs up after two seconds") {
+  greeting_effects out;
+  greeting listener{greeter(2, 1, false)};
+  v1::Hello hello;
+  hello.set_node(1);
+  hello.set_connection(7);
+  listener.admitted(hello, start, out);
+  CHECK(listener.due() == start + milliseconds{2000});
+  out.clear();
+  listener.tick(start + milliseconds{2000}, out);
+  CHECK(only<hang_up>(out));
+  CHECK(listener.apart());
+  CHECK(listener.due() == never);
+
+  greeting dialler{greeter(1, 2, true)};
+  dialler.tick(start, out);
+  dialler.dialled(start, out);
+  auto consent = only<say_hello>(out)->hello;
+  consent.set_node(2);
+  dialler.consented(consent, start, out);
+  v1::HelloRefused verdict;
+  verdict.set_error(19);
+  dialler.checked(consent, verdict, start, out);
+  out.clear();
+  dialler.tick(start + milliseconds{2000}, out);
+  CHECK(only<hang_up>(out));
+}
+
+TEST_CASE("greeting: a listener remembers why its door turned the peer away, until a connection is up") {
+  greeting g{greeter(2, 1, false)};
+  greeting_effects out;
+  v1::HelloRefused no;
+  no.set_error(17);
+  no.set_what("configuration: a has shards=4, b has shards=8");
+  g.turned_away(no, out);
+  CHECK_FALSE(only<refusal>(out)->repeated);
+  g.turned_away(no, out);
+  CHECK(only<refusal>(out)->repeated);
+  CHECK(g.last_refusal() == no.what());
+  CHECK(g.refusals() == 2);
+  v1::Hello hello;
+  hello.set_connection(7);
+  g.admitted(hello, start, out);
+  g.heard(7, out);
+  CHECK(g.last_refusal().empty());
+  CHECK(g.refusals() == 2);
+
+  greeting dialler{greeter(1, 2, true)};
+  dialler.turned_away(no, out); // a stranger under the peer's id: the peer itself is dialled as before
+  out.clear();
+  dialler.tick(start, out);
+  dialler.dial_failed(start, "refused", out);
+  CHECK(dialler.due() == start + milliseconds{20});
+}
+
+TEST_CASE("greeting: a refusal is shown on one line of bounded length") {
+  CHECK(one_line("cluster: \"a\nb\x7f\"") == "cluster: \"a?b?\"");
+  CHECK(one_line(std::string(100'000, 'x')).size() == 1024);
 }
 
 TEST_CASE("greeting: failed dials are repeated with pauses from 20 ms to 1 s, and anew after a success") {
@@ -139,16 +235,21 @@ TEST_CASE("greeting: a newer hello replaces the connection that the peer has giv
   v1::Hello hello;
   hello.set_node(1);
   hello.set_connection(7);
-  g.admitted(hello, out);
+  g.admitted(hello, start, out);
+  g.heard(7, out);
   out.clear();
   hello.set_connection(8);
-  g.admitted(hello, out);
-  REQUIRE(out.size() == 3);
+  g.admitted(hello, start, out);
+  REQUIRE(out.size() == 2);
   CHECK(std::holds_alternative<connection_down>(out[0]));
   CHECK(std::get<say_hello>(out[1]).hello.connection() == 8);
-  CHECK(std::get<connection_up>(out[2]).connection == 8);
+  out.clear();
+  g.heard(7, out); // under way when the connection was given up
+  CHECK(out.empty());
+  g.heard(8, out);
+  CHECK(only<connection_up>(out)->connection == 8);
   greeting d{greeter(1, 2, true)}; // who dials does not listen
   out.clear();
-  d.admitted(hello, out);
+  d.admitted(hello, start, out);
   CHECK(out.empty());
 }

@@ -26,6 +26,7 @@ v1::Hello hello(std::uint32_t node = 2, std::uint64_t disk = 77) {
   h.set_cluster("shop");
   h.set_configuration(three_nodes().hash());
   h.set_node(node);
+  h.set_name("n" + std::to_string(node));
   h.set_incarnation(1);
   h.set_disk(disk);
   return h;
@@ -45,18 +46,23 @@ TEST_CASE("membership: a refusal names what the peer has and what this node has"
   auto h = hello();
   h.set_cluster("bank");
   CHECK(m.admit(h, out).error == errc::wrong_cluster);
-  CHECK(m.admit(h, out).what == "cluster: the peer has \"bank\", this node has \"shop\"");
+  CHECK(m.admit(h, out).what == "cluster: n2 has \"bank\", n1 has \"shop\"");
   h = hello();
   h.set_configuration(1);
+  h.set_configuration_text("cluster=shop shards=8 lease_ms=400");
   CHECK(m.admit(h, out).error == errc::wrong_configuration);
-  CHECK(m.admit(h, out).what.find("the peer has 1, this node has " + std::to_string(three_nodes().hash()))
-        != std::string::npos);
+  CHECK(m.admit(h, out).what.starts_with("configuration: n2 has shards=8, n1 has drift_ppm=10000 "));
+  CHECK(m.admit(h, out).what.find(" shards=4") != std::string::npos);
+  CHECK(m.admit(h, out).what.find("lease_ms") == std::string::npos); // they agree on it
+  h.set_configuration_text(three_nodes().describe());                // the words do not tell
+  CHECK(m.admit(h, out).what == "configuration: n2 has hash 1, n1 has hash " + std::to_string(three_nodes().hash()));
   h = hello();
   h.set_protocol(9);
   CHECK(m.admit(h, out).error == errc::wrong_protocol);
-  CHECK(m.admit(h, out).what == "protocol version: the peer has 9, this node has 1");
+  CHECK(m.admit(h, out).what == "protocol version: n2 has 9, n1 has 1");
   CHECK(m.admit(hello(2, 78), out).error == errc::foreign_disk);
-  CHECK(m.admit(hello(2, 78), out).what.find("the peer has 78, this node has remembered 77") != std::string::npos);
+  CHECK(m.admit(hello(2, 78), out).what.find("n2 has 000000000000004e, n1 has remembered 000000000000004d")
+        != std::string::npos);
   CHECK(m.admit(hello(9), out).error == errc::wrong_configuration);
   CHECK(m.admit(hello(1), out).error == errc::wrong_configuration); // somebody who calls himself us
   CHECK(out.empty());

@@ -94,7 +94,8 @@ struct replica {
         all.push_back((a->urgent ? "!" : "") + script::render(send{a->to, a->envelope}));
         if (a->envelope.has_leases_renewed()) renewed = a->envelope.leases_renewed();
       } else if (const auto* c = std::get_if<acceptor::lessee_changed>(&e)) {
-        all.push_back("lessee " + (c->era ? to_string(c->era) : std::string{"none"}));
+        all.push_back("lessee " + (c->era ? to_string(c->era) : std::string{"none"})
+                      + (c->leaver.value != 0 ? ", " + to_string(c->leaver) + " leaves" : ""));
       }
     }
     return script::joined(all);
@@ -142,6 +143,20 @@ TEST_CASE("replica: a release ends only the lease of its own epoch, and keeps th
   CHECK(r.receive(n1, release, start + 1ms) == "lessee none");
   CHECK(r.receive(n3, claim(era(1, 3)), start + 2ms) == "n3: refused promised=2/n1/1");
   CHECK(r.receive(n3, claim(era(2, 3)), start + 2ms).ends_with("n3: granted 2/n3/1"));
+}
+
+TEST_CASE("replica: a renewal that a release has overtaken starts no lease") {
+  replica r;
+  r.receive(n1, claim(era(2, 1)));
+  r.core.persisted(r.writes);
+  v1::ReleaseHome release;
+  release.set_shard(shard.value);
+  release.set_leaving(true);
+  to_wire(era(2, 1), *release.mutable_epoch());
+  CHECK(r.receive(n1, release, start + 1ms) == "lessee none, n1 leaves");
+  r.receive(n1, renewal(era(2, 1)), start + 2ms);
+  CHECK(r.renewed.pending_size() == 1);
+  CHECK(r.receive(n3, claim(era(2, 3)), start + 3ms).ends_with("n3: granted 2/n3/1"));
 }
 
 TEST_CASE(

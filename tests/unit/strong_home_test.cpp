@@ -8,6 +8,10 @@ namespace {
 
 const epoch first_era{1, n1, {1}};
 
+bool has_released(const home::effects& out) {
+  return std::any_of(out.begin(), out.end(), [](const auto& e) { return std::holds_alternative<home::released>(e); });
+}
+
 v1::Record value(const std::string& text) {
   v1::Record r;
   r.set_value(text);
@@ -142,10 +146,53 @@ TEST_CASE("home: release drains first, and never claims again") {
   *a.mutable_version() = h.accepts[n2].version();
   h.core.receive(n2, a, h.now, out);
   CHECK(joined(sends(out)).starts_with("n9: answer 5#1 applied | n1: release"));
-  CHECK(std::any_of(out.begin(), out.end(), [](const auto& e) { return std::holds_alternative<home::released>(e); }));
+  CHECK_FALSE(has_released(out)); // its replica's vote may be needed yet
+  out.clear();
+  h.core.lessee_seen({}, n1, h.now, out);
+  CHECK_FALSE(has_released(out));
+  h.core.lessee_seen({2, n2, {1}}, {}, h.now, out);
+  CHECK(has_released(out));
+  CHECK(h.receive(client, put(3, "c")).starts_with("n9: not_home 5#3 no_home hint=n2"));
   CHECK(h.core.wake_at() == never);
-  h.does([&](auto& more) { h.core.lessee_seen({}, h.now, more); });
+  h.does([&](auto& more) { h.core.lessee_seen({}, {}, h.now, more); });
   CHECK(h.tick(10s) == "");
+}
+
+TEST_CASE("home: one that releases says that it leaves; one that comes back in a higher round does not") {
+  scripted_home leaver, stayer;
+  leaver.lead();
+  stayer.lead();
+  CHECK(leaver.does([&](auto& out) { leaver.core.release(leaver.now, out); })
+        == "n1: release 1/n1/1 leaving | n2: release 1/n1/1 leaving | n3: release 1/n1/1 leaving");
+  CHECK(stayer.renewed(n3, stayer.now, {5, n3, {1}}).starts_with("n1: release 1/n1/1 | n2: release 1/n1/1 |"));
+}
+
+TEST_CASE(
+    "home: one that releases waits a lease for its successor at most, and not at all when nobody can take over") {
+  scripted_home h;
+  h.lead();
+  home::effects out;
+  h.core.release(h.now, out);
+  CHECK_FALSE(has_released(out));
+  CHECK(h.core.wake_at() == h.now + 400ms);
+  h.core.tick(h.now + 400ms, out);
+  CHECK(has_released(out));
+
+  scripted_home alone;
+  alone.lead();
+  alone.does([&](auto& more) { alone.core.peer(n2, false, alone.now, more); });
+  alone.does([&](auto& more) { alone.core.peer(n3, false, alone.now, more); });
+  out.clear();
+  alone.core.release(alone.now, out);
+  CHECK(has_released(out));
+
+  scripted_home idle; // it leads nothing
+  out.clear();
+  idle.core.release(idle.now, out);
+  CHECK(has_released(out));
+  out.clear();
+  idle.core.release(idle.now, out); // asked again
+  CHECK(has_released(out));
 }
 
 TEST_CASE("home: it claims when the lease that it saw has ended, in the order of the shard") {
@@ -158,14 +205,34 @@ TEST_CASE("home: it claims when the lease that it saw has ended, in the order of
   CHECK(h.wake_at() == never); // alone it can do nothing
   h.peer(n2, true, start, out);
   CHECK(h.wake_at() == start + 300ms);
-  h.lessee_seen({3, n2, {1}}, start + 10ms, out);
+  h.lessee_seen({3, n2, {1}}, {}, start + 10ms, out);
   CHECK(h.wake_at() == never);
   CHECK(h.known_home() == n2);
-  h.lessee_seen({}, start + 500ms, out);
+  h.lessee_seen({}, {}, start + 500ms, out);
   CHECK(h.wake_at() == start + 650ms); // n1 is not there, n2 stands before it
   h.tick(start + 650ms, out);
   CHECK(h.state() == home::role::claiming);
   CHECK(h.era() == epoch{3, n3, {1}}); // the lowest above what it saw
+}
+
+TEST_CASE("home: nobody waits for the turn of a node that leaves, until it has come back") {
+  home_options o = three_replicas();
+  o.self = n3;
+  home h{o};
+  home::effects out;
+  h.start(start, out);
+  h.peer(n1, true, start, out);
+  h.peer(n2, true, start, out);
+  h.lessee_seen({3, n2, {1}}, {}, start, out);
+  h.lessee_seen({}, n2, start + 10ms, out);
+  CHECK(h.wake_at() == start + 160ms); // n1 stands before it
+  h.lessee_seen({4, n1, {1}}, {}, start + 20ms, out);
+  h.lessee_seen({}, n1, start + 30ms, out);
+  CHECK(h.wake_at() == start + 30ms);
+  h.lessee_seen({5, n3, {1}}, {}, start + 40ms, out);
+  h.peer(n2, true, start + 50ms, out);
+  h.lessee_seen({}, {}, start + 60ms, out);
+  CHECK(h.wake_at() == start + 210ms);
 }
 
 // -- first touch

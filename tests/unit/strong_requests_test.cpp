@@ -87,6 +87,20 @@ TEST_CASE("requests: an answer settles the operation once, and tells where the h
   CHECK(from_wire(m.last.base()) == version{{1, n1, {1}}, 7});
 }
 
+TEST_CASE("requests: a home that is silent for a while is no longer taken for the home, though it is connected") {
+  manager m;
+  m.submit(1);
+  m.answer(n1, 1, errc::none);
+  CHECK(m.submit(2) == "n1: operation 5#2 attempt=1");
+  CHECK(m.tick(250ms) == "n2: operation 5#2 attempt=2 unsettled");
+  CHECK(m.core.home_hint({0}) == node_id{});
+  CHECK(m.not_home(n2, 2, v1::NotHome::NO_HOME, n3) == "n3: operation 5#2 attempt=3 unsettled");
+  m.down(n2);
+  m.down(n3);
+  CHECK(m.tick(10ms) == "n1: operation 5#2 attempt=4 unsettled"); // nobody else is left
+  CHECK(m.tick(250ms) == "n1: operation 5#2 attempt=5 unsettled");
+}
+
 TEST_CASE("requests: a redirect is followed at once, with nothing unsettled") {
   manager m;
   m.submit(1);

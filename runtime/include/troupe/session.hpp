@@ -59,7 +59,9 @@ struct swap_request {
 struct swapped {
   bool applied = false;
   key_version version;                ///< of what is stored now
-  std::optional<std::string> current; ///< when not applied: what is there; absent = nothing
+  std::optional<std::string> current; ///< when not applied: what is there; absent = nothing, or `current_omitted`
+  /// When not applied: there was a value of more than 1 KiB, and the answer that quoted it was lost; read to see it.
+  bool current_omitted = false;
 };
 
 struct added {

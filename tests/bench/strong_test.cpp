@@ -1,0 +1,39 @@
+// That `troupe bench strong` runs and says what it promises to say. How fast it is, no test judges.
+#include "tests/support/cluster.hpp"
+
+#include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
+
+using namespace troupe::test;
+
+TEST_CASE("bench strong: a quick run reports every figure, and the hot key holds what was acknowledged") {
+  const temporary_folder folder;
+  const auto run_quickly =
+      run({troupe_binary(), "bench", "strong", "--quick", "--json", "--work-dir", folder.path().string()},
+          std::chrono::seconds{120});
+  REQUIRE_MESSAGE(run_quickly.exit_code == 0, run_quickly.errors);
+  const auto told = nlohmann::json::parse(run_quickly.output, nullptr, false);
+  REQUIRE(told.is_object());
+  for (const char* name : {"fdatasync_p50_us", "write1_p50_us", "write64_per_s", "write256_per_s", "hotkey64_per_s",
+                           "recovery_ms", "start_ms"}) {
+    CAPTURE(name);
+    CHECK(told.value(name, 0.0) > 0);
+    CHECK(told["rounds"].value(name, nlohmann::json::array()).size() == 1);
+  }
+  CHECK(told["hotkey"]["right"] == true);
+  CHECK(told["hotkey"]["acknowledged"] == told["hotkey"]["value"]);
+  CHECK(told["hotkey"]["acknowledged"] > 0);
+  for (const char* used : {"used_by_write64", "used_by_rounds"}) {
+    CAPTURE(used);
+    CHECK(told[used]["node_cpu_seconds"].size() == 3);
+    for (const auto& syncs : told[used]["syncs"])
+      CHECK(syncs > 0);
+  }
+  CHECK(std::filesystem::is_empty(folder.path()));
+}
+
+TEST_CASE("bench strong: a work folder that is not there is refused") {
+  const auto refused = run({troupe_binary(), "bench", "strong", "--quick", "--work-dir", "/nowhere/at/all"});
+  CHECK(refused.exit_code == 2);
+  CHECK(refused.errors.find("/nowhere/at/all") != std::string::npos);
+}
