@@ -57,7 +57,8 @@ nlohmann::ordered_json to_json(const link_status& link) {
 
 nlohmann::ordered_json to_json(const home_status& home, const cluster& shape, instant at) {
   const auto* leader = shape.find(home.home);
-  const auto left = std::chrono::duration_cast<milliseconds>(std::max(home.lease_until - at, nanoseconds{0}));
+  const auto ends = std::max(home.lease_until, at); // a home that leads nothing has no lease, which ended long ago
+  const auto left = std::chrono::duration_cast<milliseconds>(ends - at);
   return {{"shard", home.shard.value},
           {"home", leader == nullptr ? "" : leader->name},
           {"epoch", home.era ? to_string(home.era) : ""},

@@ -3,10 +3,6 @@
 #include <httplib.h>
 #include <nlohmann/json.hpp>
 
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <fstream>
@@ -36,32 +32,6 @@ constexpr std::chrono::seconds init_patience{20};
 constexpr std::chrono::seconds ready_patience{30};
 constexpr std::chrono::milliseconds poll_interval{50};
 constexpr std::chrono::seconds http_patience{2};
-
-/// Below the range that the system hands out to outgoing connections, or a redial could take a killed node's port.
-constexpr std::uint16_t first_port = 20'000;
-constexpr std::uint16_t last_port = 32'000;
-
-/// Ports of the loopback address on which nobody listens.
-std::vector<std::uint16_t> free_ports(std::size_t count) {
-  std::vector<std::uint16_t> ports;
-  std::vector<int> held;
-  const auto range = last_port - first_port;
-  const auto start = static_cast<int>(::getpid()) * 31 % range;
-  for (int i = 0; i < range && ports.size() < count; ++i) {
-    const auto port = static_cast<std::uint16_t>(first_port + (start + i) % range);
-    const int s = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (s < 0) break;
-    held.push_back(s);
-    sockaddr_in at{};
-    at.sin_family = AF_INET;
-    at.sin_port = htons(port);
-    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (::bind(s, reinterpret_cast<const sockaddr*>(&at), sizeof at) == 0) ports.push_back(port);
-  }
-  for (const int s : held)
-    ::close(s);
-  return ports;
-}
 
 std::string address(std::uint16_t port) { return "\"127.0.0.1:" + std::to_string(port) + "\""; }
 
@@ -108,7 +78,7 @@ std::string local_cluster::region_of(std::string_view node) { return std::string
 tl::expected<std::unique_ptr<local_cluster>, std::string> local_cluster::start(const std::filesystem::path& troupe,
                                                                                const std::filesystem::path& folder) {
   std::unique_ptr<local_cluster> made{new local_cluster{troupe, folder}};
-  const auto ports = free_ports(2 * regions.size());
+  const auto ports = troupe::free_ports(2 * regions.size());
   if (ports.size() < 2 * regions.size()) return failure{"no free ports on the loopback address"};
   for (std::size_t i = 0; i < regions.size(); ++i)
     made->nodes_.push_back({std::string{regions[i]} + "-1", ports[2 * i], ports[2 * i + 1], std::nullopt});
@@ -149,6 +119,7 @@ tl::expected<void, std::string> local_cluster::write_configurations() const {
 
 std::vector<std::filesystem::path> local_cluster::clients() const {
   std::vector<std::filesystem::path> files;
+  files.reserve(regions.size());
   for (const auto& region : regions)
     files.push_back(folder_ / ("shoppers-" + std::string{region} + ".toml"));
   return files;
@@ -157,8 +128,8 @@ std::vector<std::filesystem::path> local_cluster::clients() const {
 tl::expected<void, std::string> local_cluster::start_all() {
   for (const auto& node : nodes_) {
     const auto output = file(node, ".out");
-    auto made =
-        run_to_end({troupe_.string(), "init", "--config", file(node, ".toml").string()}, output, init_patience);
+    auto made = troupe::run_to_end({troupe_.string(), "init", "--config", file(node, ".toml").string()}, output,
+                                   init_patience);
     if (!made) return failure{made.error()};
     if (*made != 0) return failure{"troupe init of " + node.name + " failed:" + end_of(output)};
   }
@@ -171,7 +142,7 @@ tl::expected<void, std::string> local_cluster::start_all() {
 
 tl::expected<void, std::string> local_cluster::spawn(process& node) {
   auto started =
-      child::start({troupe_.string(), "node", "--config", file(node, ".toml").string()}, file(node, ".out"));
+      troupe::child::start({troupe_.string(), "node", "--config", file(node, ".toml").string()}, file(node, ".out"));
   if (!started) return failure{started.error()};
   node.running = std::move(*started);
   return {};

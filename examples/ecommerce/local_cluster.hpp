@@ -1,9 +1,8 @@
 /// Three nodes in three regions, as processes of this machine.
 #pragma once
 
-#include "examples/ecommerce/process.hpp"
-
 #include <tl/expected.hpp>
+#include <troupe/processes.hpp>
 
 #include <chrono>
 #include <cstdint>
@@ -62,7 +61,7 @@ private:
     std::string name;
     std::uint16_t port = 0;
     std::uint16_t admin = 0;
-    std::optional<child> running;
+    std::optional<troupe::child> running;
   };
 
   local_cluster(std::filesystem::path troupe, std::filesystem::path folder)

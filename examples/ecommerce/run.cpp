@@ -421,7 +421,8 @@ void shop_run::prove() {
 
 done shop_run::reconcile_books() {
   const auto answer = options_.folder / "reconcile.json";
-  auto code = run_to_end({options_.self.string(), "reconcile", "--ledger",
+  auto code =
+      troupe::run_to_end({options_.self.string(), "reconcile", "--ledger",
                           (options_.folder / "ledger.jsonl").string(), "--config", client_files_.front().string()},
                          answer, proof_patience);
   if (!code) return failure{code.error()};
@@ -443,8 +444,8 @@ done shop_run::check_history() {
   const auto history = options_.folder / "history.jsonl";
   if (auto merged = merge_histories(history); !merged) return merged;
   const auto answer = options_.folder / "check.json";
-  auto code = run_to_end({options_.troupe.string(), "check", "linearizability", "--json", history.string()}, answer,
-                         proof_patience);
+  auto code = troupe::run_to_end({options_.troupe.string(), "check", "linearizability", "--json", history.string()},
+                                 answer, proof_patience);
   if (!code) return failure{code.error()};
   const auto verdict = nlohmann::json::parse(content_of(answer), nullptr, false);
   if (!verdict.is_object() || !verdict.contains("linearizable"))

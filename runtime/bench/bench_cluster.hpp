@@ -2,9 +2,9 @@
 #pragma once
 
 #include "protocol/ids.hpp"
-#include "runtime/topology/processes.hpp"
 
 #include <tl/expected.hpp>
+#include <troupe/processes.hpp>
 
 #include <array>
 #include <chrono>

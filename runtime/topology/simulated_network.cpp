@@ -114,6 +114,7 @@ caf::strong_actor_ptr network::wire_to(const std::shared_ptr<connection>& c, int
 
 /// Something reaches the end of its way now; a cut keeps it, and everything behind it.
 void network::arrive(const std::shared_ptr<connection>& c, int sender, std::function<void()> what) {
+  if (!c->open[0] && !c->open[1]) return;
   auto& way = c->ways[sender];
   if (is_cut(*c, sender) || !way.held.empty())
     way.held.push_back(std::move(what));
@@ -152,6 +153,16 @@ void network::close_end(connection& c, int end) {
   }
 }
 
+/// Forgets a connection that no end holds any more, and what is still under way on it.
+void network::forget_closed(connection& c) {
+  if (c.open[0] || c.open[1]) return;
+  for (auto& way : c.ways) {
+    way.passes = false;
+    way.held.clear(); // it holds the connection itself
+  }
+  std::erase_if(connections_, [&](const auto& old) { return old.get() == &c; });
+}
+
 /// `closing_end` is done with the connection; the other end hears of it when its messages get through. With last
 /// words, what was sent before arrives first.
 void network::close(const std::shared_ptr<connection>& c, int closing_end, bool last_words) {
@@ -162,6 +173,7 @@ void network::close(const std::shared_ptr<connection>& c, int closing_end, bool 
     w.passes = false;
     w.held.clear();
   }
+  forget_closed(*c);
   world_.note("net", "closed", to_string(c->ends[closing_end]) + " #" + std::to_string(c->number));
   const auto ends_at = world_.now() + latency(c->ends[closing_end], c->ends[1 - closing_end]);
   way.last = way.passes ? std::max(way.last + nanoseconds{1}, ends_at) : ends_at;
@@ -169,7 +181,7 @@ void network::close(const std::shared_ptr<connection>& c, int closing_end, bool 
     arrive(c, closing_end, [=, this] {
       c->ways[closing_end].passes = false;
       close_end(*c, 1 - closing_end);
-      std::erase_if(connections_, [](const auto& old) { return !old->open[0] && !old->open[1]; });
+      forget_closed(*c);
     });
   });
 }

@@ -79,6 +79,7 @@ private:
   void close(const std::shared_ptr<connection>& c, int closing_end, bool last_words = false);
   void arrive(const std::shared_ptr<connection>& c, int sender, std::function<void()> what);
   void close_end(connection& c, int end);
+  void forget_closed(connection& c);
   bool is_cut(const connection& c, int sender) const { return cut_.contains({c.ends[sender], c.ends[1 - sender]}); }
   nanoseconds latency();
   nanoseconds latency(node_id from, node_id to);

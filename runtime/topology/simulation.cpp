@@ -57,6 +57,7 @@ private:
   using directions = std::vector<std::pair<node_id, node_id>>; ///< from, to
   void plant_faults();
   void strike(machine& m);
+  void leave(machine& m);
   void cut_something();
   void cut(const directions& ways);
   void lag_something();
@@ -338,12 +339,27 @@ void simulation::strike(machine& m) {
   });
 }
 
+/// The node is stopped as by SIGTERM; a successor may be in place by the time that it ends, or not.
+void simulation::leave(machine& m) {
+  if (!m.running) return;
+  ++report_.leaves;
+  world_.note(m.name, "leave", "");
+  for (const auto& manager : m.running->actors().lock_managers)
+    if (manager) caf::anon_send(manager, release_atom::value);
+  world_.after(random_.between(nanoseconds{0}, options_.lease), [this, &m, life = m.life] {
+    if (m.life != life || !m.running) return;
+    crash(m);
+    restart_later(m, faults_ ? down_time() : nanoseconds{0});
+  });
+}
+
 void simulation::plant_faults() {
   repeat(options_.crash_every, [this] {
     if (!random_.chance(0.1)) return strike(victim());
     for (auto& m : machines_)
       strike(m);
   });
+  repeat(options_.leave_every, [this] { leave(victim()); });
   repeat(options_.pause_every, [this] { pause(victim(), pause_length()); });
   repeat(options_.cut_every, [this] { cut_something(); });
   repeat(options_.lag_every, [this] { lag_something(); });

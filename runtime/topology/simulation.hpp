@@ -34,8 +34,9 @@ struct simulation_options {
   // faults: mean time between two of a kind; 0 = none
   double aimed = 0; ///< chance that a fault of a node strikes one that leads a shard
   milliseconds crash_every{0}, restart_after_max{0};
-  double quick_restart = 0; ///< chance that a node is back within a quarter of a lease
-  double crash_again = 0;   ///< chance that a node that came back crashes again within a lease
+  double quick_restart = 0;    ///< chance that a node is back within a quarter of a lease
+  double crash_again = 0;      ///< chance that a node that came back crashes again within a lease
+  milliseconds leave_every{0}; ///< a node hands over what it leads, as on SIGTERM, and ends within a lease
   milliseconds pause_every{0}, pause_max{0};
   milliseconds cut_every{0}, cut_max{0};
   bool ragged_cuts = false; ///< the directions of a cut begin and heal each at a time of its own
@@ -60,7 +61,7 @@ struct simulation_report {
   std::uint64_t hash = 0; ///< of the whole event log
   std::uint64_t events = 0, lines = 0;
   std::uint64_t operations = 0, done = 0, not_done = 0, unknown = 0;
-  std::uint64_t crashes = 0, pauses = 0, cuts = 0, breaks = 0, lags = 0, leaderships = 0;
+  std::uint64_t crashes = 0, leaves = 0, pauses = 0, cuts = 0, breaks = 0, lags = 0, leaderships = 0;
   bool undecided = false; ///< the checker ran out of its budget for some key
   nanoseconds virtual_time{0};
   std::vector<std::string> last_events;

@@ -59,6 +59,7 @@ simulation_options options_for(std::uint64_t seed) {
   if (d.chance(0.15)) o.failing_disk = 0.002;
   o.damage = d.chance(0.2) && o.nodes > 1;
   o.drift_ppm_max = d.chance(0.7) ? 4'900 : 0; // leases allow for 10,000 between two clocks
+  if (d.chance(0.5)) o.leave_every = ms(2 * lease, 12 * lease);
   return o;
 }
 
@@ -77,8 +78,9 @@ std::string describe(const simulation_options& o) {
       << " lag_max_ms=" << o.lag_max.count() << "\n"
       << "nodes aimed=" << o.aimed << " crash_every_ms=" << o.crash_every.count()
       << " restart_after_max_ms=" << o.restart_after_max.count() << " quick_restart=" << o.quick_restart
-      << " crash_again=" << o.crash_again << " pause_every_ms=" << o.pause_every.count()
-      << " pause_max_ms=" << o.pause_max.count() << " drift_ppm_max=" << o.drift_ppm_max << "\n"
+      << " crash_again=" << o.crash_again << " leave_every_ms=" << o.leave_every.count()
+      << " pause_every_ms=" << o.pause_every.count() << " pause_max_ms=" << o.pause_max.count()
+      << " drift_ppm_max=" << o.drift_ppm_max << "\n"
       << "disks slow=" << o.slow_disk << " slow_max_ms=" << o.slow_disk_max.count() << " failing=" << o.failing_disk
       << " damage=" << (o.damage ? "yes" : "no");
   return out.str();

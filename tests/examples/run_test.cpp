@@ -1,9 +1,9 @@
 #include "examples/ecommerce/ledger.hpp"
 #include "examples/ecommerce/local_cluster.hpp"
-#include "examples/ecommerce/process.hpp"
 #include "examples/ecommerce/reconcile.hpp"
 #include "examples/ecommerce/report.hpp"
 
+#include <troupe/processes.hpp>
 #include <troupe/runtime.hpp>
 
 #include <doctest/doctest.h>
@@ -59,7 +59,7 @@ int reconcile_in_a_process(const fs::path& folder, const fs::path& client, const
     REQUIRE(books);
     REQUIRE((*books)->enter(entries));
   }
-  auto code = run_to_end(
+  auto code = troupe::run_to_end(
       {binary("examples/ecommerce").string(), "reconcile", "--ledger", file.string(), "--config", client.string()},
       folder / "reconcile.out", run_patience);
   REQUIRE_MESSAGE(code, (code ? "" : code.error()));
@@ -72,9 +72,9 @@ TEST_CASE("ecommerce: a small run keeps every promise while the home of the hott
   const scratch_folder folder;
   const auto output = folder.path / "output";
   const auto work = folder.path / "work";
-  auto code = run_to_end({binary("examples/ecommerce").string(), "--sessions", "300", "--speed", "300", "--shoppers",
-                          "64", "--json", "--work-dir", work.string()},
-                         output, run_patience);
+  auto code = troupe::run_to_end({binary("examples/ecommerce").string(), "--sessions", "300", "--speed", "300",
+                                  "--shoppers", "64", "--json", "--work-dir", work.string()},
+                                 output, run_patience);
   REQUIRE_MESSAGE(code, (code ? "" : code.error()));
   const auto text = content_of(output);
   INFO(text);
@@ -133,7 +133,7 @@ TEST_CASE("ecommerce: wrong usage is refused with a sentence, before anything is
   const auto output = folder.path / "output";
   auto refused = [&](std::vector<std::string> words) {
     words.insert(words.begin(), binary("examples/ecommerce").string());
-    auto code = run_to_end(words, output, run_patience);
+    auto code = troupe::run_to_end(words, output, run_patience);
     REQUIRE(code);
     return *code;
   };

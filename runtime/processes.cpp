@@ -1,17 +1,19 @@
-#include "examples/ecommerce/process.hpp"
+#include <troupe/processes.hpp>
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
-#include <cstring>
+#include <system_error>
 #include <thread>
 #include <utility>
 
-namespace shop {
+namespace troupe {
 
 namespace {
 
@@ -20,6 +22,8 @@ using clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds poll_interval{2};
 constexpr std::chrono::seconds kill_patience{10};
 constexpr int not_executable = 127;
+constexpr std::uint16_t first_port = 20'000;
+constexpr std::uint16_t last_port = 32'000;
 
 exit_code code_of(int status) { return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status); }
 
@@ -29,7 +33,7 @@ exit_code code_of(int status) { return WIFSIGNALED(status) ? 128 + WTERMSIG(stat
   if (::getppid() != parent) ::_exit(not_executable);
   sigset_t none;
   ::sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  ::pthread_sigmask(SIG_SETMASK, &none, nullptr);
   ::dup2(output, STDOUT_FILENO);
   ::dup2(output, STDERR_FILENO);
   // The sockets of this process's client nodes are none of the child's business.
@@ -43,11 +47,13 @@ exit_code code_of(int status) { return WIFSIGNALED(status) ? 128 + WTERMSIG(stat
 tl::expected<child, std::string> child::start(const std::vector<std::string>& command,
                                               const std::filesystem::path& output) {
   auto failed = [&](const std::string& why) { return tl::unexpected{command.front() + ": " + why}; };
-  if (::access(command.front().c_str(), X_OK) != 0) return failed(std::strerror(errno));
+  auto last_error = [] { return std::generic_category().message(errno); };
+  if (::access(command.front().c_str(), X_OK) != 0) return failed(last_error());
   const int file = ::open(output.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-  if (file < 0) return failed("its output " + output.string() + ": " + std::strerror(errno));
+  if (file < 0) return failed("its output " + output.string() + ": " + last_error());
   auto owned = command;
   std::vector<char*> arguments;
+  arguments.reserve(owned.size() + 1);
   for (auto& word : owned)
     arguments.push_back(word.data());
   arguments.push_back(nullptr);
@@ -55,7 +61,7 @@ tl::expected<child, std::string> child::start(const std::vector<std::string>& co
   const auto pid = ::fork();
   if (pid == 0) become(arguments.data(), file, parent);
   ::close(file);
-  if (pid < 0) return failed(std::strerror(errno));
+  if (pid < 0) return failed(last_error());
   return child{pid};
 }
 
@@ -108,4 +114,25 @@ tl::expected<exit_code, std::string> run_to_end(const std::vector<std::string>& 
   return tl::unexpected{command.front() + ": did not end within " + std::to_string(at_most.count()) + " ms"};
 }
 
-} // namespace shop
+std::vector<std::uint16_t> free_ports(std::size_t count) {
+  std::vector<std::uint16_t> ports;
+  std::vector<int> held;
+  const auto range = last_port - first_port;
+  const auto start = static_cast<int>(::getpid()) * 31 % range;
+  for (int i = 0; i < range && ports.size() < count; ++i) {
+    const auto port = static_cast<std::uint16_t>(first_port + (start + i) % range);
+    const int s = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (s < 0) break;
+    held.push_back(s);
+    sockaddr_in at{};
+    at.sin_family = AF_INET;
+    at.sin_port = htons(port);
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (::bind(s, reinterpret_cast<const sockaddr*>(&at), sizeof at) == 0) ports.push_back(port);
+  }
+  for (const int s : held)
+    ::close(s);
+  return ports;
+}
+
+} // namespace troupe

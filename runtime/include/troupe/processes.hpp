@@ -1,17 +1,20 @@
-/// Child processes that end with their parent.
+/// Child processes that end with their parent, and the ports they listen on: for programs that start a topology of
+/// nodes, kill some, and start them again.
+///
+///     auto node = troupe::child::start({"troupe", "node", "--config", "eu-1.toml"}, "eu-1.log");
+///     node->kill();
 #pragma once
 
 #include <tl/expected.hpp>
 
-#include <sys/types.h>
-
 #include <chrono>
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
 
-namespace shop {
+namespace troupe {
 
 /// How a process ended: its exit code, or 128 + the signal that ended it.
 using exit_code = int;
@@ -28,6 +31,8 @@ public:
   child& operator=(child&& other) noexcept;
   ~child(); ///< kill()
 
+  int pid() const { return pid_; }
+
   /// Waits for its end. Nothing = it runs still.
   std::optional<exit_code> wait(std::chrono::milliseconds at_most);
   /// SIGKILL, and waits for its end.
@@ -36,8 +41,8 @@ public:
   exit_code stop(std::chrono::milliseconds at_most);
 
 private:
-  explicit child(pid_t pid) : pid_(pid) {}
-  pid_t pid_ = -1; ///< -1 = ended, or moved from
+  explicit child(int pid) : pid_(pid) {}
+  int pid_ = -1; ///< -1 = ended, or moved from
   std::optional<exit_code> ended_;
 };
 
@@ -47,4 +52,8 @@ tl::expected<exit_code, std::string> run_to_end(const std::vector<std::string>& 
                                                 const std::filesystem::path& output,
                                                 std::chrono::milliseconds at_most);
 
-} // namespace shop
+/// Ports of the loopback address on which nobody listens; fewer than `count` when there are no more. Outside the
+/// range that the system hands out to outgoing connections, or a redial could take a killed node's port.
+std::vector<std::uint16_t> free_ports(std::size_t count);
+
+} // namespace troupe
