@@ -38,15 +38,15 @@ struct actor_context {
 /// finds nothing to do, and is not armed again.
 class alarm {
 public:
-  /// With a `grain` the timer fires at the next multiple of it: the many actors that a node has one of per shard then
-  /// wake together, and the thread of the timers once for all of them.
-  template <class Self>
-  void arm(Self* self, const node_clock& clock, instant at, nanoseconds grain = nanoseconds{0}) {
-    if (at >= armed_) return;
-    if (grain > nanoseconds{0} && at != never) at += (grain - at.time_since_epoch() % grain) % grain;
-    if (at >= armed_) return;
+  template <class Self> void arm(Self* self, const node_clock& clock, instant at) {
+    if (lower(at)) self->delayed_send(self, clock.until(at), tick_atom::value);
+  }
+
+  /// For an actor whose ticks come from elsewhere: true when one has to be asked for.
+  bool lower(instant at) {
+    if (at >= armed_) return false;
     armed_ = at;
-    self->delayed_send(self, clock.until(at), tick_atom::value);
+    return true;
   }
 
   /// A tick has arrived.

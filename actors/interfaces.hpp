@@ -173,6 +173,17 @@ using lock_manager_actor = caf::typed_actor<
     caf::reacts_to<caf::atom_constant<caf::atom("tick")>>,
     caf::replies_to<caf::atom_constant<caf::atom("status")>>::with<home_status>>;
 
+/// LOCK MANAGER -> TIMEKEEPER: a tick when `at` has come, or some milliseconds later.
+struct wake_request {
+  instant at; ///< on this node's clock
+  lock_manager_actor who;
+};
+
+/// One per node with shards: the timers of their actors.
+using timekeeper_actor = caf::typed_actor<caf::reacts_to<wake_request>,
+                                          /// INTERNAL.
+                                          caf::reacts_to<caf::atom_constant<caf::atom("tick")>>>;
+
 /// One per open session. Numbers the session's operations, keeps their order, records them.
 using session_actor = caf::typed_actor<caf::reacts_to<session_call>,
                                        /// STRONG MANAGER: the outcome, exactly once per operation.
@@ -239,6 +250,7 @@ TROUPE_LOCAL_MESSAGE(troupe::lead_change)
 TROUPE_LOCAL_MESSAGE(troupe::lease_renewed)
 TROUPE_LOCAL_MESSAGE(troupe::persisted)
 TROUPE_LOCAL_MESSAGE(troupe::loaded)
+TROUPE_LOCAL_MESSAGE(troupe::wake_request)
 TROUPE_LOCAL_MESSAGE(troupe::session_call)
 TROUPE_LOCAL_MESSAGE(troupe::submission)
 TROUPE_LOCAL_MESSAGE(troupe::link_status)
@@ -273,6 +285,7 @@ CAF_ADD_TYPE_ID(troupe, (troupe::lead_change))
 CAF_ADD_TYPE_ID(troupe, (troupe::lease_renewed))
 CAF_ADD_TYPE_ID(troupe, (troupe::persisted))
 CAF_ADD_TYPE_ID(troupe, (troupe::loaded))
+CAF_ADD_TYPE_ID(troupe, (troupe::wake_request))
 CAF_ADD_TYPE_ID(troupe, (troupe::session_call))
 CAF_ADD_TYPE_ID(troupe, (troupe::submission))
 CAF_ADD_TYPE_ID(troupe, (troupe::link_status))

@@ -9,9 +9,6 @@ namespace troupe {
 
 namespace {
 
-/// Small against a lease; nothing that a home does by time is exact, or has to be.
-constexpr milliseconds timer_grain{10};
-
 struct lock_manager_state {
   std::optional<actor_context> context;
   std::optional<home> core;
@@ -49,7 +46,8 @@ template <class Step> void step(self_ptr self, Step&& take) {
   for (auto& effect : state.effects)
     std::visit(performer{self}, effect);
   state.effects.clear();
-  state.timer.arm(self, *state.context->clock, state.core->wake_at(), timer_grain);
+  if (const auto at = state.core->wake_at(); state.timer.lower(at))
+    caf::anon_send(state.context->board->timekeeper, wake_request{at, caf::actor_cast<lock_manager_actor>(self)});
 }
 
 home_status describe(const home& core, shard_id shard) {

@@ -21,6 +21,7 @@ public:
   strong_manager_actor strong_manager;
   std::vector<lock_manager_actor> lock_managers; ///< one per shard, by id; empty on a client node
   std::map<node_id, link_actor> links;           ///< one per node of the static list, this node left out
+  timekeeper_actor timekeeper;                   ///< none on a client node
   door_actor door;                               ///< keeps the links of client nodes
 
   /// Sends `envelope` to node `to`: to the owner of its kind when that is this node, else to the link.

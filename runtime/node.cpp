@@ -7,6 +7,7 @@
 #include "actors/replica.hpp"
 #include "actors/session.hpp"
 #include "actors/strong_manager.hpp"
+#include "actors/timekeeper.hpp"
 
 #include <caf/send.hpp>
 
@@ -100,6 +101,7 @@ node::node(caf::actor_system& system, node_setup setup, node_seams seams)
                                                 *flag = true;
                                                 if (tell) tell();
                                               }});
+    board_->timekeeper = spawn_timekeeper(system_, context);
     board_->lock_managers.resize(setup_.shape.shards);
     for (std::uint32_t s = 0; s < setup_.shape.shards; ++s) {
       const auto& set = calls.replica_sets[s];
@@ -149,11 +151,10 @@ void node::kill_all() const {
     caf::anon_send_exit(a, caf::exit_reason::kill);
 }
 
-session_actor node::open_session(session_id id, caf::execution_unit* thread) {
-  auto context = context_of(seams_, board_);
-  context.thread = thread;
+session_actor node::open_session(session_id id) {
   return spawn_session(
-      system_, {.context = std::move(context), .id = id, .shape = setup_.shape, .open_max = session_open_max});
+      system_,
+      {.context = context_of(seams_, board_), .id = id, .shape = setup_.shape, .open_max = session_open_max});
 }
 
 std::vector<caf::actor> node::all_actors() const {
@@ -167,6 +168,7 @@ std::vector<caf::actor> node::all_actors() const {
   add(board_->strong_manager);
   for (const auto& manager : board_->lock_managers)
     add(manager);
+  add(board_->timekeeper);
   add(board_->replica);
   add(board_->membership);
   return all;

@@ -66,8 +66,7 @@ public:
   ~node();
 
   /// A new session of this node. `id` is unique in the cluster.
-  /// `thread` runs it, and with it what its operations call when they are done; null = any worker.
-  session_actor open_session(session_id id, caf::execution_unit* thread = nullptr);
+  session_actor open_session(session_id id);
 
   const switchboard& actors() const { return *board_; }
   /// The store refuses writes for good: this node can only be stopped, and repaired.

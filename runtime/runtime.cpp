@@ -45,6 +45,7 @@ bool runtime_impl::with_parts(const std::function<void(assembly&)>& use) {
 }
 
 result<void> runtime_impl::wait_ready(nanoseconds at_most) {
+  if (must_not_wait()) return tl::unexpected{wait_refusal()};
   const auto until = clock_.now() + at_most;
   for (;;) {
     std::optional<std::string> why = "it is stopped";
@@ -100,6 +101,7 @@ std::string runtime_impl::status_json() {
 }
 
 result<void> runtime_impl::stop(nanoseconds at_most) {
+  if (must_not_wait()) return tl::unexpected{wait_refusal()};
   {
     std::unique_lock lock{stop_mutex_};
     if (stopping_) {

@@ -74,7 +74,7 @@ private:
 /// or because the actor that had it is gone.
 class issued_call {
 public:
-  /// Runs on whatever thread settles the call; must not block or throw.
+  /// Runs on whatever thread settles the call, most often the one that does the network I/O; must not block or throw.
   using delivery = std::function<void(result<v1::Result>)>;
 
   /// What the operation is about, for its error and for the meter.
@@ -108,6 +108,10 @@ private:
   std::optional<recording> recording_;
   delivery deliver_;
 };
+
+/// True inside a call's own function, where whatever waits is refused with wait_refusal().
+bool must_not_wait() noexcept;
+error wait_refusal();
 
 /// What a caller asked for; the texts live as long as the call of issue().
 struct call_request {

@@ -15,6 +15,9 @@ constexpr nanoseconds deadline_max = std::chrono::hours{1};
 /// How much longer than the deadline a caller waits for the answer that the strong manager owes at the deadline.
 constexpr nanoseconds answer_grace = std::chrono::seconds{1};
 
+/// This thread runs a call's own function: nothing that it waits for could arrive.
+thread_local bool delivering = false;
+
 std::int64_t stamp(instant at) { return at.time_since_epoch().count(); }
 
 key_version version_of(const v1::Result& r) {
@@ -55,6 +58,7 @@ template <class T> std::future<result<T>> issue(session_impl& session, call_requ
 }
 
 template <class T> result<T> wait(session_impl& session, call_request request) {
+  if (must_not_wait()) return tl::unexpected{wait_refusal()};
   const auto patience = session.patience(request.deadline);
   auto promise = std::make_shared<std::promise<result<T>>>();
   auto future = promise->get_future();
@@ -175,7 +179,9 @@ void issued_call::settle(result<v1::Result> outcome) noexcept {
   if (settled_.exchange(true)) return;
   owner_->meter().count(subject_.type, subject_.what, as_wire(outcome), owner_->clock().now() - subject_.begun);
   if (recording_) record(outcome);
+  const auto outer = std::exchange(delivering, true);
   std::exchange(deliver_, nullptr)(std::move(outcome));
+  delivering = outer;
   owner_->gate().leave();
 }
 
@@ -187,6 +193,13 @@ void issued_call::record(const result<v1::Result>& outcome) {
   if (is_known) line.returned = stamp(owner_->clock().now());
   owner_->history()->end(std::move(line));
   if (is_known) recording_->clients->give_back(recording_->client);
+}
+
+bool must_not_wait() noexcept { return delivering; }
+
+error wait_refusal() {
+  return error{errc::invalid_argument,
+               "a call's own function must not wait: the answer needs the thread that runs it"};
 }
 
 session_impl::session_impl(std::shared_ptr<runtime_impl> owner, session_id id, session_options options,

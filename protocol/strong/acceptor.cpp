@@ -32,7 +32,7 @@ template <class Message> shard_id shard_in(const Message& m) { return {m.shard()
 
 } // namespace
 
-const record_rank* acceptor::rank_index::find(const std::string& key) {
+record_rank* acceptor::rank_index::find(const std::string& key) {
   if (auto i = young_.find(key); i != young_.end()) return &i->second;
   auto i = old_.find(key);
   if (i == old_.end()) return nullptr;
@@ -199,17 +199,17 @@ template <class Message> void acceptor::park(node_id from, Message message, effe
   i->second.emplace_back(from, std::move(message));
 }
 
-void acceptor::answer_latest(node_id from, const v1::ReadLatest& question, const v1::StoredRecord* record,
-                             effects& out) const {
+void acceptor::answer_latest(node_id from, const v1::ReadLatest& question, const record_rank& rank,
+                             const std::string* bytes, effects& out) const {
   answer a{.urgent = false, .to = from, .envelope = {}};
   auto& latest = *a.envelope.mutable_latest();
   latest.set_shard(question.shard());
   latest.set_number(question.number());
   latest.set_key(question.key());
-  if (record != nullptr) {
-    *latest.mutable_ballot() = record->ballot();
-    *latest.mutable_version() = record->version();
-    latest.set_record(record->record());
+  if (bytes != nullptr) {
+    to_wire(rank.accepted_in, *latest.mutable_ballot());
+    to_wire(rank.number, *latest.mutable_version());
+    latest.set_record(*bytes);
   }
   out.emplace_back(std::move(a));
 }
@@ -234,7 +234,7 @@ void acceptor::receive(node_id from, v1::ReadLatest question, instant, effects& 
   const place where{shard, question.key()};
   if (!parked_.contains(where))
     if (auto i = undurable_.find(where); i != undurable_.end())
-      return answer_latest(from, question, &i->second.record, out); // held back until it is durable
+      return answer_latest(from, question, i->second.rank, &i->second.bytes, out); // held back until it is durable
   park(from, std::move(question), out);
 }
 
@@ -244,6 +244,9 @@ void acceptor::receive(node_id from, v1::Accept accept, instant, effects& out) {
   const auto era = from_wire(accept.epoch());
   if (outranked(s, era)) return supersede(from, shard, accept.number(), accept.key(), {}, out);
   raise_promise(shard, s, era, out);
+  const bool usual = parked_.empty() && damaged_.empty();
+  auto* const rank = index_.find(accept.key());
+  if (usual && rank != nullptr) return judge(from, std::move(accept), *rank, rank, out);
   const place where{shard, accept.key()};
   if (parked_.contains(where)) return park(from, std::move(accept), out);
   if (auto i = damaged_.find(where); i != damaged_.end()) {
@@ -251,16 +254,15 @@ void acceptor::receive(node_id from, v1::Accept accept, instant, effects& out) {
     if (!quotes) return abstain(from, where, era, accept.number(), out);
     out.emplace_back(note{"replica.repaired", "shard=" + to_string(shard)});
     damaged_.erase(i);
-    return judge(from, std::move(accept), {}, out);
+    return judge(from, std::move(accept), {}, rank, out);
   }
+  if (rank != nullptr) return judge(from, std::move(accept), *rank, rank, out);
   if (auto i = undurable_.find(where); i != undurable_.end())
-    return judge(from, std::move(accept),
-                 {from_wire(i->second.record.ballot()), from_wire(i->second.record.version())}, out);
-  if (const auto* rank = index_.find(accept.key())) return judge(from, std::move(accept), *rank, out);
+    return judge(from, std::move(accept), i->second.rank, nullptr, out);
   park(from, std::move(accept), out);
 }
 
-void acceptor::judge(node_id from, v1::Accept&& accept, const record_rank& stored, effects& out) {
+void acceptor::judge(node_id from, v1::Accept&& accept, record_rank stored, record_rank* known, effects& out) {
   const auto shard = shard_in(accept);
   const record_rank offered{from_wire(accept.epoch()), from_wire(accept.version())};
   const auto order = compare(offered, stored);
@@ -283,10 +285,13 @@ void acceptor::judge(node_id from, v1::Accept&& accept, const record_rank& store
     p.record.set_record(std::move(*accept.mutable_record()));
     p.record.set_checksum(
         checksum_of(record_view{shard, p.key, offered.accepted_in, offered.number, p.record.record()}));
-    place where{shard, p.key};
-    index_.put(p.key, offered);
-    undurable_.insert_or_assign(where, undurable_record{p.write, p.record});
-    undurable_order_.emplace_back(p.write, std::move(where));
+    const auto waiting =
+        undurable_.insert_or_assign(place{shard, p.key}, undurable_record{p.write, offered, p.record.record()}).first;
+    undurable_order_.emplace_back(p.write, waiting);
+    if (known != nullptr)
+      *known = offered;
+    else
+      index_.put(p.key, offered);
     out.emplace_back(std::move(p));
   }
   out.emplace_back(std::move(a));
@@ -295,11 +300,9 @@ void acceptor::judge(node_id from, v1::Accept&& accept, const record_rank& store
 void acceptor::persisted(std::uint64_t write) {
   TROUPE_ASSERT(write >= durable_ && write <= writes_);
   durable_ = write;
-  while (!undurable_order_.empty() && undurable_order_.front().first <= durable_) {
-    if (auto i = undurable_.find(undurable_order_.front().second);
-        i != undurable_.end() && i->second.write <= durable_)
-      undurable_.erase(i);
-    undurable_order_.pop_front();
+  for (; !undurable_order_.empty() && undurable_order_.front().first <= durable_; undurable_order_.pop_front()) {
+    const auto& [number, waiting] = undurable_order_.front();
+    if (waiting->second.write == number) undurable_.erase(waiting); // else a later write of the key is under way
   }
 }
 
@@ -331,9 +334,12 @@ void acceptor::loaded(shard_id shard, const std::string& key, found what, instan
     } else if (damaged_.contains(where)) {
       abstain(from, where, from_wire(question.epoch()), question.number(), out);
     } else if (auto u = undurable_.find(where); u != undurable_.end()) { // an Accept that waited before it
-      answer_latest(from, question, &u->second.record, out);
+      answer_latest(from, question, u->second.rank, &u->second.bytes, out);
+    } else if (const auto* record = std::get_if<v1::StoredRecord>(&what)) {
+      answer_latest(from, question, {from_wire(record->ballot()), from_wire(record->version())}, &record->record(),
+                    out);
     } else {
-      answer_latest(from, question, std::get_if<v1::StoredRecord>(&what), out);
+      answer_latest(from, question, {}, nullptr, out);
     }
   }
 }

@@ -110,15 +110,18 @@ private:
   using parked = std::variant<v1::ReadLatest, v1::Accept>;
   struct undurable_record {
     std::uint64_t write = 0;
-    v1::StoredRecord record;
+    record_rank rank;
+    std::string bytes;
   };
+  using undurable_map = std::map<place, undurable_record>;
 
   /// Keeps the ranks of recently used keys: two generations, each of at most half of the bound; the older is dropped
   /// whole when the younger is full. Never iterated.
   class rank_index {
   public:
     explicit rank_index(std::size_t keys_max) : half_{keys_max / 2 + 1} {}
-    const record_rank* find(const std::string& key);
+    /// Null: not known. The rank may be changed, until the next call.
+    record_rank* find(const std::string& key);
     void put(const std::string& key, const record_rank& rank);
 
   private:
@@ -133,17 +136,19 @@ private:
                  effects& out) const;
   template <class Message> void park(node_id from, Message message, effects& out);
   void abstain(node_id to, const place& where, const epoch& asker, std::uint64_t number, effects& out);
-  void answer_latest(node_id from, const v1::ReadLatest& question, const v1::StoredRecord* record,
+  /// `bytes`: null = there is no record.
+  void answer_latest(node_id from, const v1::ReadLatest& question, const record_rank& rank, const std::string* bytes,
                      effects& out) const;
-  void judge(node_id from, v1::Accept&& accept, const record_rank& stored, effects& out);
+  /// `known`: the place of the key's rank in the index; null = it is not there.
+  void judge(node_id from, v1::Accept&& accept, record_rank stored, record_rank* known, effects& out);
 
   acceptor_options options_;
   std::map<shard_id, slot> slots_;
   std::uint64_t writes_ = 0;  ///< number of the last persist that was asked for
   std::uint64_t durable_ = 0; ///< number of the last that completed
   /// Accepted here, not durable yet: the newest per key. Read before the store, which may not show them yet.
-  std::map<place, undurable_record> undurable_;
-  std::deque<std::pair<std::uint64_t, place>> undurable_order_; ///< by write, for persisted()
+  undurable_map undurable_;
+  std::deque<std::pair<std::uint64_t, undurable_map::iterator>> undurable_order_; ///< by write, for persisted()
   /// Messages that wait for a load of their key, in order of arrival. Bounded by loads_max keys, and per key by
   /// what one home may have under way (it repeats itself at most once per quarter lease).
   std::map<place, std::deque<std::pair<node_id, parked>>> parked_;

@@ -22,6 +22,7 @@ public:
   void answered(node_id replica, instant sent_at) {
     auto& newest = newest_.try_emplace(replica, instant::min()).first->second;
     newest = std::max(newest, sent_at);
+    until_ = count();
   }
 
   std::size_t majority() const { return voters_ / 2 + 1; }
@@ -29,7 +30,10 @@ public:
   std::size_t grants() const { return newest_.size(); }
 
   /// The home decides strictly before this; instant::min() while no majority has answered.
-  instant until() const {
+  instant until() const { return until_; }
+
+private:
+  instant count() const {
     if (newest_.size() < majority()) return instant::min();
     std::vector<instant> sent;
     sent.reserve(newest_.size());
@@ -40,10 +44,10 @@ public:
     return *nth + usable_;
   }
 
-private:
   std::size_t voters_;
   nanoseconds usable_;                ///< the lease, shortened by the drift
   std::map<node_id, instant> newest_; ///< one entry per replica that answered in this epoch
+  instant until_ = instant::min();    ///< asked for with every message
 };
 
 } // namespace troupe

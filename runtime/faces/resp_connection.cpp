@@ -49,7 +49,7 @@ void resp_connection::start(caf::io::broker* self, caf::io::connection_handle wi
   wire_ = wire;
   context_ = std::move(context);
   const auto id = context_->face.next_session();
-  session_ = context_->face.actors->open_session(id, &self_->system().middleman().backend());
+  session_ = context_->face.actors->open_session(id);
   inbox_ = std::make_shared<resp_inbox>(caf::actor_cast<caf::weak_actor_ptr>(self_));
   talk_ = std::make_unique<resp::conversation>(context_->face.shape(), context_->load->accepted());
   self_->configure_read(wire_, caf::io::receive_policy::at_most(read_bytes_max));

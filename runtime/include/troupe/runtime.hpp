@@ -39,8 +39,8 @@ public:
   std::string status_json() const;
 
   /// Hands the shards over that this node leads, lets open operations finish as far as the time allows, ends all
-  /// sessions and waits for every thread. Not from a thread of the runtime (a call's own function).
-  /// @errors timeout: something did not end in time and was left behind; storage_failed: the history is incomplete.
+  /// sessions and waits for every thread. Refused in a call's own function.
+  /// @errors invalid_argument: called there; timeout: something did not end in time and was left behind; storage_failed: the history is incomplete.
   result<void> stop(std::chrono::nanoseconds at_most = std::chrono::seconds{5});
 
   runtime(runtime&&) noexcept = default;
