@@ -107,7 +107,7 @@ const link_actor* door_state::link_of(const v1::Hello& hello, v1::HelloRefused& 
   }
   auto config_of_link = config.links;
   config_of_link.peer = peer;
-  config_of_link.peer_name = hello.name();
+  config_of_link.peer_name = shown_name(hello);
   config_of_link.dials = false;
   config_of_link.one_connection = true;
   if (auto i = config.region_delays.find(hello.region()); i != config.region_delays.end())

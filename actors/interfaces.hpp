@@ -198,14 +198,22 @@ struct submission {
   session_actor answer_to;
 };
 
+/// LINK -> STRONG MANAGER: this attempt was not sent, and the peer will never see it.
+struct unsent {
+  node_id peer;
+  v1::Operation operation;
+  errc why = errc::none; ///< why no attempt can ever be sent to it; none = another one may
+};
+
 /// One per node. Keeps this node's strong operations until they are settled: redirect, retry, deadline. Core:
 /// `requests`.
-using strong_manager_actor = caf::typed_actor<
-    caf::reacts_to<submission>, caf::reacts_to<node_id, v1::OperationAnswer>, caf::reacts_to<node_id, v1::NotHome>,
-    /// LINK: this operation was not sent.
-    caf::reacts_to<caf::atom_constant<caf::atom("unsent")>, node_id, v1::Operation>, caf::reacts_to<peer_change>,
-    /// INTERNAL.
-    caf::reacts_to<caf::atom_constant<caf::atom("tick")>>>;
+using strong_manager_actor =
+    caf::typed_actor<caf::reacts_to<submission>, caf::reacts_to<node_id, v1::OperationAnswer>,
+                     caf::reacts_to<node_id, v1::NotHome>,
+                     /// LINK: this operation was not sent.
+                     caf::reacts_to<unsent>, caf::reacts_to<peer_change>,
+                     /// INTERNAL.
+                     caf::reacts_to<caf::atom_constant<caf::atom("tick")>>>;
 
 /// One per node: who is there, who may speak, and the renewal of every lease of this node. Core: `membership`.
 using membership_actor = caf::typed_actor<
@@ -228,7 +236,6 @@ using flush_atom = caf::atom_constant<caf::atom("flush")>;
 using tick_atom = caf::atom_constant<caf::atom("tick")>;
 using delayed_atom = caf::atom_constant<caf::atom("delayed")>;
 using status_atom = caf::atom_constant<caf::atom("status")>;
-using unsent_atom = caf::atom_constant<caf::atom("unsent")>;
 using release_atom = caf::atom_constant<caf::atom("release")>;
 using start_atom = caf::atom_constant<caf::atom("start")>;
 using close_atom = caf::atom_constant<caf::atom("close")>;
@@ -253,6 +260,7 @@ TROUPE_LOCAL_MESSAGE(troupe::loaded)
 TROUPE_LOCAL_MESSAGE(troupe::wake_request)
 TROUPE_LOCAL_MESSAGE(troupe::session_call)
 TROUPE_LOCAL_MESSAGE(troupe::submission)
+TROUPE_LOCAL_MESSAGE(troupe::unsent)
 TROUPE_LOCAL_MESSAGE(troupe::link_status)
 TROUPE_LOCAL_MESSAGE(troupe::door_status)
 TROUPE_LOCAL_MESSAGE(troupe::home_status)
@@ -288,6 +296,7 @@ CAF_ADD_TYPE_ID(troupe, (troupe::loaded))
 CAF_ADD_TYPE_ID(troupe, (troupe::wake_request))
 CAF_ADD_TYPE_ID(troupe, (troupe::session_call))
 CAF_ADD_TYPE_ID(troupe, (troupe::submission))
+CAF_ADD_TYPE_ID(troupe, (troupe::unsent))
 CAF_ADD_TYPE_ID(troupe, (troupe::link_status))
 CAF_ADD_TYPE_ID(troupe, (troupe::door_status))
 CAF_ADD_TYPE_ID(troupe, (troupe::home_status))

@@ -55,7 +55,7 @@ struct link_state {
   void ask_membership(const v1::Hello& consent);
   void transmit_frame(v1::Frame frame);
   void send_held();
-  void hand_back(dropped& unsent);
+  void hand_back(dropped& message);
   void announce(bool up);
   void plan_release();
   void plan_flush();
@@ -187,12 +187,13 @@ void link_state::send_held() {
   plan_release();
 }
 
-void link_state::hand_back(dropped& unsent) {
-  log(spdlog::level::debug, "link.dropped peer={} message={} reason={}", config.peer_name, name_of(unsent.envelope),
-      name_of(unsent.reason));
-  if (unsent.envelope.has_operation() && config.board->strong_manager)
-    self->send(config.board->strong_manager, unsent_atom{}, config.peer,
-               std::move(*unsent.envelope.mutable_operation()));
+void link_state::hand_back(dropped& message) {
+  log(spdlog::level::debug, "link.dropped peer={} message={} reason={}", config.peer_name, name_of(message.envelope),
+      name_of(message.reason));
+  if (!message.envelope.has_operation() || !config.board->strong_manager) return;
+  const auto why = message.reason == drop_reason::too_large ? errc::value_too_large : errc::none;
+  self->send(config.board->strong_manager,
+             unsent{config.peer, std::move(*message.envelope.mutable_operation()), why});
 }
 
 void link_state::announce(bool up) {

@@ -20,8 +20,8 @@ struct replica_state {
   std::uint64_t gathered = 0;      ///< number of the last write handed over by the core
   std::vector<store_write> writes; ///< gathered, not given to the store yet
   std::vector<load_request> loads;
-  /// What is said once the write of this number is durable, in order.
-  std::deque<std::pair<std::uint64_t, acceptor::answer>> held;
+  /// What is said once the write of this number is durable, in order. Bounded by the core: pending_max.
+  std::deque<std::pair<std::uint64_t, std::variant<acceptor::answer, acceptor::lessee_changed>>> held;
   std::uint64_t durable = 0;
   static inline const char* name = "troupe.replica";
 };
@@ -55,19 +55,23 @@ struct performer {
     self->state.loads.push_back({l.shard, std::move(l.key)});
     flush_soon(self);
   }
-  void operator()(acceptor::answer& a) const {
+  void operator()(acceptor::answer& a) const { a.urgent ? say(a) : say_in_turn(a); }
+  void operator()(acceptor::lessee_changed& l) const { say_in_turn(l); }
+  void operator()(const note& n) const { context(self).record(n); }
+
+  template <class Said> void say_in_turn(Said& what) const {
     auto& state = self->state;
-    if (a.urgent || state.gathered <= state.durable)
-      context(self).board->post(a.to, std::move(a.envelope));
+    if (state.gathered <= state.durable)
+      say(what);
     else
-      state.held.emplace_back(state.gathered, std::move(a));
+      state.held.emplace_back(state.gathered, std::move(what));
   }
-  void operator()(const acceptor::lessee_changed& l) const {
+  void say(acceptor::answer& a) const { context(self).board->post(a.to, std::move(a.envelope)); }
+  void say(const acceptor::lessee_changed& l) const {
     const auto& managers = context(self).board->lock_managers;
     if (l.shard.value < managers.size() && managers[l.shard.value])
       caf::anon_send(managers[l.shard.value], home_seen{l.shard, l.era, l.leaver});
   }
-  void operator()(const note& n) const { context(self).record(n); }
 };
 
 template <class Step> void step(self_ptr self, Step&& take) {
@@ -118,8 +122,7 @@ void on_persisted(self_ptr self, const persisted& p) {
   state.durable = p.upto;
   state.core->persisted(p.upto);
   while (!state.held.empty() && state.held.front().first <= state.durable) {
-    auto& a = state.held.front().second;
-    context(self).board->post(a.to, std::move(a.envelope));
+    std::visit([say = performer{self}](auto& what) { say.say(what); }, state.held.front().second);
     state.held.pop_front();
   }
 }
@@ -155,6 +158,7 @@ replica_actor::behavior_type replica(self_ptr self, replica_config config) {
           });
       },
       [self](tick_atom) {
+        if (self->state.failed) return; // its core stands still: it would want the same tick for ever
         auto& timer = self->state.timer;
         timer.fired(context(self).now());
         step(self, [](acceptor& core, instant now, acceptor::effects& out) { core.tick(now, out); });

@@ -13,6 +13,7 @@ namespace {
 
 struct open_call {
   v1::Operation operation; ///< empty once it was sent on
+  std::size_t bytes = 0;   ///< what it weighed
   instant deadline;
   std::function<void(const v1::Result&)> done;
 };
@@ -22,7 +23,8 @@ struct session_state {
   std::uint64_t issued = 0;
   std::map<std::uint64_t, std::string> sent; ///< by request number: the key; one entry per operation sent on
   std::map<std::string, std::deque<open_call>> by_key; ///< the first of each queue is the one that was sent on
-  std::size_t open = 0;
+  std::size_t open = 0;                                ///< entries of all queues of by_key
+  std::size_t open_bytes = 0;                          ///< sum of their `bytes`
   static inline const char* name = "troupe.session";
 };
 
@@ -43,8 +45,7 @@ errc check(const cluster& shape, const session_call& call) {
   if (call.operation.key().size() > limits::key_bytes_max) return errc::key_too_long;
   const auto& op = call.operation;
   if (op.put().value().size() > limits::value_bytes_max
-      || op.compare_and_set().value().size() > limits::value_bytes_max
-      || op.compare_and_set().expected().size() > limits::value_bytes_max)
+      || op.compare_and_set().value().size() + op.compare_and_set().expected().size() > limits::value_bytes_max)
     return errc::value_too_large;
   return errc::none;
 }
@@ -61,14 +62,18 @@ void send_on(self_ptr self, const std::string& key, open_call& call) {
 void invoke(self_ptr self, session_call& call) {
   auto& state = self->state;
   if (auto wrong = check(state.config->shape, call); wrong != errc::none) return call.done(failure(wrong));
-  if (state.open >= state.config->open_max) return call.done(failure(errc::overloaded));
+  // Weighed here, since all but the first operation on a key wait here, where no other bound would see them.
+  const auto bytes = call.operation.ByteSizeLong();
+  if (state.open >= state.config->open_max || bytes > state.config->open_bytes_max - state.open_bytes)
+    return call.done(failure(errc::overloaded));
   const auto& type = state.config->shape.types.at(call.type);
   call.operation.set_roll_back(type.timeout == on_timeout::rollback);
   call.operation.set_shard(shard_of(call.operation.key(), state.config->shape.shards).value);
   const auto key = call.operation.key();
   auto& queue = state.by_key[key];
-  queue.push_back({std::move(call.operation), call.deadline, std::move(call.done)});
+  queue.push_back({std::move(call.operation), bytes, call.deadline, std::move(call.done)});
   ++state.open;
+  state.open_bytes += bytes;
   if (queue.size() == 1) send_on(self, key, queue.front());
 }
 
@@ -80,8 +85,9 @@ void settle(self_ptr self, const v1::OperationAnswer& answer) {
   state.sent.erase(sent);
   auto queue = state.by_key.find(key);
   auto done = std::move(queue->second.front().done);
-  queue->second.pop_front();
   --state.open;
+  state.open_bytes -= queue->second.front().bytes;
+  queue->second.pop_front();
   if (queue->second.empty())
     state.by_key.erase(queue);
   else

@@ -7,6 +7,7 @@
 
 #include "actors/context.hpp"
 #include "protocol/cluster.hpp"
+#include "protocol/limits.hpp"
 
 #include <caf/actor_system.hpp>
 
@@ -16,7 +17,9 @@ struct session_config {
   actor_context context;
   session_id id;
   cluster shape;
-  std::size_t open_max = 0; ///< operations of this session that are not settled; more are refused as overloaded
+  /// Of this session's operations that are not settled, how many and how heavy; more are refused as overloaded.
+  std::size_t open_max = 0;
+  std::size_t open_bytes_max = limits::session_bytes_max;
 };
 
 session_actor spawn_session(caf::actor_system& system, session_config config);

@@ -64,9 +64,9 @@ strong_manager_actor::behavior_type strong_manager(self_ptr self, strong_manager
         step(self,
              [&](requests& core, instant now, requests::effects& out) { core.receive(from, answer, now, out); });
       },
-      [self](unsent_atom, node_id to, const v1::Operation& operation) {
+      [self](const unsent& u) {
         step(self, [&](requests& core, instant now, requests::effects& out) {
-          core.unsent(to, from_wire(operation.id()), operation.attempt(), now, out);
+          core.unsent(u.peer, u.operation, u.why, now, out);
         });
       },
       [self](const peer_change& p) {

@@ -6,12 +6,16 @@
 
 namespace troupe {
 
-std::string one_line(std::string_view text) {
-  constexpr std::size_t shown_max = 1024;
-  std::string line{text.substr(0, shown_max)};
+std::string one_line(std::string_view text, std::size_t bytes_max) {
+  std::string line{text.substr(0, bytes_max)};
   std::replace_if(
       line.begin(), line.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
   return line;
+}
+
+std::string shown_name(const v1::Hello& hello) {
+  constexpr std::size_t shown_max = 64;
+  return hello.name().empty() ? "node " + to_string(node_id{hello.node()}) : one_line(hello.name(), shown_max);
 }
 
 /// Unique between the two nodes: only the dialler chooses, and its incarnation grows with each start.

@@ -21,8 +21,10 @@
 
 namespace troupe {
 
-/// What a refusal says, as people see it: a stranger may have put line ends or pages into it.
-std::string one_line(std::string_view text);
+/// What somebody says, as people see it: a stranger may have put line ends or pages into it.
+std::string one_line(std::string_view text, std::size_t bytes_max = 1024);
+/// The sender of a hello as its own words have it.
+std::string shown_name(const v1::Hello& hello);
 
 struct greeting_options {
   node_id peer;

@@ -16,8 +16,9 @@ inline constexpr std::size_t small_message_bytes = 4096;
 /// A frame is closed when it holds this much, so that one frame never occupies a connection for long.
 inline constexpr std::size_t frame_bytes_max = std::size_t{256} << 10;
 inline constexpr std::size_t frame_messages_max = 512;
-/// Largest message that a peer may send in chunks: a value, its key and the record around it.
-inline constexpr std::size_t message_bytes_max = value_bytes_max + (std::size_t{64} << 10);
+/// Largest message that a peer may send in chunks: a value, its key and the record around it, with as many settled
+/// outcomes as it may hold.
+inline constexpr std::size_t message_bytes_max = value_bytes_max + (std::size_t{128} << 10);
 
 /// What may be under way to one peer before it grants more.
 inline constexpr std::size_t credit_bytes = std::size_t{16} << 20;
@@ -26,7 +27,8 @@ inline constexpr std::size_t credit_messages = 16'384;
 inline constexpr std::size_t link_queue_bytes = std::size_t{64} << 20;
 inline constexpr std::size_t link_queue_messages = 65'536;
 
-/// Operations that wait for one key at its home; and for all keys of one shard.
+/// Operations that wait for one key at its home; and for all keys of one shard, with what these and its undecided
+/// writes hold.
 inline constexpr std::size_t key_queue_max = 1'024;
 inline constexpr std::size_t shard_queue_max = 8'192;
 inline constexpr std::size_t shard_queue_bytes_max = std::size_t{64} << 20;
@@ -37,10 +39,15 @@ inline constexpr std::size_t settled_kept = 8;
 /// Operations of this node's sessions that may be under way at once.
 inline constexpr std::size_t operations_max = 65'536;
 inline constexpr std::size_t operations_bytes_max = std::size_t{512} << 20;
+/// What the operations of one session that are not settled may weigh together.
+inline constexpr std::size_t session_bytes_max = std::size_t{64} << 20;
 /// Memory for records that a node keeps as home, and for what it knows of its own replica's records.
 inline constexpr std::size_t home_bytes_max = std::size_t{256} << 20;
 inline constexpr std::size_t replica_index_max = 1'000'000;
 /// Reads of the local store that may be under way at once on behalf of peers.
 inline constexpr std::size_t replica_loads_max = 16'384;
+/// What may be waiting for the local store: writes, answers behind them, messages behind reads.
+inline constexpr std::size_t replica_pending_max = 65'536;
+inline constexpr std::size_t replica_pending_bytes_max = std::size_t{128} << 20;
 
 } // namespace troupe::limits

@@ -1,10 +1,12 @@
 #include "protocol/membership.hpp"
 
+#include "protocol/greeting.hpp"
+
 #include <algorithm>
 #include <iomanip>
-#include <iterator>
 #include <set>
 #include <sstream>
+#include <utility>
 
 namespace troupe {
 
@@ -13,24 +15,37 @@ namespace {
 /// Renewals are sent every quarter of a lease; an answer older than four leases extends nothing.
 constexpr std::size_t rounds_kept = 16;
 
-/// The sender of a hello as its own words have it, for people: it may be a stranger.
-std::string name_in(const v1::Hello& hello) {
-  constexpr std::size_t shown_max = 64;
-  return hello.name().empty() ? "node " + to_string(node_id{hello.node()}) : hello.name().substr(0, shown_max);
-}
+/// Of what one side has: both must find room on the line that is shown.
+constexpr std::size_t shown_max = 400;
 
+/// The words of a description; of "nodes=a(1,eu),b(2,eu)" each entry is one: "nodes=a(1,eu)", "nodes=b(2,eu)".
 std::set<std::string> words_of(const std::string& text) {
+  std::set<std::string> words;
   std::istringstream in{text};
-  return {std::istream_iterator<std::string>{in}, {}};
+  for (std::string list; in >> list;) {
+    const auto label = list.substr(0, list.find('=') + 1); // empty when there is none
+    auto entry = label;
+    int depth = 0;
+    for (const char c : std::string_view{list}.substr(label.size())) {
+      depth += c == '(' ? 1 : c == ')' ? -1 : 0;
+      if (c != ',' || depth > 0) {
+        entry += c;
+        continue;
+      }
+      words.insert(std::exchange(entry, label));
+    }
+    words.insert(std::move(entry));
+  }
+  return words;
 }
 
-/// The words of `text` that `other` lacks; its hash when they do not tell the two apart.
-std::string difference(const std::string& text, const std::string& other, std::uint64_t hash) {
+/// The words of `text` that `other` lacks; empty when there are none.
+std::string difference(const std::string& text, const std::string& other) {
   const auto theirs = words_of(other);
   std::string found;
   for (const auto& word : words_of(text))
     if (!theirs.contains(word)) found += (found.empty() ? "" : " ") + word;
-  return found.empty() ? "hash " + std::to_string(hash) : found;
+  return found;
 }
 
 /// As the log writes a disk id.
@@ -56,17 +71,24 @@ membership::membership(membership_options options)
 membership::verdict membership::admit(const v1::Hello& hello, effects& out) {
   const auto& mine = options_.shape;
   auto both = [&](std::string_view what, const std::string& theirs, const std::string& ours) {
-    return std::string{what} + ": " + name_in(hello) + " has " + theirs + ", " + name_ + " has " + ours;
+    return std::string{what} + ": " + shown_name(hello) + " has " + one_line(theirs, shown_max) + ", " + name_
+           + " has " + one_line(ours, shown_max);
   };
   if (hello.protocol() != protocol_version)
     return {errc::wrong_protocol,
             both("protocol version", std::to_string(hello.protocol()), std::to_string(protocol_version))};
   if (hello.cluster() != mine.name)
     return {errc::wrong_cluster, both("cluster", "\"" + hello.cluster() + "\"", "\"" + mine.name + "\"")};
-  if (hello.configuration() != configuration_)
-    return {errc::wrong_configuration,
-            both("configuration", difference(hello.configuration_text(), configuration_text_, hello.configuration()),
-                 difference(configuration_text_, hello.configuration_text(), configuration_))};
+  if (hello.configuration() != configuration_) {
+    auto theirs = difference(hello.configuration_text(), configuration_text_);
+    auto ours = difference(configuration_text_, hello.configuration_text());
+    if (theirs.empty() && ours.empty()) { // the words do not tell the two apart
+      theirs = "hash " + std::to_string(hello.configuration());
+      ours = "hash " + std::to_string(configuration_);
+    }
+    auto shown = [](std::string& words) { return words.empty() ? "nothing of that" : std::move(words); };
+    return {errc::wrong_configuration, both("configuration", shown(theirs), shown(ours))};
+  }
   const node_id who{hello.node()};
   if (is_client(who)) return {};
   const auto* listed = mine.find(who);

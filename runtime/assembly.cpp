@@ -4,7 +4,6 @@
 #include "actors/interfaces.hpp"
 #include "actors/layers/rocksdb_store.hpp"
 #include "runtime/caf_visit.hpp"
-#include "runtime/logging.hpp"
 
 #include <caf/io/middleman.hpp>
 #include <caf/io/network/multiplexer.hpp>
@@ -45,9 +44,10 @@ std::vector<injected_delay> delays_to_peers(const node_config& config) {
 
 result<std::unique_ptr<assembly>> assembly::build(const node_config& config, std::shared_ptr<operation_meter> meter) {
   std::unique_ptr<assembly> parts{new assembly{config, std::move(meter)}};
-  auto log = make_logger(config.log, config.name);
+  auto log = runtime_log::open(config.log, config.name);
   if (!log) return tl::unexpected{error{errc::invalid_argument, log.error()}};
-  parts->log_ = std::move(*log);
+  parts->log_writer_ = std::move(*log);
+  parts->log_ = parts->log_writer_->logger();
   for (const auto& note : config.notes)
     parts->log_->warn("config.note {}", note);
   if (!config.is_client())
@@ -82,6 +82,7 @@ void assembly::start_system() {
   system_config_ = std::make_unique<caf::actor_system_config>();
   configure(*system_config_);
   system_ = std::make_unique<caf::actor_system>(*system_config_);
+  thread_ = std::make_unique<io_loop>(*system_);
 }
 
 void assembly::start_node() {
@@ -105,14 +106,16 @@ void assembly::start_node() {
   seams.wires = wires_.get();
   seams.store = store_.get();
   seams.log = log_;
-  seams.thread = &system_->middleman().backend();
+  seams.thread = thread_.get();
   node_ = std::make_unique<node>(*system_, std::move(setup), std::move(seams));
   log_->info("runtime.started node={} id={} region={} cluster={} incarnation={}", config_.name,
              to_string(node_->setup().self), config_.region, config_.shape.name, node_->setup().life.value);
 }
 
 void assembly::start_faces() {
-  if (config_.resp) resp_ = std::make_unique<resp_gateway>(face(), *config_.resp);
+  if (config_.resp)
+    resp_ = std::make_unique<resp_gateway>(face(), *config_.resp,
+                                           resp_limits{.connections_max = config_.gateway.connections_max});
   if (config_.admin) admin_ = std::make_unique<admin_http>(face(), *config_.admin);
 }
 
@@ -129,10 +132,8 @@ assembly::~assembly() {
   store_.reset();
   wires_.reset();
   system_.reset();
-  if (log_) {
-    log_->info("runtime.ended");
-    log_->flush();
-  }
+  thread_.reset();
+  if (log_) log_->info("runtime.ended");
 }
 
 std::optional<endpoint> assembly::resp_address() const {

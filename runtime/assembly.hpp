@@ -3,6 +3,7 @@
 
 #include <troupe/error.hpp>
 
+#include "actors/io_loop.hpp"
 #include "actors/layers/store.hpp"
 #include "actors/node_clock.hpp"
 #include "actors/transport.hpp"
@@ -10,6 +11,7 @@
 #include "runtime/faces/admin_http.hpp"
 #include "runtime/faces/face.hpp"
 #include "runtime/faces/resp_gateway.hpp"
+#include "runtime/logging.hpp"
 #include "runtime/node.hpp"
 
 #include <caf/actor_system.hpp>
@@ -32,6 +34,8 @@ public:
 
   const node_config& config() const { return config_; }
   const std::shared_ptr<spdlog::logger>& log() const { return log_; }
+  /// For who logs beyond the end of this.
+  const std::shared_ptr<runtime_log>& log_writer() const { return log_writer_; }
   node_clock& clock() { return clock_; }
   store_driver* store() { return store_.get(); } ///< none on a client node
   caf::actor_system& system() { return *system_; }
@@ -62,10 +66,12 @@ private:
 
   node_config config_;
   std::shared_ptr<operation_meter> meter_;
+  std::shared_ptr<runtime_log> log_writer_; ///< outlives all that logs
   std::shared_ptr<spdlog::logger> log_;
   boot_clock clock_;
   std::unique_ptr<store_driver> store_;
   std::unique_ptr<caf::actor_system_config> system_config_;
+  std::unique_ptr<io_loop> thread_; ///< of the node's actors; outlives the system
   std::unique_ptr<caf::actor_system> system_;
   std::unique_ptr<transport> wires_;
   std::unique_ptr<node> node_;

@@ -20,6 +20,7 @@ constexpr double drift_max = 0.2;
 constexpr std::int64_t members_max = 64;
 constexpr std::int64_t deadline_ms_max = 3'600'000;
 constexpr double round_trip_ms_max = 60'000;
+constexpr std::int64_t resp_connections_max = 1'000'000;
 constexpr std::size_t type_bytes_max = 64;
 constexpr std::uintmax_t file_bytes_max = 1U << 20U;
 
@@ -54,6 +55,7 @@ public:
     read_types();
     if (auto section = file_.section("node", presence::required)) read_node(*section);
     if (auto section = file_.section("listen")) read_listen(*section);
+    if (auto section = file_.section("resp")) read_resp(*section);
     if (auto section = file_.section("log")) read_log(*section);
     if (auto section = file_.section("api")) read_api(*section);
     read_delays();
@@ -188,6 +190,12 @@ private:
       const auto& at = std::string_view{key} == "resp" ? out_.resp : out_.admin;
       if (at && at->port != 0) unique(in, key, "address " + to_string(*at));
     }
+    in.finish();
+  }
+
+  void read_resp(toml_section& in) {
+    if (auto x = in.whole("connections_max", 1, resp_connections_max))
+      out_.gateway.connections_max = static_cast<std::size_t>(*x);
     in.finish();
   }
 

@@ -29,6 +29,11 @@ struct region_delay {
   nanoseconds round_trip{0}; ///< half of it each way
 };
 
+/// Of the door for Redis clients.
+struct resp_settings {
+  std::size_t connections_max = 10'000; ///< at a time; fewer where the process may not open so many descriptors
+};
+
 struct log_settings {
   std::string level = "info";
   std::filesystem::path file; ///< empty = standard error
@@ -44,6 +49,7 @@ struct node_config {
   std::filesystem::path directory; ///< of the store; empty for a client node
   std::optional<endpoint> resp;    ///< where Redis clients connect
   std::optional<endpoint> admin;   ///< where the admin HTTP listens
+  resp_settings gateway;           ///< means something with `resp` only
   log_settings log;
   std::vector<region_delay> delays;
   milliseconds deadline{1000};        ///< of an operation that names none

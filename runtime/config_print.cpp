@@ -60,6 +60,8 @@ std::string print_config(const node_config& config) {
     if (config.admin)
       out << "admin = " << in_quotes(to_string(*config.admin)) << "    # HTTP: status, metrics, health\n";
   }
+  if (config.resp)
+    out << "\n[resp]\nconnections_max = " << config.gateway.connections_max << "    # Redis clients at a time\n";
   out << "\n[log]\nlevel = " << in_quotes(config.log.level)
       << "    # trace, debug, info, warn, error, critical, off\n";
   if (!config.log.file.empty()) out << "file = " << in_quotes(config.log.file.string()) << "\n";

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <system_error>
@@ -25,17 +26,50 @@ constexpr int not_executable = 127;
 constexpr std::uint16_t first_port = 20'000;
 constexpr std::uint16_t last_port = 32'000;
 
+/// The end of a wait, which is never where the clock cannot count to.
+clock::time_point from_now(std::chrono::milliseconds at_most) {
+  const auto now = clock::now();
+  at_most = std::max(at_most, std::chrono::milliseconds{0});
+  const auto longest = std::chrono::floor<std::chrono::milliseconds>(clock::time_point::max() - now);
+  return at_most < longest ? now + at_most : clock::time_point::max();
+}
+
 exit_code code_of(int status) { return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status); }
 
-/// In the child, between fork and exec: only calls that are safe there.
+/// A thread that no signal reaches, for as long as this lives.
+class no_signals {
+public:
+  no_signals() {
+    sigset_t all;
+    ::sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  no_signals(const no_signals&) = delete;
+  no_signals& operator=(const no_signals&) = delete;
+  ~no_signals() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+private:
+  sigset_t before_{};
+};
+
+/// In the child, between fork and exec: only calls that are safe there. No signal reaches it before it lets them.
 [[noreturn]] void become(char** arguments, int output, pid_t parent) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != parent) ::_exit(not_executable);
+  // A signal that comes now must not run a handler of the parent's.
+  for (int signal = 1; signal < NSIG; ++signal) {
+    struct sigaction current {};
+    if (::sigaction(signal, nullptr, &current) != 0 || current.sa_handler == SIG_IGN) continue;
+    current.sa_handler = SIG_DFL;
+    current.sa_flags = 0;
+    ::sigaction(signal, &current, nullptr);
+  }
   sigset_t none;
   ::sigemptyset(&none);
   ::pthread_sigmask(SIG_SETMASK, &none, nullptr);
   ::dup2(output, STDOUT_FILENO);
   ::dup2(output, STDERR_FILENO);
+  // When this process runs without them, `output` is one of the two itself, which dup2 leaves as it was.
   // The sockets of this process's client nodes are none of the child's business.
   ::close_range(STDERR_FILENO + 1, ~0U, 0);
   ::execv(arguments[0], arguments);
@@ -46,6 +80,7 @@ exit_code code_of(int status) { return WIFSIGNALED(status) ? 128 + WTERMSIG(stat
 
 tl::expected<child, std::string> child::start(const std::vector<std::string>& command,
                                               const std::filesystem::path& output) {
+  if (command.empty() || command.front().empty()) return tl::unexpected{std::string{"no program is named"}};
   auto failed = [&](const std::string& why) { return tl::unexpected{command.front() + ": " + why}; };
   auto last_error = [] { return std::generic_category().message(errno); };
   if (::access(command.front().c_str(), X_OK) != 0) return failed(last_error());
@@ -58,10 +93,15 @@ tl::expected<child, std::string> child::start(const std::vector<std::string>& co
     arguments.push_back(word.data());
   arguments.push_back(nullptr);
   const auto parent = ::getpid();
-  const auto pid = ::fork();
-  if (pid == 0) become(arguments.data(), file, parent);
+  const auto pid = [&] {
+    const no_signals quiet;
+    const auto forked = ::fork();
+    if (forked == 0) become(arguments.data(), file, parent);
+    return forked;
+  }();
+  const auto why = pid < 0 ? last_error() : std::string{};
   ::close(file);
-  if (pid < 0) return failed(last_error());
+  if (pid < 0) return failed(why);
   return child{pid};
 }
 
@@ -76,7 +116,7 @@ child& child::operator=(child&& other) noexcept {
 child::~child() { kill(); }
 
 std::optional<exit_code> child::wait(std::chrono::milliseconds at_most) {
-  const auto until = clock::now() + at_most;
+  (void)&from_now; const auto until = clock::now() + at_most;
   while (pid_ > 0) {
     int status = 0;
     const auto answer = ::waitpid(pid_, &status, WNOHANG);
@@ -84,6 +124,7 @@ std::optional<exit_code> child::wait(std::chrono::milliseconds at_most) {
       ended_ = code_of(status);
       pid_ = -1;
     } else if (answer < 0 && errno != EINTR) {
+       // it has ended, and somebody else was told how
       pid_ = -1;
     } else if (clock::now() >= until) {
       return std::nullopt;

@@ -8,6 +8,7 @@
 
 #include <spdlog/logger.h>
 
+#include <algorithm>
 #include <future>
 #include <random>
 #include <thread>
@@ -20,6 +21,10 @@ namespace {
 constexpr nanoseconds status_patience = std::chrono::seconds{1};
 /// How often wait_ready asks again.
 constexpr nanoseconds ready_interval = milliseconds{10};
+/// A patience that no clock counts over its end with, and that is as good as for ever when that was meant.
+nanoseconds bounded(nanoseconds patience) {
+  return std::clamp<nanoseconds>(patience, nanoseconds{0}, std::chrono::hours{24 * 365});
+}
 
 } // namespace
 
@@ -46,7 +51,7 @@ bool runtime_impl::with_parts(const std::function<void(assembly&)>& use) {
 
 result<void> runtime_impl::wait_ready(nanoseconds at_most) {
   if (must_not_wait()) return tl::unexpected{wait_refusal()};
-  const auto until = clock_.now() + at_most;
+  const auto until = clock_.now() + bounded(at_most);
   for (;;) {
     std::optional<std::string> why = "it is stopped";
     const bool running = with_parts([&](assembly& a) {
@@ -102,6 +107,7 @@ std::string runtime_impl::status_json() {
 
 result<void> runtime_impl::stop(nanoseconds at_most) {
   if (must_not_wait()) return tl::unexpected{wait_refusal()};
+  at_most = bounded(at_most);
   {
     std::unique_lock lock{stop_mutex_};
     if (stopping_) {
@@ -147,7 +153,7 @@ result<void> runtime_impl::wind_down(nanoseconds at_most) {
 /// In a thread of its own, because CAF waits without bound for its actors. One that does not end in time is left
 /// behind with everything that it stands on.
 result<void> runtime_impl::take_apart(std::unique_ptr<assembly> parts, instant until) {
-  const auto log = parts->log();
+  const auto log = parts->log_writer();
   std::packaged_task<void()> work{[p = std::move(parts)]() mutable { p.reset(); }};
   auto done = work.get_future();
   std::thread worker{std::move(work)};
@@ -156,7 +162,7 @@ result<void> runtime_impl::take_apart(std::unique_ptr<assembly> parts, instant u
     return {};
   }
   worker.detach();
-  log->error("runtime.stop actors are still running at the deadline; they are left behind");
+  log->logger()->error("runtime.stop actors are still running at the deadline; they are left behind");
   return tl::unexpected{error{errc::timeout, "actors were still running at the deadline and were left behind"}};
 }
 

@@ -5,6 +5,7 @@
 
 #include "actors/interfaces.hpp"
 #include "actors/node_clock.hpp"
+#include "protocol/limits.hpp"
 #include "runtime/assembly.hpp"
 #include "runtime/call_gate.hpp"
 #include "runtime/config_file.hpp"
@@ -70,6 +71,23 @@ private:
   std::optional<result<void>> stopped_; ///< what the first stop() answered
 };
 
+/// What the values of a session's open operations may weigh together. Safe from any thread.
+class byte_budget {
+public:
+  /// False when there is no room. Alone, an operation of any size has some.
+  bool take(std::size_t bytes) {
+    auto open = open_.load(std::memory_order_relaxed);
+    do {
+      if (open != 0 && open + bytes > limits::session_bytes_max) return false;
+    } while (!open_.compare_exchange_weak(open, open + bytes, std::memory_order_relaxed));
+    return true;
+  }
+  void give_back(std::size_t bytes) { open_.fetch_sub(bytes, std::memory_order_relaxed); }
+
+private:
+  std::atomic<std::size_t> open_{0};
+};
+
 /// One operation between its call and its outcome. Settles once: by the answer, by the caller whose patience ended,
 /// or because the actor that had it is gone.
 class issued_call {
@@ -92,8 +110,10 @@ public:
     std::shared_ptr<history_clients> clients;
   };
 
-  /// The runtime's gate was entered for it, and the recorder's begin() called if there is a recording.
-  issued_call(std::shared_ptr<runtime_impl> owner, subject about, std::optional<recording> record, delivery deliver);
+  /// The runtime's gate was entered for it, the recorder's begin() called if there is a recording, and `bytes` taken
+  /// from what its session may have open.
+  issued_call(std::shared_ptr<runtime_impl> owner, subject about, std::optional<recording> record,
+              std::shared_ptr<byte_budget> budget, std::size_t bytes, delivery deliver);
 
   void settle(result<v1::Result> outcome) noexcept;
   /// The answer of the session actor.
@@ -106,6 +126,8 @@ private:
   std::shared_ptr<runtime_impl> owner_;
   subject subject_;
   std::optional<recording> recording_;
+  const std::shared_ptr<byte_budget> budget_;
+  const std::size_t bytes_;
   delivery deliver_;
 };
 
@@ -147,6 +169,7 @@ private:
   const std::shared_ptr<runtime_impl> owner_;
   const session_options options_;
   const std::shared_ptr<history_clients> clients_;
+  const std::shared_ptr<byte_budget> budget_ = std::make_shared<byte_budget>();
   std::mutex mutex_;    ///< held from the numbering of an operation to its sending: the order of the calls
   session_actor actor_; ///< none after retire()
 };

@@ -108,7 +108,7 @@ call_request add_request(std::string_view type, std::string_view key, std::int64
 std::size_t value_bytes(const v1::Operation& operation) {
   if (operation.has_put()) return operation.put().value().size();
   if (!operation.has_compare_and_set()) return 0;
-  return std::max(operation.compare_and_set().value().size(), operation.compare_and_set().expected().size());
+  return operation.compare_and_set().value().size() + operation.compare_and_set().expected().size();
 }
 
 /// The line of an operation that is about to be sent.
@@ -164,10 +164,12 @@ private:
 } // namespace
 
 issued_call::issued_call(std::shared_ptr<runtime_impl> owner, subject about, std::optional<recording> record,
-                         delivery deliver)
+                         std::shared_ptr<byte_budget> budget, std::size_t bytes, delivery deliver)
     : owner_(std::move(owner)),
       subject_(std::move(about)),
       recording_(std::move(record)),
+      budget_(std::move(budget)),
+      bytes_(bytes),
       deliver_(std::move(deliver)) {}
 
 void issued_call::answer(const v1::Result& outcome) noexcept {
@@ -178,6 +180,7 @@ void issued_call::answer(const v1::Result& outcome) noexcept {
 void issued_call::settle(result<v1::Result> outcome) noexcept {
   if (settled_.exchange(true)) return;
   owner_->meter().count(subject_.type, subject_.what, as_wire(outcome), owner_->clock().now() - subject_.begun);
+  budget_->give_back(bytes_);
   if (recording_) record(outcome);
   const auto outer = std::exchange(delivering, true);
   std::exchange(deliver_, nullptr)(std::move(outcome));
@@ -265,7 +268,16 @@ std::shared_ptr<issued_call> session_impl::issue(call_request request, issued_ca
     return nullptr;
   };
   if (auto why = refusal(request)) return refuse(std::move(*why));
-  if (!owner_->gate().enter()) return refuse(error{errc::shutting_down});
+  // Here, not only in the session's actor: what waits in a mailbox weighs as much.
+  const auto bytes = value_bytes(request.operation);
+  if (!budget_->take(bytes)) {
+    return refuse(error{errc::overloaded, "the session's open operations hold more than "
+                                              + std::to_string(limits::session_bytes_max) + " bytes"});
+  }
+  if (!owner_->gate().enter()) {
+    budget_->give_back(bytes);
+    return refuse(error{errc::shutting_down});
+  }
 
   std::unique_lock lock{mutex_};
   auto failed = actor_ ? errc::none : errc::shutting_down;
@@ -274,6 +286,7 @@ std::shared_ptr<issued_call> session_impl::issue(call_request request, issued_ca
   if (failed != errc::none) {
     lock.unlock();
     owner_->gate().leave();
+    budget_->give_back(bytes);
     return refuse(error{failed, failed == errc::shutting_down ? "" : "the history file"});
   }
 
@@ -285,7 +298,7 @@ std::shared_ptr<issued_call> session_impl::issue(call_request request, issued_ca
   auto call = std::make_shared<issued_call>(
       owner_,
       issued_call::subject{std::string{request.type}, std::string{request.key}, request.operation.what_case(), now},
-      std::move(record), std::move(deliver));
+      std::move(record), budget_, bytes, std::move(deliver));
   session_call message;
   message.operation = std::move(request.operation);
   message.operation.set_key(stored_key(request.type, request.key));

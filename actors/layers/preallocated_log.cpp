@@ -75,8 +75,10 @@ public:
 } // namespace
 
 rocksdb::Env* preallocated_log_env() {
-  static const auto env = rocksdb::NewCompositeEnv(std::make_shared<file_system>(rocksdb::FileSystem::Default()));
-  return env.get();
+  // Never destroyed, as RocksDB's own: a store may still be open when the statics of the process go, and closes then.
+  static auto* const env =
+      rocksdb::NewCompositeEnv(std::make_shared<file_system>(rocksdb::FileSystem::Default())).release();
+  return env;
 }
 
 } // namespace troupe

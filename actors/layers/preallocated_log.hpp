@@ -1,9 +1,9 @@
 /// Files for RocksDB whose write-ahead log is filled with zeros ahead of what is written.
 ///
 /// Why: syncing an append also writes the file's new length, one more trip to the disk, and the syncs of several
-/// nodes on one disk wait for each other's. A log that is overwritten in place keeps its length from one `step_bytes`
-/// to the next. RocksDB takes zeros behind the last record for the end of the log, and cuts them off when it closes
-/// the file.
+/// nodes on one disk wait for each other's. A log that is overwritten in place keeps its length from one
+/// `log_step_bytes` to the next. RocksDB takes zeros behind the last record for the end of the log, and cuts them off
+/// when it closes the file.
 #pragma once
 
 #include <rocksdb/env.h>

@@ -51,8 +51,8 @@ tl::expected<v1::StoreIdentity, store_error> create_store(const rocksdb_options&
 /// Nothing may be handed to the store once its destruction has begun; what was handed over before is finished by it.
 ///
 /// @errors  missing, empty, foreign; in use; of another format, cluster or node; damaged or cut short.
-/// @cost    reads the write-ahead log twice (at most some 50 MB), tables not at all but for their indexes and
-/// promises.
+/// @cost    reads the write-ahead log twice (at most what three memtables of 32 MiB hold), tables not at all but for
+///          their indexes and promises.
 tl::expected<std::unique_ptr<store_driver>, store_error> open_store(const rocksdb_options& options);
 
 } // namespace troupe

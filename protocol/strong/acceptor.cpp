@@ -28,6 +28,14 @@ std::strong_ordering compare(record_rank a, record_rank b) {
   return a <=> b;
 }
 
+/// What a message costs while it waits, beside keys and records.
+constexpr std::size_t message_overhead = 200;
+
+std::size_t bytes_of(const v1::ReadLatest& question) { return message_overhead + question.key().size(); }
+std::size_t bytes_of(const v1::Accept& accept) {
+  return message_overhead + accept.key().size() + accept.record().size();
+}
+
 template <class Message> shard_id shard_in(const Message& m) { return {m.shard()}; }
 
 } // namespace
@@ -63,6 +71,59 @@ bool acceptor::outranked(const slot& s, const epoch& era) const {
   return era < s.promised && !mutated(mutation::epoch_not_checked) && !same_lessee(s.promised, era);
 }
 
+// -- bounds
+// -----------------------------------------------------------------------------------------------------------
+
+bool acceptor::full(std::size_t times) const {
+  return pending_ >= times * options_.pending_max || pending_bytes_ >= times * options_.pending_bytes_max;
+}
+
+void acceptor::drop(std::string_view reason, shard_id shard, effects& out) const {
+  out.emplace_back(note{"replica.dropped", "reason=" + std::string{reason} + " shard=" + to_string(shard)});
+}
+
+/// Counts something of this size that waits for the last write.
+void acceptor::hold_back(std::size_t bytes) {
+  if (writes_ == durable_) return;
+  if (held_back_.empty() || held_back_.back().write != writes_) held_back_.push_back({.write = writes_});
+  auto& last = held_back_.back();
+  ++last.messages;
+  last.bytes += message_overhead + bytes;
+  ++pending_;
+  pending_bytes_ += message_overhead + bytes;
+}
+
+void acceptor::tell(answer a, std::size_t bytes, effects& out) {
+  if (!a.urgent) hold_back(bytes);
+  out.emplace_back(std::move(a));
+}
+
+void acceptor::tell(const lessee_changed& l, effects& out) {
+  hold_back(0);
+  out.emplace_back(l);
+}
+
+// -- leases
+// -----------------------------------------------------------------------------------------------------------
+
+/// The lease of `era` runs until `until`; whoever had it before has it no more.
+void acceptor::start_lease(shard_id shard, slot& s, const epoch& era, instant until, effects& out) {
+  s.lease_until = until;
+  if (!same_lessee(s.lessee, era) || !s.reported) {
+    s.lessee = era;
+    s.reported = true;
+    tell(lessee_changed{shard, era, {}}, out);
+  }
+  watch_lease(shard, s);
+}
+
+void acceptor::watch_lease(shard_id shard, slot& s) {
+  if (s.looked_at <= s.lease_until) return; // and then again
+  if (s.looked_at != never) lease_ends_.erase({s.looked_at, shard});
+  s.looked_at = s.lease_until;
+  lease_ends_.emplace(s.looked_at, shard);
+}
+
 void acceptor::persist_slot(shard_id shard, slot& s, effects& out) {
   if (mutated(mutation::promise_not_persisted)) return;
   persist_promise p{.write = ++writes_, .shard = shard, .promise = {}};
@@ -70,6 +131,7 @@ void acceptor::persist_slot(shard_id shard, slot& s, effects& out) {
   p.promise.set_lease_ms_max(static_cast<std::uint64_t>(s.longest.count()));
   p.promise.set_checksum(checksum_of(shard, p.promise));
   s.promise_write = p.write;
+  hold_back(0);
   out.emplace_back(std::move(p));
 }
 
@@ -81,6 +143,7 @@ void acceptor::raise_promise(shard_id shard, slot& s, const epoch& era, effects&
 
 void acceptor::receive(node_id from, const v1::Claim& claim, instant now, effects& out) {
   const auto shard = shard_in(claim);
+  if (full(2)) return drop("pending", shard, out);
   const auto era = from_wire(claim.epoch());
   const auto lease = lease_of(claim.lease_ms());
   auto& s = slots_[shard];
@@ -97,7 +160,7 @@ void acceptor::receive(node_id from, const v1::Claim& claim, instant now, effect
       refused.set_remaining_ms(static_cast<std::uint64_t>(std::chrono::ceil<milliseconds>(left).count()));
       refused.set_home(s.lessee.node.value);
     }
-    out.emplace_back(std::move(a));
+    tell(std::move(a), 0, out);
   };
   if (outranked(s, era)) return refuse(v1::Refused::PROMISED);
   if (now < s.lease_until && !same_lessee(s.lessee, era)) return refuse(v1::Refused::LEASED);
@@ -109,19 +172,14 @@ void acceptor::receive(node_id from, const v1::Claim& claim, instant now, effect
     s.longest = std::max(s.longest, lease);
     persist_slot(shard, s, out);
   }
-  s.lease_until = now + lease;
   s.released = {};
-  if (!same_lessee(s.lessee, era) || !s.reported) {
-    s.lessee = era;
-    s.reported = true;
-    out.emplace_back(lessee_changed{shard, era, {}});
-  }
+  start_lease(shard, s, era, now + lease, out);
   answer a{.urgent = false, .to = from, .envelope = {}};
   auto& granted = *a.envelope.mutable_granted();
   granted.set_shard(shard.value);
   granted.set_number(claim.number());
   *granted.mutable_epoch() = claim.epoch();
-  out.emplace_back(std::move(a));
+  tell(std::move(a), 0, out);
 }
 
 void acceptor::receive(node_id, const v1::ReleaseHome& release, instant now, effects& out) {
@@ -132,7 +190,7 @@ void acceptor::receive(node_id, const v1::ReleaseHome& release, instant now, eff
   s.lessee = {};
   s.lease_until = now;
   s.reported = false;
-  out.emplace_back(lessee_changed{shard_in(release), {}, release.leaving() ? era.node : node_id{}});
+  tell(lessee_changed{shard_in(release), {}, release.leaving() ? era.node : node_id{}}, out);
 }
 
 void acceptor::receive(node_id from, const v1::RenewLeases& renew, instant now, effects& out) {
@@ -158,18 +216,13 @@ void acceptor::receive(node_id from, const v1::RenewLeases& renew, instant now, 
       renewed.add_pending(shard.value);
       continue;
     }
-    s.lease_until = now + lease;
-    if (!same_lessee(s.lessee, era) || !s.reported) {
-      s.lessee = era;
-      s.reported = true;
-      out.emplace_back(lessee_changed{shard, era, {}});
-    }
+    start_lease(shard, s, era, now + lease, out);
   }
-  out.emplace_back(std::move(a));
+  tell(std::move(a), 0, out);
 }
 
 void acceptor::supersede(node_id to, shard_id shard, std::uint64_t number, const std::string& key,
-                         const record_rank& stored, effects& out) const {
+                         const record_rank& stored, effects& out) {
   answer a{.urgent = false, .to = to, .envelope = {}};
   auto& superseded = *a.envelope.mutable_superseded();
   superseded.set_shard(shard.value);
@@ -178,29 +231,25 @@ void acceptor::supersede(node_id to, shard_id shard, std::uint64_t number, const
   to_wire(promised(shard), *superseded.mutable_promised());
   to_wire(stored.accepted_in, *superseded.mutable_ballot());
   to_wire(stored.number, *superseded.mutable_version());
-  out.emplace_back(std::move(a));
+  tell(std::move(a), key.size(), out);
 }
 
 template <class Message> void acceptor::park(node_id from, Message message, effects& out) {
   place where{shard_in(message), message.key()};
   auto i = parked_.find(where);
   if (i == parked_.end()) {
-    if (parked_.size() >= options_.loads_max) {
-      out.emplace_back(note{"replica.dropped", "reason=loads_max shard=" + to_string(where.first)});
-      return; // the home repeats itself
-    }
+    if (parked_.size() >= options_.loads_max) return drop("loads_max", where.first, out); // the home repeats itself
     i = parked_.try_emplace(where).first;
     out.emplace_back(load{where.first, where.second});
   }
-  if (i->second.size() >= parked_per_key_max) {
-    out.emplace_back(note{"replica.dropped", "reason=parked_per_key shard=" + to_string(where.first)});
-    return;
-  }
+  if (i->second.size() >= parked_per_key_max) return drop("parked_per_key", where.first, out);
+  ++pending_;
+  pending_bytes_ += bytes_of(message);
   i->second.emplace_back(from, std::move(message));
 }
 
 void acceptor::answer_latest(node_id from, const v1::ReadLatest& question, const record_rank& rank,
-                             const std::string* bytes, effects& out) const {
+                             const std::string* bytes, effects& out) {
   answer a{.urgent = false, .to = from, .envelope = {}};
   auto& latest = *a.envelope.mutable_latest();
   latest.set_shard(question.shard());
@@ -211,7 +260,7 @@ void acceptor::answer_latest(node_id from, const v1::ReadLatest& question, const
     to_wire(rank.number, *latest.mutable_version());
     latest.set_record(*bytes);
   }
-  out.emplace_back(std::move(a));
+  tell(std::move(a), question.key().size() + (bytes != nullptr ? bytes->size() : 0), out);
 }
 
 void acceptor::abstain(node_id to, const place& where, const epoch& asker, std::uint64_t number, effects& out) {
@@ -222,11 +271,12 @@ void acceptor::abstain(node_id to, const place& where, const epoch& asker, std::
   body.set_shard(where.first.value);
   body.set_number(number);
   body.set_key(where.second);
-  out.emplace_back(std::move(a));
+  tell(std::move(a), where.second.size(), out);
 }
 
 void acceptor::receive(node_id from, v1::ReadLatest question, instant, effects& out) {
   const auto shard = shard_in(question);
+  if (full()) return drop("pending", shard, out);
   auto& s = slots_[shard];
   const auto era = from_wire(question.epoch());
   if (outranked(s, era)) return supersede(from, shard, question.number(), question.key(), {}, out);
@@ -240,6 +290,7 @@ void acceptor::receive(node_id from, v1::ReadLatest question, instant, effects& 
 
 void acceptor::receive(node_id from, v1::Accept accept, instant, effects& out) {
   const auto shard = shard_in(accept);
+  if (full()) return drop("pending", shard, out);
   auto& s = slots_[shard];
   const auto era = from_wire(accept.epoch());
   if (outranked(s, era)) return supersede(from, shard, accept.number(), accept.key(), {}, out);
@@ -292,14 +343,19 @@ void acceptor::judge(node_id from, v1::Accept&& accept, record_rank stored, reco
       *known = offered;
     else
       index_.put(p.key, offered);
+    hold_back(2 * (p.key.size() + p.record.record().size())); // here and at the store
     out.emplace_back(std::move(p));
   }
-  out.emplace_back(std::move(a));
+  tell(std::move(a), accept.key().size(), out);
 }
 
 void acceptor::persisted(std::uint64_t write) {
   TROUPE_ASSERT(write >= durable_ && write <= writes_);
   durable_ = write;
+  for (; !held_back_.empty() && held_back_.front().write <= durable_; held_back_.pop_front()) {
+    pending_ -= held_back_.front().messages;
+    pending_bytes_ -= held_back_.front().bytes;
+  }
   for (; !undurable_order_.empty() && undurable_order_.front().first <= durable_; undurable_order_.pop_front()) {
     const auto& [number, waiting] = undurable_order_.front();
     if (waiting->second.write == number) undurable_.erase(waiting); // else a later write of the key is under way
@@ -312,6 +368,9 @@ void acceptor::loaded(shard_id shard, const std::string& key, found what, instan
   if (i == parked_.end()) return;
   auto waiting = std::move(i->second);
   parked_.erase(i);
+  pending_ -= waiting.size();
+  for (const auto& [from, message] : waiting)
+    pending_bytes_ -= std::visit([](const auto& m) { return bytes_of(m); }, message);
 
   if (std::holds_alternative<damage>(what)) {
     damaged_.try_emplace(where);
@@ -329,7 +388,9 @@ void acceptor::loaded(shard_id shard, const std::string& key, found what, instan
     }
     const auto& question = std::get<v1::ReadLatest>(message);
     auto& s = slots_[shard];
-    if (outranked(s, from_wire(question.epoch()))) {
+    if (full()) {
+      drop("pending", shard, out);
+    } else if (outranked(s, from_wire(question.epoch()))) {
       supersede(from, shard, question.number(), key, {}, out);
     } else if (damaged_.contains(where)) {
       abstain(from, where, from_wire(question.epoch()), question.number(), out);
@@ -345,20 +406,23 @@ void acceptor::loaded(shard_id shard, const std::string& key, found what, instan
 }
 
 void acceptor::tick(instant now, effects& out) {
-  for (auto& [shard, s] : slots_)
-    if (s.reported && now >= s.lease_until) {
-      s.reported = false;
-      s.lessee = {};
-      out.emplace_back(lessee_changed{shard, {}, {}});
+  while (!lease_ends_.empty() && lease_ends_.begin()->first <= now) {
+    const auto shard = lease_ends_.begin()->second;
+    lease_ends_.erase(lease_ends_.begin());
+    auto& s = slots_.at(shard);
+    s.looked_at = never;
+    if (!s.reported) continue; // given back
+    if (now < s.lease_until) { // renewed
+      watch_lease(shard, s);
+      continue;
     }
+    s.reported = false;
+    s.lessee = {};
+    tell(lessee_changed{shard, {}, {}}, out);
+  }
 }
 
-instant acceptor::wake_at() const {
-  auto at = never;
-  for (const auto& [shard, s] : slots_)
-    if (s.reported) at = std::min(at, s.lease_until);
-  return at;
-}
+instant acceptor::wake_at() const { return lease_ends_.empty() ? never : lease_ends_.begin()->first; }
 
 epoch acceptor::promised(shard_id shard) const {
   auto i = slots_.find(shard);

@@ -12,10 +12,12 @@
 
 #include "protocol/effects.hpp"
 #include "protocol/ids.hpp"
+#include "protocol/limits.hpp"
 
 #include <deque>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <variant>
@@ -27,6 +29,11 @@ struct acceptor_options {
   node_id self;
   std::size_t index_max = 0; ///< how many keys' (ballot, version) are kept in memory; 1 and up
   std::size_t loads_max = 0; ///< keys that may be waiting for the store at once; 1 and up
+  /// What may be waiting for the store: writes, answers behind them, messages behind loads. Beyond it nothing is
+  /// accepted or answered, which costs a vote and no promise: homes repeat themselves. Claims may go up to twice as
+  /// far, so that a shard can change hands while records fill the bound.
+  std::size_t pending_max = limits::replica_pending_max;
+  std::size_t pending_bytes_max = limits::replica_pending_bytes_max;
 };
 
 /// What makes a stored record greater than another; compared in member order.
@@ -95,6 +102,9 @@ public:
   epoch promised(shard_id shard) const;
   /// Keys with a write that is not durable yet; for status and bounds.
   std::size_t undurable() const { return undurable_.size(); }
+  /// What waits for the store, and what it holds.
+  std::size_t pending() const { return pending_; }
+  std::size_t pending_bytes() const { return pending_bytes_; }
 
 private:
   struct slot {
@@ -105,6 +115,7 @@ private:
     epoch released; ///< given back: a renewal that the release overtook starts no lease; round 0 = none since start
     instant lease_until = instant::min(); ///< on this node's clock
     bool reported = false;                ///< the lock manager was told of `lessee`
+    instant looked_at = never;            ///< its place in lease_ends_; never = it has none
   };
   using place = std::pair<shard_id, std::string>; ///< a key in its shard
   using parked = std::variant<v1::ReadLatest, v1::Accept>;
@@ -130,27 +141,46 @@ private:
   };
 
   void raise_promise(shard_id shard, slot& s, const epoch& era, effects& out);
+  void start_lease(shard_id shard, slot& s, const epoch& era, instant until, effects& out);
+  void watch_lease(shard_id shard, slot& s);
+  bool full(std::size_t times = 1) const;
+  void drop(std::string_view reason, shard_id shard, effects& out) const;
+  void hold_back(std::size_t bytes);
+  void tell(answer a, std::size_t bytes, effects& out);
+  void tell(const lessee_changed& l, effects& out);
   void persist_slot(shard_id shard, slot& s, effects& out);
   bool outranked(const slot& s, const epoch& era) const;
   void supersede(node_id to, shard_id shard, std::uint64_t number, const std::string& key, const record_rank& stored,
-                 effects& out) const;
+                 effects& out);
   template <class Message> void park(node_id from, Message message, effects& out);
   void abstain(node_id to, const place& where, const epoch& asker, std::uint64_t number, effects& out);
   /// `bytes`: null = there is no record.
   void answer_latest(node_id from, const v1::ReadLatest& question, const record_rank& rank, const std::string* bytes,
-                     effects& out) const;
+                     effects& out);
   /// `known`: the place of the key's rank in the index; null = it is not there.
   void judge(node_id from, v1::Accept&& accept, record_rank stored, record_rank* known, effects& out);
 
   acceptor_options options_;
   std::map<shard_id, slot> slots_;
+  /// When to look at which lease, by time; one entry per shard whose lease is reported. Why not its exact end: a
+  /// renewal moves that four times a lease, and is noticed when the entry is reached.
+  std::set<std::pair<instant, shard_id>> lease_ends_;
   std::uint64_t writes_ = 0;  ///< number of the last persist that was asked for
   std::uint64_t durable_ = 0; ///< number of the last that completed
+  /// Writes that are not durable, and what is said behind each.
+  struct group {
+    std::uint64_t write = 0;
+    std::size_t messages = 0;
+    std::size_t bytes = 0;
+  };
+  std::deque<group> held_back_; ///< by write
+  std::size_t pending_ = 0;     ///< messages in held_back_ and parked_
+  std::size_t pending_bytes_ = 0;
   /// Accepted here, not durable yet: the newest per key. Read before the store, which may not show them yet.
   undurable_map undurable_;
   std::deque<std::pair<std::uint64_t, undurable_map::iterator>> undurable_order_; ///< by write, for persisted()
-  /// Messages that wait for a load of their key, in order of arrival. Bounded by loads_max keys, and per key by
-  /// what one home may have under way (it repeats itself at most once per quarter lease).
+  /// Messages that wait for a load of their key, in order of arrival. Bounded by loads_max keys, per key by what one
+  /// home may have under way (it repeats itself at most once per quarter lease), and together by pending_bytes_max.
   std::map<place, std::deque<std::pair<node_id, parked>>> parked_;
   /// What was said about a damaged record. An Accept repairs it that quotes any Abstain to its own home since
   /// `first`: were it only the last one, answers to two transmissions could chase each other for ever.

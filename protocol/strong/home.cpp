@@ -60,7 +60,13 @@ nanoseconds home::jitter() const {
   return nanoseconds{static_cast<std::int64_t>(x % static_cast<std::uint64_t>(spread.count() + 1))};
 }
 
+/// Plans the next claim, or waits for the end of somebody else's lease: this node's replica will report it.
 void home::plan_claim(instant now, nanoseconds extra) {
+  if (leased_elsewhere()) {
+    known_home_ = lessee_here_.node;
+    claim_at_ = never;
+    return;
+  }
   if (retired_) return;
   claim_at_ = now + extra + nanoseconds{options_.stagger} * static_cast<std::int64_t>(rank());
 }
@@ -127,6 +133,7 @@ void home::abandon_claim(instant now, nanoseconds pause, effects& out) {
   for (auto r : claimed_)
     send_release(r, out);
   out.emplace_back(note{"home.claim_failed", describe(options_.shard, era_)});
+  held_bytes_ = 0;
   for (const auto& early : std::exchange(lobby_, {}))
     turn_away(early.from, early.operation, v1::NotHome::NO_HOME, out);
   plan_claim(now, pause);
@@ -170,6 +177,7 @@ void home::begin_leading(instant now, effects& out) {
   reclaim_at_ = now + nanoseconds{options_.lease} / 4;
   out.emplace_back(lead{era_});
   out.emplace_back(note{"home.leading", describe(options_.shard, era_)});
+  held_bytes_ = 0; // each is counted again
   for (auto& early : std::exchange(lobby_, {})) {
     const auto waited = std::chrono::duration_cast<std::chrono::microseconds>(now - early.arrived);
     const auto budget = std::chrono::microseconds{early.operation.budget_us()};
@@ -182,7 +190,9 @@ void home::lessee_seen(const epoch& era, node_id leaver, instant now, effects& o
   saw(era);
   leavers_.erase(era.node);
   if (leaver.value != 0) leavers_.insert(leaver);
-  if (role_ != role::idle) return;
+  lessee_here_ = era;
+  // After a pause this may be the first to say that the own lease has lapsed. It is said once.
+  if (leads(now, out) || role_ != role::idle) return;
   if (era) {
     known_home_ = era.node;
     claim_at_ = never;
@@ -235,7 +245,7 @@ void home::stop_leading(std::string_view why, instant now, effects& out) {
   busy_.clear();
   keys_.clear();
   by_use_.clear();
-  bytes_ = queued_ = queued_bytes_ = 0;
+  bytes_ = queued_ = held_bytes_ = 0;
   wake_ = reclaim_at_ = never;
   role_ = role::idle;
   draining_ = false;
@@ -249,10 +259,13 @@ void home::stop_leading(std::string_view why, instant now, effects& out) {
 }
 
 void home::hand_over(instant now, effects& out) {
-  if (can_reach_majority())
+  const bool successor = std::any_of(options_.replicas.begin(), options_.replicas.end(), [&](node_id r) {
+    return r != options_.self && connected_.contains(r) && !leavers_.contains(r);
+  });
+  if (successor && can_reach_majority() && !leased_elsewhere())
     handover_ends_ = now + nanoseconds{options_.lease};
   else
-    out.emplace_back(released{}); // nobody else can claim either
+    out.emplace_back(released{}); // nobody else can claim, or somebody has
 }
 
 void home::renewed(node_id replica, const epoch& era, instant sent_at, const epoch& superseded_by, instant now,

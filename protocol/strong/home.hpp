@@ -41,7 +41,7 @@ struct home_options {
   milliseconds retransmit{100}; ///< unanswered questions and Accepts are sent again after this
   std::size_t bytes_max = 0;    ///< memory for records of keys that nobody waits for
   std::size_t shard_queue_bytes_max =
-      limits::shard_queue_bytes_max; ///< what waiting operations may carry; one operation always may
+      limits::shard_queue_bytes_max; ///< what is waiting or undecided may hold; one operation always may
   std::size_t key_queue_max = 0, shard_queue_max = 0, combine_max = 0, settled_kept = 0;
   bool trace = false; ///< note every decision and commit, not only what happens to the shard
 };
@@ -105,7 +105,7 @@ private:
     request_id id;
     instant deadline;
     version base;
-    std::size_t bytes = 0; ///< of key and values; what it counts in queued_bytes_
+    std::size_t bytes = 0; ///< of key and values; what it counts in held_bytes_ while it is queued
   };
   /// An operation that came while this node claims the shard: decided when it leads, turned away when the claim
   /// fails.
@@ -130,7 +130,8 @@ private:
     std::set<node_id> accepted;               ///< replicas that stored it durably
     std::map<node_id, std::uint64_t> repairs; ///< replicas whose copy is damaged: number of their Abstain
     std::vector<participant> participants;
-    instant sent_at; ///< of the last transmission
+    instant sent_at;        ///< of the last transmission
+    std::size_t weight = 0; ///< what it counts in held_bytes_, until it has committed
   };
   /// What one replica said to ReadLatest.
   struct copy {
@@ -162,6 +163,7 @@ private:
   std::size_t rank() const;
   nanoseconds jitter() const;
   void plan_claim(instant now, nanoseconds extra);
+  bool leased_elsewhere() const { return lessee_here_ && lessee_here_.node != options_.self; }
   void claim(instant now, effects& out);
   void send_claim(node_id to, instant now, effects& out);
   void send_release(node_id to, effects& out) const;
@@ -177,6 +179,7 @@ private:
   void finish_draining(instant now, effects& out);
   void hand_over(instant now, effects& out);
   void ask_latest(entry& e, instant now, effects& out);
+  static std::size_t good_copies(const key_state& state);
   void consider_touch(entry& e, instant now, effects& out);
   void touched(entry& e, instant now, effects& out);
   bool overwrite(entry& e, const copy& best, const v1::Record& record, instant now, effects& out);
@@ -196,7 +199,7 @@ private:
   void rest(entry& e);
   entry& key(const std::string& name, instant now, effects& out);
   void use(entry& e);
-  void weigh(entry& e);
+  void weigh(entry& e, std::size_t record_bytes);
   void forget(entry& e);
   void forget_surplus();
   void watch(instant at) { wake_ = std::min(wake_, at); }
@@ -206,7 +209,7 @@ private:
   void answer(const waiting& who, const v1::Result& result, bool settled, effects& out) const;
   /// An error of this attempt only.
   void answer(const waiting& who, errc code, effects& out) const;
-  bool has_room(const waiting& w) const;
+  bool has_room(std::size_t bytes) const;
   void leave_queue(const waiting& w);
   void refuse_overload(const waiting& who, effects& out) const;
   void turn_away(node_id to, const v1::Operation& operation, v1::NotHome::Reason reason, effects& out) const;
@@ -217,6 +220,7 @@ private:
   role role_ = role::idle;
   epoch era_;                                    ///< claiming, leading: the epoch; idle: the last one used
   epoch highest_;                                ///< highest epoch ever seen anywhere; the next claim is above it
+  epoch lessee_here_;                            ///< who holds the lease at this node's replica; round 0 = nobody
   node_id known_home_;                           ///< whom to send callers to; value 0 = not known
   std::set<node_id> connected_;                  ///< replicas that can be talked to, this node included
   std::set<node_id> leavers_;                    ///< replicas that will not claim: they have no turn
@@ -240,9 +244,9 @@ private:
   std::list<std::string> by_use_; ///< keys, most recently used first
   std::set<std::string> busy_;    ///< keys that are being read, have an undecided proposal or a queue; sorted
   std::size_t bytes_ = 0;
-  std::size_t queued_ = 0;       ///< operations in all queues
-  std::size_t queued_bytes_ = 0; ///< and what they carry
-  instant wake_ = never;         ///< no later than the next thing to do
+  std::size_t queued_ = 0;     ///< operations in all queues
+  std::size_t held_bytes_ = 0; ///< what these, all proposals and the lobby hold
+  instant wake_ = never;       ///< no later than the next thing to do
 };
 
 } // namespace troupe

@@ -13,6 +13,10 @@ namespace {
 
 /// What a key costs beside its bytes: table node, list node, record object.
 constexpr std::size_t key_overhead = 400;
+/// What a settled entry costs beside its serialized bytes: the messages that it is made of.
+constexpr std::size_t settled_overhead = 200;
+/// What a participant of a proposal costs beside the value that it will be answered with.
+constexpr std::size_t participant_overhead = 400;
 
 v1::Result failure(errc code) {
   v1::Result r;
@@ -30,14 +34,17 @@ bool exists(const v1::Record& record, const version& number) {
 // -------------------------------------------------------------------------------------------------------
 
 void home::receive(node_id from, v1::Operation operation, instant now, effects& out) {
-  if (role_ == role::claiming && lobby_.size() < options_.key_queue_max)
+  const auto bytes = operation.ByteSizeLong();
+  if (role_ == role::claiming && lobby_.size() < options_.key_queue_max && has_room(bytes)) {
+    held_bytes_ += bytes;
     return lobby_.push_back({from, std::move(operation), now});
+  }
   if (!leads(now, out) || draining_) return turn_away(from, operation, v1::NotHome::NO_HOME, out);
   waiting w{.from = from, .operation = std::move(operation), .id = {}, .deadline = {}, .base = {}};
   w.id = from_wire(w.operation.id());
   w.base = from_wire(w.operation.base());
   w.deadline = now + std::chrono::microseconds{std::min<std::uint64_t>(w.operation.budget_us(), 3'600'000'000)};
-  w.bytes = w.operation.ByteSizeLong();
+  w.bytes = bytes;
   if (w.operation.key().empty() || w.operation.key().size() > limits::key_bytes_max)
     return answer(w, errc::key_too_long, out);
   if (w.operation.what_case() == v1::Operation::WHAT_NOT_SET || w.id.number == 0)
@@ -45,7 +52,7 @@ void home::receive(node_id from, v1::Operation operation, instant now, effects& 
 
   // Bounded beside the queues: keys under way, those in doubt and those that nobody waits for any more included.
   const bool room = busy_.contains(w.operation.key()) || busy_.size() < options_.shard_queue_max;
-  if (!keys_.contains(w.operation.key()) && (!room || !has_room(w))) return refuse_overload(w, out);
+  if (!keys_.contains(w.operation.key()) && (!room || !has_room(bytes))) return refuse_overload(w, out);
   auto& e = key(w.operation.key(), now, out);
   if (join(e, w)) return;
   if (e.second.at == key_state::stage::ready && w.operation.has_get()) {
@@ -55,23 +62,23 @@ void home::receive(node_id from, v1::Operation operation, instant now, effects& 
       out.emplace_back(note{"home.read", "shard=" + to_string(options_.shard) + " epoch=" + to_string(era_)});
     return answer(w, result, true, out);
   }
-  if (!room || e.second.queue.size() >= options_.key_queue_max || !has_room(w)) return refuse_overload(w, out);
+  if (!room || e.second.queue.size() >= options_.key_queue_max || !has_room(bytes)) return refuse_overload(w, out);
   watch(w.deadline);
   ++queued_;
-  queued_bytes_ += w.bytes;
+  held_bytes_ += w.bytes;
   e.second.queue.push_back(std::move(w));
   busy_.insert(e.first);
   if (e.second.at == key_state::stage::ready) advance(e, now, out);
 }
 
-bool home::has_room(const waiting& w) const {
+bool home::has_room(std::size_t bytes) const {
   return queued_ < options_.shard_queue_max
-         && (queued_ == 0 || queued_bytes_ + w.bytes <= options_.shard_queue_bytes_max);
+         && (held_bytes_ == 0 || held_bytes_ + bytes <= options_.shard_queue_bytes_max);
 }
 
 void home::leave_queue(const waiting& w) {
   --queued_;
-  queued_bytes_ -= w.bytes;
+  held_bytes_ -= w.bytes;
 }
 
 void home::refuse_overload(const waiting& w, effects& out) const {
@@ -211,7 +218,7 @@ home::entry& home::key(const std::string& name, instant now, effects& out) {
   e.second.asked_as = numbers_ + 1;
   busy_.insert(name);
   ask_latest(e, now, out);
-  weigh(e);
+  weigh(e, 0);
   return e;
 }
 
@@ -257,6 +264,9 @@ void home::receive(node_id from, const v1::Abstain& abstain, instant now, effect
     return;
   }
   if (state.at != key_state::stage::reading) return;
+  // Read well before it was damaged, in answer to an earlier question: the copy counts, for it may be the only one
+  // here of a write that was acknowledged. The Accept will be abstained from again, and is repaired then.
+  if (auto c = state.copies.find(from); c != state.copies.end() && !c->second.damaged) return;
   out.emplace_back(note{"home.copy_damaged", "shard=" + to_string(options_.shard) + " replica=" + to_string(from)});
   copy c;
   c.damaged = true;
@@ -265,13 +275,18 @@ void home::receive(node_id from, const v1::Abstain& abstain, instant now, effect
   consider_touch(*i, now, out);
 }
 
+std::size_t home::good_copies(const key_state& state) {
+  return static_cast<std::size_t>(
+      std::count_if(state.copies.begin(), state.copies.end(), [](const auto& c) { return !c.second.damaged; }));
+}
+
 void home::consider_touch(entry& e, instant now, effects& out) {
   auto& state = e.second;
   const auto answered = state.copies.size();
-  const auto good = static_cast<std::size_t>(
-      std::count_if(state.copies.begin(), state.copies.end(), [](const auto& c) { return !c.second.damaged; }));
+  const auto good = good_copies(state);
   if (mutated(mutation::first_touch_skipped) && good > 0) return touched(e, now, out);
   if (good < majority()) {
+    state.settle_at = never;
     if (good + options_.replicas.size() - answered >= majority()) return;
     out.emplace_back(note{"home.unreadable", "shard=" + to_string(options_.shard)});
     fail_queue(e, errc::corrupt, out);
@@ -294,6 +309,7 @@ void home::touched(entry& e, instant now, effects& out) {
   for (const auto& [replica, c] : state.copies)
     if (!c.damaged && (best == nullptr || rank(*best) < rank(c))) best = &c;
   TROUPE_ASSERT(best != nullptr);
+  TROUPE_ASSERT(good_copies(state) >= majority() || mutated(mutation::first_touch_skipped));
   bool unanimous = state.copies.size() == options_.replicas.size()
                    && std::all_of(state.copies.begin(), state.copies.end(),
                                   [&](const auto& c) { return !c.second.damaged && rank(c.second) == rank(*best); });
@@ -309,10 +325,14 @@ void home::touched(entry& e, instant now, effects& out) {
   if (unanimous) {
     state.number = best->number;
     state.record = std::move(record);
+    weigh(e, best->bytes.size());
     state.copies.clear();
     state.at = key_state::stage::ready;
-    weigh(e);
     return advance(e, now, out);
+  }
+  if (draining_) { // nothing new is proposed: who waits is turned away at the end
+    state.settle_at = never;
+    return;
   }
   if (overwrite(e, *best, record, now, out)) return;
   proposal p{.what = proposal::kind::write_back,
@@ -372,6 +392,14 @@ void home::propose(entry& e, proposal p, instant now, effects& out) {
       fields += to_string(part.who.id) + ",";
     out.emplace_back(note{"home.proposed", std::move(fields)});
   }
+  // Until it has committed it counts by what it holds, whether anybody still waits for it or not.
+  p.weight = 2 * p.bytes.size(); // the record, as it is and serialized
+  for (auto& part : p.participants) {
+    part.who.operation.clear_what(); // it is decided
+    p.weight += participant_overhead + part.result.value().size();
+  }
+  if (const auto& undone = e.second.undecided) held_bytes_ -= undone->weight;
+  held_bytes_ += p.weight;
   e.second.undecided = std::move(p);
   busy_.insert(e.first);
   for (const auto& part : e.second.undecided->participants)
@@ -425,6 +453,7 @@ void home::commit(entry& e, instant now, effects& out) {
   auto& state = e.second;
   auto p = std::move(*state.undecided);
   state.undecided.reset();
+  held_bytes_ -= p.weight;
   state.copies.clear();
   state.at = key_state::stage::ready;
   state.number = p.number;
@@ -436,7 +465,7 @@ void home::commit(entry& e, instant now, effects& out) {
         note{"home.committed", "shard=" + to_string(options_.shard) + " version=" + to_string(p.number)});
   for (const auto& part : p.participants)
     answer(part.who, part.result, part.settled, out);
-  weigh(e);
+  weigh(e, p.bytes.size());
   advance(e, now, out);
   forget_surplus();
   finish_draining(now, out);
@@ -525,11 +554,11 @@ void home::look_after(entry& e, instant now, effects& out) {
 
 void home::use(entry& e) { by_use_.splice(by_use_.begin(), by_use_, e.second.used); }
 
-void home::weigh(entry& e) {
+void home::weigh(entry& e, std::size_t record_bytes) {
   auto& state = e.second;
   bytes_ -= state.bytes;
-  state.bytes = key_overhead + 2 * e.first.size() + state.record.value().size()
-                + static_cast<std::size_t>(state.record.settled_size()) * 100;
+  state.bytes = key_overhead + 2 * e.first.size() + record_bytes
+                + static_cast<std::size_t>(state.record.settled_size()) * settled_overhead;
   bytes_ += state.bytes;
 }
 

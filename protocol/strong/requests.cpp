@@ -160,12 +160,16 @@ void requests::receive(node_id from, const v1::NotHome& answer, instant now, eff
   again(i, nanoseconds{options_.pause}, now, out);
 }
 
-void requests::unsent(node_id to, const request_id& id, std::uint32_t attempt_number, instant now, effects& out) {
-  auto i = calls_.find(id);
+void requests::unsent(node_id to, const v1::Operation& sent, errc why, instant now, effects& out) {
+  auto i = calls_.find(from_wire(sent.id()));
   if (i == calls_.end()) return;
   auto& c = i->second;
-  c.open.erase(attempt_number);
-  if (attempt_number != c.operation.attempt()) return;
+  c.open.erase(sent.attempt());
+  if (why != errc::none) {
+    if (c.open.empty()) return finish(i, failure(why), out);
+    return schedule(i, c.deadline); // no link stands before this node's own home: its answer may still come
+  }
+  if (sent.attempt() != c.operation.attempt()) return;
   if (auto h = hints_.find({c.operation.shard()}); h != hints_.end() && h->second == to && !connected_.contains(to))
     hints_.erase(h);
   again(i, nanoseconds{options_.pause}, now, out);

@@ -44,8 +44,9 @@ public:
   void submit(v1::Operation operation, instant deadline, instant now, effects& out);
   void receive(node_id from, const v1::OperationAnswer& answer, instant now, effects& out);
   void receive(node_id from, const v1::NotHome& answer, instant now, effects& out);
-  /// The link could not take this attempt: it never left the node.
-  void unsent(node_id to, const request_id& id, std::uint32_t attempt, instant now, effects& out);
+  /// The link could not take this attempt: it never left the node. `why` it could not take another one either;
+  /// none = it may.
+  void unsent(node_id to, const v1::Operation& attempt, errc why, instant now, effects& out);
   void peer(node_id who, bool connected, instant now, effects& out);
   void tick(instant now, effects& out);
   instant wake_at() const;

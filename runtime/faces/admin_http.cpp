@@ -24,10 +24,6 @@ namespace {
 
 /// Why a second beside the deadline: the session answers at the deadline; this is for the case that it does not.
 constexpr milliseconds grace{1'000};
-/// An idle connection keeps a thread for this long.
-constexpr std::time_t keep_alive_seconds = 1;
-constexpr std::time_t client_patience_seconds = 5;
-constexpr std::size_t requests_per_connection = 1'000;
 
 void respond(httplib::Response& response, http::answer answer) {
   response.status = answer.status;
@@ -42,92 +38,127 @@ void respond_json(httplib::Response& response, int status, const nlohmann::json&
           {status, object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace), "application/json", ""});
 }
 
-/// Runs one operation in a session of its own. Blocks.
-v1::Result perform(const face_setup& face, typed_operation asked, milliseconds budget) {
-  const auto outcome = std::make_shared<std::promise<v1::Result>>();
-  auto arrives = outcome->get_future();
-  const auto session = face.actors->open_session(face.next_session());
-  submit(face, session, std::move(asked), budget,
-         [outcome](const v1::Result& result) { outcome->set_value(result); });
-  const bool arrived = arrives.wait_for(budget + grace) == std::future_status::ready;
-  caf::anon_send(session, close_atom::value);
-  return arrived ? arrives.get() : failed(errc::timeout);
-}
-
 http::key_request words_of(const httplib::Request& request, std::string body = {}) {
   return {request.method == "HEAD" ? "GET" : request.method, request.target, std::move(body),
           request.get_header_value("If-None-Match"), request.get_header_value("If-Match")};
 }
 
-void serve_key(const face_setup& face, const admin_limits& bounds, http::key_request words,
-               httplib::Response& response) {
-  response.set_header("Cache-Control", "no-cache"); // whoever keeps a copy has to ask again before using it
-  auto validators = words;
-  validators.body.clear();
-  auto asked = http::interpret(face.shape(), std::move(words), bounds.deadline_max);
-  if (!asked) return respond(response, std::move(asked.error()));
-  const auto what = asked->operation.operation.what_case();
-  const auto budget = asked->deadline.value_or(face.deadline);
-  respond(response, http::answer_to(validators, what, perform(face, std::move(asked->operation), budget)));
+/// What the handlers of keys need.
+struct key_service {
+  const face_setup& face;
+  const admin_limits& bounds;
+  request_sessions& sessions;
+
+  void serve(http::key_request words, httplib::Response& response) const {
+    response.set_header("Cache-Control", "no-cache"); // whoever keeps a copy has to ask again before using it
+    auto validators = words;
+    validators.body.clear();
+    auto asked = http::interpret(face.shape(), std::move(words), bounds.deadline_max);
+    if (!asked) return respond(response, std::move(asked.error()));
+    const auto what = asked->operation.operation.what_case();
+    const auto budget = asked->deadline.value_or(face.deadline);
+    respond(response, http::answer_to(validators, what, sessions.perform(face, std::move(asked->operation), budget)));
+  }
+
+  /// @param content  the body; decoded, if it is compressed.
+  void serve_with_body(const httplib::Request& request, httplib::Response& response,
+                       const httplib::ContentReader& content) const {
+    std::string body;
+    bool too_large = false;
+    const bool complete = content([&](const char* bytes, std::size_t size) {
+      too_large = size > limits::value_bytes_max - body.size();
+      if (!too_large) body.append(bytes, size);
+      return !too_large;
+    });
+    if (too_large) return respond(response, http::failure(errc::value_too_large));
+    if (!complete) return respond(response, http::failure(errc::invalid_argument, "the body could not be read"));
+    serve(words_of(request, std::move(body)), response);
+  }
+};
+
+/// Leaves of a key's path what it is routed by; the key is read from the target.
+///
+/// Why: httplib matches paths with std::regex, which takes stack for each of their bytes, megabytes for a long one.
+void shorten_path(httplib::Request& request) {
+  if (request.path.starts_with(http::keys_prefix)) request.path = http::keys_prefix;
 }
 
-/// A request that announces no body has none (RFC 9112 §6.3); httplib would read on until the client gives up.
-bool has_body(const httplib::Request& request) {
-  return request.has_header("Content-Length") || request.has_header("Transfer-Encoding");
-}
-
-/// Takes the body as it is: without this, httplib reads forms into parameters.
-void serve_key_with_body(const face_setup& face, const admin_limits& bounds, const httplib::Request& request,
-                         httplib::Response& response, const httplib::ContentReader& content) {
-  std::string body;
-  bool too_large = false;
-  const bool complete = !has_body(request) || content([&](const char* bytes, std::size_t size) {
-    too_large = size > limits::value_bytes_max - body.size();
-    if (!too_large) body.append(bytes, size);
-    return !too_large;
-  });
-  if (too_large || response.status == 413) return respond(response, http::failure(errc::value_too_large));
-  if (!complete) return respond(response, http::failure(errc::invalid_argument, "the body could not be read"));
-  serve_key(face, bounds, words_of(request, std::move(body)), response);
+http::answer nothing_at(const std::string& path) {
+  auto answer = http::failure(errc::invalid_argument, "nothing is at " + path
+                                                          + "; there are /healthz /readyz /metrics /v1/status and "
+                                                            "/v1/keys/TYPE/KEY");
+  answer.status = 404;
+  return answer;
 }
 
 /// What httplib itself refuses has no body yet.
 void explain(const httplib::Request& request, httplib::Response& response) {
   if (!response.body.empty() || response.status < 400) return;
-  const int status = response.status;
-  if (status == 404) {
-    respond(response,
-            http::failure(errc::invalid_argument, "nothing is at " + request.path
-                                                      + "; there are /healthz /readyz /metrics /v1/status and "
-                                                        "/v1/keys/TYPE/KEY"));
-  } else {
-    respond(response, http::failure(status == 413 ? errc::value_too_large : errc::invalid_argument));
-  }
-  response.status = status;
+  auto answer = response.status == 404 ? nothing_at(request.path) : http::failure(errc::invalid_argument);
+  answer.status = response.status;
+  respond(response, std::move(answer));
 }
 
-/// A web page that a browser shows must not be able to change keys of a node on its machine.
-httplib::Server::HandlerResponse refuse_pages(const httplib::Request& request, httplib::Response& response) {
-  if (request.method == "GET" || request.method == "HEAD" || !request.has_header("Origin"))
-    return httplib::Server::HandlerResponse::Unhandled;
-  respond(response, http::failure(errc::invalid_argument, "a request with an Origin header changes nothing here"));
-  response.status = 403;
-  response.set_header("Connection", "close"); // its body was not read
-  return httplib::Server::HandlerResponse::Handled;
+/// Refuses what no handler is for before its body is read: httplib would keep all of it, decompressed.
+///
+/// And what a web page asks for that a browser shows: it must not be able to change keys of a node on its machine.
+httplib::Server::HandlerResponse refuse(const httplib::Request& request, httplib::Response& response) {
+  constexpr auto handled = httplib::Server::HandlerResponse::Handled;
+  constexpr auto unhandled = httplib::Server::HandlerResponse::Unhandled;
+  if (request.method == "GET" || request.method == "HEAD") return unhandled;
+  if (request.has_header("Origin")) {
+    auto answer = http::failure(errc::invalid_argument, "a request with an Origin header changes nothing here");
+    answer.status = 403;
+    respond(response, std::move(answer));
+    return handled;
+  }
+  if (request.method != "PUT" && request.method != "POST" && request.method != "DELETE") {
+    auto answer = http::failure(errc::invalid_argument, "the methods here are GET, HEAD, PUT, POST and DELETE");
+    answer.status = 405;
+    respond(response, std::move(answer));
+    response.set_header("Allow", "GET, HEAD, PUT, POST, DELETE");
+    return handled;
+  }
+  if (request.path.starts_with(http::keys_prefix)) return unhandled;
+  respond(response, nothing_at(request.path));
+  return handled;
 }
 
 } // namespace
 
+v1::Result request_sessions::perform(const face_setup& face, typed_operation asked, milliseconds budget) {
+  const auto outcome = std::make_shared<std::promise<v1::Result>>();
+  auto arrives = outcome->get_future();
+  session_actor session;
+  {
+    const std::lock_guard lock{guard_};
+    if (closed_) return failed(errc::shutting_down);
+    session = face.actors->open_session(face.next_session());
+    open_.insert(session);
+    submit(face, session, std::move(asked), budget,
+           [outcome](const v1::Result& result) { outcome->set_value(result); });
+  }
+  const bool arrived = arrives.wait_for(budget + grace) == std::future_status::ready;
+  const std::lock_guard lock{guard_};
+  open_.erase(session);
+  caf::anon_send(session, close_atom::value);
+  return arrived ? arrives.get() : failed(errc::timeout);
+}
+
+void request_sessions::close() {
+  const std::lock_guard lock{guard_};
+  closed_ = true;
+  for (const auto& session : open_)
+    caf::anon_send(session, close_atom::value);
+}
+
 admin_http::admin_http(const face_setup& face, const endpoint& at, const admin_limits& bounds)
-    : face_(face), bounds_(bounds), address_(at), server_(std::make_unique<httplib::Server>()) {
+    : face_(face),
+      bounds_(bounds),
+      address_(at),
+      server_(std::make_unique<http_server>(bounds.connection, shorten_path)) {
   server_->new_task_queue = [bounds] { return new request_pool{bounds.threads, bounds.waiting_max}; };
-  server_->set_keep_alive_timeout(keep_alive_seconds);
-  server_->set_keep_alive_max_count(requests_per_connection);
-  server_->set_read_timeout(client_patience_seconds);
-  server_->set_write_timeout(client_patience_seconds);
-  server_->set_payload_max_length(limits::value_bytes_max);
-  server_->set_tcp_nodelay(true);
-  server_->set_pre_routing_handler(refuse_pages);
+  server_->set_pre_routing_handler(refuse);
   server_->set_error_handler(httplib::Server::Handler{explain});
   server_->set_exception_handler([log = face.log](const auto& request, auto& response, std::exception_ptr) {
     log->error("admin.request_failed path={}", request.path);
@@ -141,7 +172,9 @@ admin_http::admin_http(const face_setup& face, const endpoint& at, const admin_l
 }
 
 admin_http::~admin_http() {
+  sessions_.close();
   server_->stop();
+  server_->end_connections();
   acceptor_.join();
 }
 
@@ -181,16 +214,20 @@ void admin_http::add_probes() {
 }
 
 void admin_http::add_keys() {
-  constexpr const char* pattern = R"(/v1/keys/[\s\S]*)"; // a key is any bytes
-  const auto plain = [this](const httplib::Request& request, httplib::Response& response) {
-    serve_key(face_, bounds_, words_of(request), response);
+  const std::string pattern{http::keys_prefix}; // see shorten_path
+  const key_service keys{face_, bounds_, sessions_};
+  const auto plain = [keys](const httplib::Request& request, httplib::Response& response) {
+    keys.serve(words_of(request), response);
   };
-  const auto with_body = [this](const httplib::Request& request, httplib::Response& response,
+  const auto with_body = [keys](const httplib::Request& request, httplib::Response& response,
                                 const httplib::ContentReader& content) {
-    serve_key_with_body(face_, bounds_, request, response, content);
+    keys.serve_with_body(request, response, content);
   };
+  // The body of a DELETE means nothing; it is not read, since httplib would keep all of it.
+  const auto without_body = [plain](const httplib::Request& request, httplib::Response& response,
+                                    const httplib::ContentReader&) { plain(request, response); };
   server_->Get(pattern, plain);
-  server_->Delete(pattern, plain);
+  server_->Delete(pattern, httplib::Server::HandlerWithContentReader{without_body});
   server_->Put(pattern, httplib::Server::HandlerWithContentReader{with_body});
   server_->Post(pattern, httplib::Server::HandlerWithContentReader{with_body});
 }

@@ -9,30 +9,46 @@
 ///   DELETE /v1/keys/TYPE/KEY      {"existed":…}
 ///   POST   /v1/keys/TYPE/KEY?add=-3&floor=0    adds; 409 with the number when the floor refused it
 ///
-/// Keys are percent-decoded. ?deadline_ms= bounds an operation. An error is {"error":code,"outcome":…,"message":…}:
-/// 504 when its outcome is unknown, 503 when it was not done for now, 4xx when the request is at fault. A request of
-/// its own is a session of its own.
+/// Keys are percent-decoded. ?deadline_ms= bounds an operation. Range is ignored: a value is answered whole. An error
+/// is {"error":code,"outcome":…,"message":…}: 504 when its outcome is unknown, 503 when it was not done for now, 4xx
+/// when the request is at fault. A request of its own is a session of its own.
 #pragma once
 
 #include "runtime/config_file.hpp"
 #include "runtime/faces/face.hpp"
+#include "runtime/faces/http_server.hpp"
 
 #include <atomic>
 #include <cstddef>
 #include <memory>
+#include <mutex>
+#include <set>
 #include <thread>
 
-namespace httplib {
-class Server;
-}
-
 namespace troupe {
+
+/// The sessions of the requests that are under way. Safe from any thread.
+class request_sessions {
+public:
+  /// Runs one operation in a session of its own. Blocks until it is answered, or close() has ended it.
+  v1::Result perform(const face_setup& face, typed_operation asked, milliseconds budget);
+  /// Ends what is under way, at once: what was sent on as unknown, the rest as not done. What comes later is refused.
+  void close();
+
+private:
+  /// Held from the opening of a session until its operation is in its mailbox: a close that came before the operation
+  /// would leave it without an answer.
+  std::mutex guard_;
+  std::set<session_actor> open_; ///< at most one per thread that serves
+  bool closed_ = false;
+};
 
 struct admin_limits {
   std::size_t threads = 16;          ///< requests served at once
   std::size_t waiting_max = 64;      ///< connections that wait for a thread; above, none is accepted
   milliseconds deadline_max{60'000}; ///< of ?deadline_ms
   milliseconds status_patience{500}; ///< for the actors that are asked for their status
+  http_limits connection;
 };
 
 class admin_http {
@@ -41,7 +57,7 @@ public:
   admin_http(const face_setup& face, const endpoint& at, const admin_limits& bounds = {});
   admin_http(const admin_http&) = delete;
   admin_http& operator=(const admin_http&) = delete;
-  /// Accepts no more, and waits for the requests that are being served: at most their deadlines.
+  /// Accepts no more, and ends what is being served: its clients are answered, and do not hold this up.
   ~admin_http();
 
   /// Where it listens; the port is the real one when 0 was asked for.
@@ -55,7 +71,8 @@ private:
   face_setup face_;
   admin_limits bounds_;
   endpoint address_;
-  std::unique_ptr<httplib::Server> server_;
+  request_sessions sessions_;
+  std::unique_ptr<http_server> server_;
   std::atomic<bool> ended_{false}; ///< the listening thread has nothing more to do
   std::thread acceptor_;
 };

@@ -39,6 +39,11 @@ std::optional<std::int64_t> number_in(std::string_view text) {
   return number;
 }
 
+/// Above name_bytes_max.
+std::string name_too_long() {
+  return error("a client's name has at most " + std::to_string(name_bytes_max) + " bytes");
+}
+
 /// "type:key" taken apart at its first colon; no value without one.
 struct split_key {
   std::string_view type;
@@ -151,6 +156,7 @@ plan conversation::hello(const command& words) {
     if (option == "AUTH") return ready(error("HELLO AUTH is not supported: Troupe has no passwords"));
     if (option != "SETNAME" || i + 1 == words.size())
       return ready(error("syntax error in HELLO at " + in_quotes(words[i])));
+    if (words[i + 1].size() > name_bytes_max) return ready(name_too_long());
     named = words[i + 1];
   }
   spoken_ = wanted;
@@ -169,7 +175,8 @@ plan conversation::client(const command& words) {
   if (what == "GETNAME" && words.size() == 2) return ready(name_.empty() ? null(spoken_) : bulk(name_));
   if (what == "SETINFO" && words.size() == 4) return ready(simple("OK"));
   if (what == "SETNAME" && words.size() == 3) {
-    name_ = words[2].substr(0, limits::key_bytes_max);
+    if (words[2].size() > name_bytes_max) return ready(name_too_long());
+    name_ = words[2];
     return ready(simple("OK"));
   }
   return ready(

@@ -12,6 +12,9 @@
 
 namespace troupe::resp {
 
+/// What a client may call itself; a gateway keeps it for each connection.
+inline constexpr std::size_t name_bytes_max = 1'024;
+
 /// How one command is answered.
 struct plan {
   form as = form::ready;

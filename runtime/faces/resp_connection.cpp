@@ -7,6 +7,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <exception>
 #include <utility>
 
 namespace troupe {
@@ -14,8 +15,16 @@ namespace troupe {
 namespace {
 
 constexpr std::size_t read_bytes_max = std::size_t{16} << 10;
-/// How long a client may take to close its side after its last reply.
+/// A client that does nothing for this long, or up to twice as long, though its connection ends, is cut off.
 constexpr std::chrono::seconds linger{2};
+
+/// A command more than a connection takes is never too much for its session.
+static_assert(resp_limits{}.operation_bytes_max + 2 * resp::parser_limits{}.command_bytes_max
+              <= limits::session_bytes_max);
+
+std::size_t weight_of(const typed_operation& asked) {
+  return asked.type.size() + asked.key.size() + asked.operation.ByteSizeLong();
+}
 
 } // namespace
 
@@ -39,6 +48,8 @@ std::vector<resp_inbox::arrival> resp_inbox::take() {
 resp_connection::~resp_connection() {
   if (!context_) return;
   if (session_) caf::anon_send(session_, close_atom::value);
+  // CAF would keep the socket, and all that is to be written to it, until the client takes it.
+  if (unsent_bytes_ > 0) caf::io::network::shutdown_both(descriptor_of(wire_));
   context_->load->bytes -= accounted_bytes_;
   context_->load->leave();
 }
@@ -57,9 +68,12 @@ void resp_connection::start(caf::io::broker* self, caf::io::connection_handle wi
 }
 
 void resp_connection::received(std::string_view bytes) {
-  if (ending_) return;
-  parser_.feed(bytes);
-  work();
+  if (!ending_) {
+    parser_.feed(bytes);
+    work();
+  }
+  if (may_read() || !std::exchange(reading_, false)) return;
+  self_->halt(wire_);
 }
 
 void resp_connection::answered() {
@@ -75,15 +89,28 @@ void resp_connection::answered() {
     // Only a read carries a value, and nothing has happened when it is not answered.
     if (full && command.as == resp::form::value && result.error() == 0) result = failed(errc::overloaded);
     reply_bytes_ += result.value().size();
-    --command.waiting;
     --operations_open_;
+    if (--command.waiting == 0) operation_bytes_ -= command.bytes;
   }
   work();
 }
 
 void resp_connection::transferred(std::size_t bytes) {
   unsent_bytes_ -= std::min(bytes, unsent_bytes_);
+  progress_ = true;
   work();
+}
+
+void resp_connection::resume_later() {
+  if (std::exchange(resume_asked_, true)) return;
+  // Not sent from here: an actor that is awake already would take the message in this same round of events.
+  self_->backend().post([me = caf::actor_cast<caf::actor>(self_)] { caf::anon_send(me, resume_atom::value); });
+}
+
+void resp_connection::resume() {
+  resume_asked_ = false;
+  if (!may_read() || std::exchange(reading_, true)) return;
+  self_->trigger(wire_);
 }
 
 void resp_connection::work() {
@@ -100,20 +127,15 @@ void resp_connection::work() {
   }
   account();
   write_replies();
-  const bool pause = !ending_ && !may_take_another();
-  if (pause != paused_) {
-    paused_ = pause;
-    if (pause)
-      self_->halt(wire_);
-    else
-      self_->trigger(wire_);
-  }
+  if (!reading_ && may_read()) resume_later();
 }
 
 bool resp_connection::may_take_another() const {
-  return !ending_ && operations_open_ < context_->bounds.operations_max
-         && open_.size() < context_->bounds.operations_max
-         && unsent_bytes_ + reply_bytes_ < context_->bounds.unsent_bytes_max;
+  const auto& bounds = context_->bounds;
+  const bool crowded = context_->load->bytes.load() > bounds.gateway_bytes_max / 2;
+  return !ending_ && operations_open_ < bounds.operations_max && open_.size() < bounds.operations_max
+         && operation_bytes_ < (crowded ? bounds.connection_bytes_free : bounds.operation_bytes_max)
+         && unsent_bytes_ + reply_bytes_ < bounds.unsent_bytes_max;
 }
 
 void resp_connection::take(resp::plan plan) {
@@ -124,7 +146,10 @@ void resp_connection::take(resp::plan plan) {
   command.spoken = plan.spoken;
   command.waiting = plan.operations.size();
   command.results.resize(plan.operations.size());
+  for (const auto& operation : plan.operations)
+    command.bytes += weight_of(operation);
   operations_open_ += command.waiting;
+  operation_bytes_ += command.bytes;
   open_.push_back(std::move(command));
   for (std::size_t i = 0; i < plan.operations.size(); ++i)
     submit(context_->face, session_, std::move(plan.operations[i]), context_->face.deadline,
@@ -163,14 +188,24 @@ void resp_connection::write_replies() {
 }
 
 void resp_connection::end_after_writing() {
-  // Closing a socket with unread input would reset it and take the last reply along: the client closes first, or has
-  // `linger` to do so.
-  if (unsent_bytes_ == 0) self_->close(wire_);
-  self_->delayed_send(self_, linger, linger_atom::value);
+  if (unsent_bytes_ == 0 && !std::exchange(side_closed_, true)) {
+    caf::io::network::shutdown_write(descriptor_of(wire_));
+    progress_ = true;
+  }
+  if (!std::exchange(lingering_, true)) arm_linger();
+}
+
+void resp_connection::arm_linger() { self_->delayed_send(self_, linger, linger_atom::value); }
+
+void resp_connection::lingered() {
+  if (std::exchange(progress_, false))
+    arm_linger();
+  else
+    self_->quit();
 }
 
 void resp_connection::account() {
-  const auto held = parser_.held_bytes() + reply_bytes_ + unsent_bytes_;
+  const auto held = parser_.held_bytes() + operation_bytes_ + reply_bytes_ + unsent_bytes_;
   auto& load = *context_->load;
   load.bytes += held - accounted_bytes_; // modulo 2^64: also when it shrinks
   accounted_bytes_ = held;
@@ -180,10 +215,21 @@ void resp_connection::account() {
   take_reply(resp::failure(failed(errc::overloaded), "this connection ends: the gateway's memory is full"), true);
 }
 
+caf::error as_exit_reason(const std::exception_ptr& thrown) {
+  try {
+    std::rethrow_exception(thrown);
+  } catch (const std::exception& e) {
+    return caf::make_error(caf::sec::runtime_error, std::string{e.what()});
+  } catch (...) {
+    return caf::sec::runtime_error;
+  }
+}
+
 caf::behavior run_resp_connection(caf::io::stateful_broker<resp_connection>* self, caf::io::connection_handle wire,
                                   std::shared_ptr<const resp_context> context) {
-  self->state.start(self, wire, std::move(context));
+  self->set_exception_handler([](std::exception_ptr& thrown) { return as_exit_reason(thrown); });
   self->set_default_handler(caf::drop);
+  self->state.start(self, wire, std::move(context));
   return {
       [self](const caf::io::new_data_msg& data) {
         self->state.received({data.buf.data(), data.buf.size()});
@@ -191,7 +237,8 @@ caf::behavior run_resp_connection(caf::io::stateful_broker<resp_connection>* sel
       [self](answers_atom) { self->state.answered(); },
       [self](const caf::io::data_transferred_msg& done) { self->state.transferred(done.written); },
       [self](const caf::io::connection_closed_msg&) { self->quit(); },
-      [self](linger_atom) { self->quit(); },
+      [self](resume_atom) { self->state.resume(); },
+      [self](linger_atom) { self->state.lingered(); },
   };
 }
 

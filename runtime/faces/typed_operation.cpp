@@ -14,7 +14,7 @@ std::size_t value_bytes(const v1::Operation& operation) {
   case v1::Operation::kPut:
     return operation.put().value().size();
   case v1::Operation::kCompareAndSet:
-    return std::max(operation.compare_and_set().value().size(), operation.compare_and_set().expected().size());
+    return operation.compare_and_set().value().size() + operation.compare_and_set().expected().size();
   default:
     return 0;
   }

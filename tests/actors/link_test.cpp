@@ -27,7 +27,7 @@ public:
     std::vector<std::uint64_t> renewals; ///< numbers, in the order of arrival
     std::vector<std::uint64_t> accepts;
     std::size_t accept_bytes = 0;
-    std::vector<std::uint64_t> unsent; ///< request numbers of operations that were handed back
+    std::vector<std::pair<std::uint64_t, errc>> unsent; ///< request numbers of operations that were handed back
     std::vector<peer_change> changes;
     /// How many of `renewals` had arrived when the first accept of at least a mebibyte did.
     std::optional<std::size_t> renewals_before_large;
@@ -69,8 +69,8 @@ caf::behavior owner(caf::event_based_actor* self, witness* seen) {
             f.renewals_before_large = f.renewals.size();
         });
       },
-      [seen](unsent_atom, node_id, const v1::Operation& o) {
-        seen->note([&](auto& f) { f.unsent.push_back(o.id().number()); });
+      [seen](const unsent& u) {
+        seen->note([&](auto& f) { f.unsent.emplace_back(u.operation.id().number(), u.why); });
       },
   };
 }
@@ -307,6 +307,17 @@ TEST_CASE("link: a peer of another configuration is refused with both values nam
   CHECK(b.door().last_refusal.empty()); // it stands with the peer
 }
 
+TEST_CASE("link: an operation that no frame will ever carry is handed back with the reason") {
+  pair nodes;
+  nodes.await_up();
+  auto e = operation(7);
+  e.mutable_operation()->mutable_compare_and_set()->set_expected(std::string(limits::value_bytes_max, 'e'));
+  e.mutable_operation()->mutable_compare_and_set()->set_value(std::string(limits::value_bytes_max, 'v'));
+  nodes.a->post(two, std::move(e));
+  REQUIRE(nodes.a->seen.await([](const auto& f) { return !f.unsent.empty(); }));
+  CHECK(nodes.a->seen.read().unsent.front() == std::pair{std::uint64_t{7}, errc::value_too_large});
+}
+
 TEST_CASE("link: when a peer dies the other side hears of it at once, and a restarted one is found again") {
   pair nodes;
   nodes.await_up();
@@ -316,7 +327,7 @@ TEST_CASE("link: when a peer dies the other side hears of it at once, and a rest
   CHECK_FALSE(nodes.a->seen.read().changes[1].up);
   nodes.a->post(two, operation(7)); // nobody there: it comes back
   REQUIRE(nodes.a->seen.await([](const auto& f) { return !f.unsent.empty(); }));
-  CHECK(nodes.a->seen.read().unsent.front() == 7);
+  CHECK(nodes.a->seen.read().unsent.front() == std::pair{std::uint64_t{7}, errc::none});
 
   nodes.b.emplace(two_members(port), two, incarnation{2});
   REQUIRE(nodes.a->await_changes(3));

@@ -196,6 +196,10 @@ TEST_CASE("runtime: three nodes in one process serve every operation, from membe
     CHECK(error_of(here.get("inventory", std::string(limits::key_bytes_max + 1, 'k'))) == errc::key_too_long);
     CHECK(error_of(here.put("inventory", "a", std::string(limits::value_bytes_max + 1, 'v')))
           == errc::value_too_large);
+    // Both values of a compare and set travel in one message: their sum is bounded.
+    const std::string most(limits::value_bytes_max / 2 + 1, 'v');
+    CHECK(error_of(here.compare_and_set("inventory", "a", {.expected = most, .value = most}))
+          == errc::value_too_large);
     CHECK(error_of(here.put("inventory", "a", "x", {.deadline = 0s})) == errc::expired);
     CHECK(error_of(here.put("inventory", "a", "x", {.deadline = 2h})) == errc::invalid_argument);
   }
@@ -263,6 +267,43 @@ TEST_CASE("runtime: calls that are under way when it stops end, as unknown at th
   CHECK(alone.stop(5s));
   REQUIRE(pending.wait_for(0s) == std::future_status::ready);
   CHECK_FALSE(pending.get());
+}
+
+TEST_CASE("runtime: a call's own function may issue calls, but must not wait for one") {
+  const three_nodes cluster;
+  cluster.create_store("eu-1");
+  auto alone = cluster.start("eu-1");
+  auto s = alone.open_session();
+  std::promise<std::vector<errc>> refused;
+  std::promise<errc> issued;
+  s.async().put("inventory", "a", "x",
+                {[&](const result<written>&) {
+                   refused.set_value({error_of(s.get("inventory", "a")), error_of(alone.wait_ready(20s)),
+                                      error_of(alone.stop(20s))});
+                   s.async().get("inventory", "a",
+                                 {[&](const result<std::optional<found>>& r) { issued.set_value(error_of(r)); },
+                                  {.deadline = 100ms}});
+                 },
+                 {.deadline = 100ms}}); // nobody else is there: it ends by its deadline, on the runtime's thread
+  CHECK(refused.get_future().get() == std::vector(3, errc::invalid_argument));
+  CHECK(issued.get_future().get() == errc::unavailable);
+  CHECK(alone.stop(5s));
+}
+
+TEST_CASE("runtime: what the open operations of one session hold is bounded") {
+  const three_nodes cluster;
+  cluster.create_store("eu-1");
+  auto alone = cluster.start("eu-1");
+  auto s = alone.open_session();
+  const std::string large(std::size_t{8} << 20, 'x');
+  std::vector<std::future<result<written>>> pending;
+  for (int i = 0; i < 8; ++i)
+    pending.push_back(s.async().put("inventory", "a", large, {.deadline = 500ms}));
+  CHECK(error_of(s.put("inventory", "b", "y", {.deadline = 500ms})) == errc::overloaded);
+  CHECK(error_of(alone.open_session().put("inventory", "b", "y", {.deadline = 100ms})) == errc::unavailable);
+  for (auto& p : pending)
+    CHECK_FALSE(p.get());
+  CHECK(error_of(s.put("inventory", "b", "y", {.deadline = 100ms})) == errc::unavailable);
 }
 
 TEST_CASE("runtime: what keeps it from starting is an error in words") {

@@ -37,6 +37,7 @@ options options::from_seed(std::uint64_t seed) {
   o.key_queue_max = pick(1U, 3U, 64U);
   o.bytes_max = pick(0U, 600U, 1'000'000U);
   o.index_max = pick(1U, 4U, 100U);
+  o.pending_max = pick(2U, 10U, 1'000U, 1'000U);
   return o;
 }
 
@@ -48,7 +49,8 @@ std::string options::describe() const {
          + field("think_max_us", think_max / us) + field("chaos_ms", chaos / ms)
          + field("fault_every_ms", fault_every / ms) + field("settled_kept", settled_kept)
          + field("combine_max", combine_max) + field("key_queue_max", key_queue_max) + field("bytes_max", bytes_max)
-         + field("index_max", index_max) + field("damage", damage) + field("reorder", reorder);
+         + field("index_max", index_max) + field("pending_max", pending_max) + field("damage", damage)
+         + field("reorder", reorder);
 }
 
 cluster_run::cluster_run(options o, bool keep_log) : options_{o}, keep_log_{keep_log}, dice_{o.seed} {
@@ -159,7 +161,9 @@ void cluster_run::start(node& n) {
   n.syncing = false;
   const auto t = local(n);
   n.replica = std::make_unique<acceptor>(
-      acceptor_options{.self = n.id, .index_max = options_.index_max, .loads_max = 64}, n.disk.promises(), t);
+      acceptor_options{
+          .self = n.id, .index_max = options_.index_max, .loads_max = 64, .pending_max = options_.pending_max},
+      n.disk.promises(), t);
   n.members = std::make_unique<membership>(membership_options{.shape = shape_, .self = n.id, .remembered_disks = {}});
   requests_options ro{.self = n.id, .replica_sets = {}, .operations_max = 64};
   ro.attempt = milliseconds{options_.latency_max / ms * 4 + 25};

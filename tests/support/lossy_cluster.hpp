@@ -39,7 +39,8 @@ struct options {
   moment latency_min = 100 * us, latency_max = 2 * ms, sync_max = 3 * ms, think_max = 40 * ms;
   moment chaos = 3'000 * ms;     ///< how long things go wrong
   moment fault_every = 150 * ms; ///< mean time between two faults
-  std::size_t settled_kept = 8, combine_max = 8, key_queue_max = 64, bytes_max = 1'000'000, index_max = 100;
+  std::size_t settled_kept = 8, combine_max = 8, key_queue_max = 64, bytes_max = 1'000'000, index_max = 100,
+              pending_max = 1'000;
   bool damage = true;   ///< stored copies rot, never a majority of one key at a time
   bool reorder = false; ///< messages to replicas overtake each other: more than the link's contract allows
 

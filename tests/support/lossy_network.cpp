@@ -22,7 +22,7 @@ void cluster_run::ship(node& from, node_id to, v1::Envelope envelope) {
     if (envelope.has_operation())
       on_at(from, now_ + random(20 * us), [this, &from, to, o = envelope.operation()] {
         requests::effects out;
-        from.manager->unsent(to, from_wire(o.id()), o.attempt(), local(from), out);
+        from.manager->unsent(to, o, errc::none, local(from), out);
         perform(from, std::move(out));
       });
     return;

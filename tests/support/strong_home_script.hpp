@@ -81,10 +81,15 @@ struct scripted_home {
   }
   /// Answers the question that `from` was asked last.
   std::string latest(node_id from, const ballot& b = {}, const version& v = {}, const v1::Record& record = {}) {
+    return latest_of(questions[from].key(), from, b, v, record);
+  }
+  /// The same for a key that is not the one that was asked for last.
+  std::string latest_of(const std::string& key, node_id from, const ballot& b = {}, const version& v = {},
+                        const v1::Record& record = {}) {
     v1::Latest l;
     l.set_shard(shard.value);
     l.set_number(questions[from].number());
-    l.set_key(questions[from].key());
+    l.set_key(key);
     to_wire(b, *l.mutable_ballot());
     to_wire(v, *l.mutable_version());
     if (v) l.set_record(record.SerializeAsString());
@@ -149,8 +154,8 @@ inline v1::Operation operation(std::uint64_t number, nanoseconds budget = 1s, co
   o.set_budget_us(static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(budget).count()));
   return o;
 }
-inline v1::Operation get(std::uint64_t number) {
-  auto o = operation(number);
+inline v1::Operation get(std::uint64_t number, const std::string& key = "t:k") {
+  auto o = operation(number, 1s, key);
   o.mutable_get();
   return o;
 }

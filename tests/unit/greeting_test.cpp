@@ -151,6 +151,16 @@ TEST_CASE("greeting: a refusal is shown on one line of bounded length") {
   CHECK(one_line(std::string(100'000, 'x')).size() == 1024);
 }
 
+TEST_CASE("greeting: a peer's name is shown on one line of bounded length, its id where it has none") {
+  v1::Hello hello;
+  hello.set_node(5);
+  CHECK(shown_name(hello) == "node n5");
+  hello.set_name("web-1\nlink.up peer=forged");
+  CHECK(shown_name(hello) == "web-1?link.up peer=forged");
+  hello.set_name(std::string(100'000, 'x'));
+  CHECK(shown_name(hello).size() == 64);
+}
+
 TEST_CASE("greeting: failed dials are repeated with pauses from 20 ms to 1 s, and anew after a success") {
   greeting g{greeter(1, 2, true)};
   greeting_effects out;

@@ -1,3 +1,4 @@
+#include "protocol/greeting.hpp"
 #include "protocol/membership.hpp"
 #include "tests/support/strong_script.hpp"
 
@@ -66,6 +67,32 @@ TEST_CASE("membership: a refusal names what the peer has and what this node has"
   CHECK(m.admit(hello(9), out).error == errc::wrong_configuration);
   CHECK(m.admit(hello(1), out).error == errc::wrong_configuration); // somebody who calls himself us
   CHECK(out.empty());
+}
+
+TEST_CASE("membership: of two long lists only what differs is named, and both sides find room on one line") {
+  auto shape = three_nodes();
+  for (std::uint32_t n = 4; n <= 200; ++n)
+    shape.members.push_back({.id = {n}, .name = "node-" + std::to_string(n), .region = "eu", .host = "h", .port = 1});
+  membership m{{shape, n1, {}}};
+  membership::effects out;
+  auto other = shape;
+  other.members[150].region = "us";
+  auto h = hello();
+  auto refusal = [&] {
+    h.set_configuration(other.hash());
+    h.set_configuration_text(other.describe());
+    return m.admit(h, out).what;
+  };
+  CHECK(refusal() == "configuration: n2 has nodes=node-151(151,us), n1 has nodes=node-151(151,eu)");
+  other = shape;
+  other.members.pop_back();
+  CHECK(refusal() == "configuration: n2 has nothing of that, n1 has nodes=node-200(200,eu)");
+  for (auto& listed : other.members)
+    listed.region = std::string(50, 'x');
+  CHECK(refusal().size() <= one_line(std::string(2'000, 'x')).size());
+  CHECK(refusal().find(", n1 has nodes=") != std::string::npos);
+  h.set_cluster(std::string(100'000, 'x'));
+  CHECK(m.admit(h, out).what.ends_with(", n1 has \"shop\""));
 }
 
 TEST_CASE("membership: a disk that was never seen is remembered, and another one under that id refused") {

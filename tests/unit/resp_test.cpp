@@ -309,6 +309,19 @@ TEST_CASE("resp: HELLO 3 changes nulls and maps, and only when all of it was und
   CHECK(t.reply({"CONFIG", "GET", "appendonly"}) == "%1\r\n$10\r\nappendonly\r\n$3\r\nyes\r\n");
 }
 
+TEST_CASE("resp: a client's name is bounded, whichever way it is given") {
+  const std::string longest(resp::name_bytes_max, 'n');
+  const std::string too_long = longest + "n";
+  talk t;
+  CHECK(t.reply({"CLIENT", "SETNAME", "me"}) == "+OK\r\n");
+  CHECK(t.reply({"CLIENT", "SETNAME", too_long}) == "-ERR a client's name has at most 1024 bytes\r\n");
+  CHECK(t.reply({"HELLO", "3", "SETNAME", too_long}) == "-ERR a client's name has at most 1024 bytes\r\n");
+  CHECK(t.with.spoken() == resp::version::resp2);
+  CHECK(t.reply({"CLIENT", "GETNAME"}) == "$2\r\nme\r\n");
+  CHECK(t.reply({"HELLO", "3", "SETNAME", longest}).starts_with("%6\r\n"));
+  CHECK(t.reply({"CLIENT", "GETNAME"}) == "$1024\r\n" + longest + "\r\n");
+}
+
 TEST_CASE("resp: results become replies") {
   const auto v2 = resp::version::resp2;
   CHECK(resp::render(resp::form::value, v2, {with_value("a\r\nb")}) == "$4\r\na\r\nb\r\n");

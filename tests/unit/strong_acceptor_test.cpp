@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <random>
+
 using namespace troupe;
 using namespace std::chrono_literals;
 
@@ -96,6 +98,8 @@ struct replica {
       } else if (const auto* c = std::get_if<acceptor::lessee_changed>(&e)) {
         all.push_back("lessee " + (c->era ? to_string(c->era) : std::string{"none"})
                       + (c->leaver.value != 0 ? ", " + to_string(c->leaver) + " leaves" : ""));
+      } else if (const auto* n = std::get_if<note>(&e); n != nullptr && n->name == "replica.dropped") {
+        all.push_back("dropped " + n->fields.substr(7, n->fields.find(' ') - 7));
       }
     }
     return script::joined(all);
@@ -264,9 +268,128 @@ TEST_CASE("replica: no more keys wait for the disk than the bound says") {
   const auto e = era(1, 1);
   for (int k = 0; k < 4; ++k)
     CHECK(r.receive(n1, accept(e, {e, 1}, 1, 0, "t:" + std::to_string(k))).ends_with("load"));
-  CHECK(r.receive(n1, accept(e, {e, 1}, 1, 0, "t:4")) == ""); // dropped: its home sends it again
+  CHECK(r.receive(n1, accept(e, {e, 1}, 1, 0, "t:4")) == "dropped loads_max"); // its home sends it again
   r.loaded(std::monostate{}, "t:0");
   CHECK(r.receive(n1, accept(e, {e, 1}, 2, 0, "t:4")) == "load");
+}
+
+TEST_CASE("replica, X1: what waits for a slow disk is bounded in number, and claims find room beyond it") {
+  replica r;
+  r.core = {{.self = n2, .index_max = 100, .loads_max = 4, .pending_max = 8}, {}, start};
+  const auto e = era(1, 1);
+  r.receive(n1, accept(e, {e, 1}, 1));
+  r.loaded(std::monostate{});
+  for (std::uint64_t n = 2; n <= 100; ++n) // nothing becomes durable
+    r.receive(n1, accept(e, {e, n}, n));
+  CHECK(r.core.pending() <= 9); // a write and its answer are two
+  const auto writes = r.writes;
+  CHECK(r.receive(n1, accept(e, {e, 101}, 101)) == "dropped pending");
+  CHECK(r.receive(n1, question(e, 102)) == "dropped pending");
+  CHECK(r.receive(n1, accept(era(1, 1), {e, 1}, 103)) == "dropped pending"); // nor are answers held without a bound
+  CHECK(r.writes == writes);
+  CHECK(r.receive(n3, claim(era(2, 3))).ends_with("granted 2/n3/1"));
+  for (std::uint64_t round = 3; round <= 20; ++round)
+    r.receive(n3, claim(era(round, 3)), start + round * 400ms);
+  CHECK(r.core.pending() <= 18);
+  CHECK(r.receive(n3, claim(era(30, 3)), start + 1h) == "dropped pending");
+  CHECK(r.receive(n3, renewal(era(30, 3)), start + 1h).starts_with("!n3")); // renewals do not wait for the disk
+  r.core.persisted(r.writes);
+  CHECK(r.core.pending() == 0);
+  CHECK(r.core.pending_bytes() == 0);
+  CHECK(r.receive(n3, claim(era(30, 3)), start + 1h).ends_with("granted 30/n3/1"));
+  CHECK(r.receive(n3, accept(era(30, 3), {e, 101}, 101)).ends_with("accepted t:k 1/n1/1.101"));
+}
+
+TEST_CASE("replica, X1: what waits for a slow disk is bounded in bytes, also what waits for it to be read") {
+  replica r;
+  r.core = {{.self = n2, .index_max = 100, .loads_max = 4, .pending_bytes_max = 100'000}, {}, start};
+  const auto e = era(1, 1);
+  auto large = [&](std::uint64_t n, const std::string& key) {
+    auto a = accept(e, {e, n}, n, 0, key);
+    a.set_record(std::string(30'000, 'r'));
+    return a;
+  };
+  for (std::uint64_t n = 1; n <= 20; ++n)
+    r.receive(n1, large(n, "t:k")); // the load hangs
+  CHECK(r.core.pending_bytes() >= 100'000);
+  CHECK(r.core.pending_bytes() < 132'000);
+  CHECK(r.receive(n1, large(21, "t:k")) == "dropped pending");
+  CHECK(r.loaded(std::monostate{})
+        == "store 1/n1/1.1 | n1: accepted t:k 1/n1/1.1 | store 1/n1/1.2 | n1: accepted t:k 1/n1/1.2 | "
+           "dropped pending | dropped pending");
+  r.core.persisted(r.writes);
+  CHECK(r.core.pending_bytes() == 0);
+  // One always finds room, however large.
+  auto huge = large(30, "t:k");
+  huge.set_record(std::string(1'000'000, 'r'));
+  CHECK(r.receive(n1, huge).starts_with("store"));
+  CHECK(r.receive(n1, large(31, "t:k")) == "dropped pending");
+  // Questions are answered with records: they count, too.
+  r.core.persisted(r.writes);
+  r.receive(n1, large(32, "t:k"));
+  int answered = 0;
+  while (r.receive(n1, question(e, 40)).find("latest") != std::string::npos)
+    REQUIRE(++answered < 10);
+  CHECK(answered == 2);
+}
+
+TEST_CASE("replica: every lease that ends is reported at its end, with renewals, releases and claims at random") {
+  std::mt19937_64 dice{1};
+  auto below = [&](std::uint64_t n) { return dice() % n; };
+  constexpr std::uint32_t shards = 5;
+  replica r;
+  std::map<std::uint32_t, std::pair<epoch, instant>> twin; ///< by shard: whose lease runs, and until when
+  std::map<std::uint32_t, std::uint64_t> rounds;
+  std::size_t ended = 0;
+  auto now = start;
+  for (int step = 0; step < 20'000; ++step) {
+    const auto next = now + std::chrono::milliseconds{below(40)};
+    while (r.core.wake_at() <= next) { // the timer rings
+      now = std::max(now, r.core.wake_at());
+      script::lines expected;
+      std::multimap<instant, std::uint32_t> due;
+      for (const auto& [s, lease] : twin)
+        if (lease.second <= now) due.emplace(lease.second, s);
+      for (const auto& [at, s] : due) {
+        CHECK(at == now);
+        twin.erase(s);
+        expected.push_back("lessee none");
+        ++ended;
+      }
+      REQUIRE(r.tick(now) == script::joined(expected));
+    }
+    now = next;
+    const auto s = static_cast<std::uint32_t>(below(shards));
+    const auto lease_ms = 50 + below(100);
+    auto running = twin.find(s);
+    switch (below(4)) {
+    case 0: {
+      auto c = claim(running == twin.end() ? era(++rounds[s], 1) : running->second.first, lease_ms);
+      c.set_shard(s);
+      r.receive(n1, c, now);
+      twin[s] = {from_wire(c.epoch()), now + std::chrono::milliseconds{lease_ms}};
+      break;
+    }
+    case 1: {
+      if (running == twin.end() || below(4) != 0) break;
+      v1::ReleaseHome release;
+      release.set_shard(s);
+      to_wire(running->second.first, *release.mutable_epoch());
+      CHECK(r.receive(n1, release, now) == "lessee none");
+      twin.erase(running);
+      break;
+    }
+    default: {
+      if (running == twin.end()) break;
+      auto renew = renewal(running->second.first, 50);
+      renew.mutable_leases(0)->set_shard(s);
+      r.receive(n1, renew, now);
+      running->second.second = now + 50ms;
+    }
+    }
+    r.core.persisted(r.writes);
+  }
+  CHECK(ended > 1'000);
 }
 
 TEST_CASE("replica: an index that is too small forgets ranks and never mixes them up") {

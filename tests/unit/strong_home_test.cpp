@@ -130,6 +130,31 @@ TEST_CASE("home: a touch that waits for a replica with a higher promise does not
   CHECK(h.tick() == "n2: claim 6/n1/1 | n3: claim 6/n1/1");
 }
 
+TEST_CASE("home: while it finishes what is undecided, a touch proposes nothing new") {
+  scripted_home h;
+  h.lead();
+  h.receive(client, put(1, "a"));
+  h.touch_empty();
+  const auto undecided = h.accepts;
+  h.receive(client, put(2, "b", 1s, "t:other"));
+  h.receive(client, get(3, "t:third"));
+  h.renewed(n3, h.now, {5, n3, {1}}); // drains
+  const version v{{1, n2, {1}}, 4}, older{{1, n2, {1}}, 3};
+  for (const auto* key : {"t:other", "t:third"}) {
+    CHECK(h.latest_of(key, n1, v.era, v, value("x")) == "");
+    CHECK(h.latest_of(key, n2, v.era, v, value("x")) == "");
+    CHECK(h.latest_of(key, n3, v.era, older, value("w")) == ""); // not unanimous
+  }
+  h.now += 50ms;
+  h.tick(); // not even when the time to settle is up
+  CHECK(h.core.wake_at() > h.now);
+  CHECK(h.accepts.at(n2).number() == undecided.at(n2).number());
+  h.accept(n1);
+  CHECK(h.accept(n2)
+        == "n9: answer 5#1 applied | n9: not_home 5#2 no_home | n9: not_home 5#3 no_home | "
+           "n1: release 1/n1/1 | n2: release 1/n1/1 | n3: release 1/n1/1");
+}
+
 TEST_CASE("home: release drains first, and never claims again") {
   scripted_home h;
   h.lead();
@@ -193,6 +218,62 @@ TEST_CASE(
   out.clear();
   idle.core.release(idle.now, out); // asked again
   CHECK(has_released(out));
+}
+
+TEST_CASE("home: nobody is waited for where nobody can take over: a set of one, or others that leave, too") {
+  home_options o = three_replicas();
+  o.replicas = {n1};
+  scripted_home only{o};
+  only.tick();
+  only.grant(n1);
+  REQUIRE(only.core.state() == home::role::leading);
+  home::effects out;
+  only.core.release(only.now, out);
+  CHECK(has_released(out));
+
+  scripted_home h;
+  h.does([&](auto& more) { h.core.lessee_seen({}, n2, h.now, more); });
+  h.does([&](auto& more) { h.core.lessee_seen({}, n3, h.now, more); });
+  h.lead();
+  out.clear();
+  h.core.release(h.now, out);
+  CHECK(has_released(out));
+}
+
+TEST_CASE("home: one whose successor was seen before it knew that its lease had lapsed claims only after it") {
+  scripted_home h;
+  h.lead();
+  h.now += 1s; // paused: n2 has claimed meanwhile, and the own replica says so before any tick
+  CHECK(h.does([&](auto& out) {
+    h.core.lessee_seen({2, n2, {1}}, {}, h.now, out);
+  }) == "n1: release 1/n1/1 | n2: release 1/n1/1 | n3: release 1/n1/1");
+  CHECK(h.core.state() == home::role::idle);
+  CHECK(h.core.known_home() == n2);
+  CHECK(h.core.wake_at() == never);
+  CHECK(h.tick(10s) == "");
+  h.does([&](auto& out) { h.core.lessee_seen({}, {}, h.now, out); });
+  CHECK(h.tick() == "n2: claim 3/n1/1 | n3: claim 3/n1/1");
+}
+
+TEST_CASE("home: a candidate that saw another's lease begin waits for its end, whatever its own claim came to") {
+  scripted_home h;
+  h.does([&](auto& out) { h.core.lessee_seen({2, n2, {1}}, {}, h.now, out); });
+  CHECK(h.core.state() == home::role::claiming);
+  h.refuse(n2, v1::Refused::LEASED, {2, n2, {1}}, 400);
+  h.refuse(n3, v1::Refused::LEASED, {2, n2, {1}}, 400);
+  CHECK(h.core.state() == home::role::idle);
+  CHECK(h.core.known_home() == n2);
+  CHECK(h.core.wake_at() == never);
+  h.does([&](auto& out) { h.core.lessee_seen({}, {}, h.now, out); });
+  CHECK(h.core.wake_at() == h.now);
+}
+
+TEST_CASE("home: one that seeks a higher round claims it at once, though its own replica is leased to the rival") {
+  scripted_home h;
+  h.lead();
+  h.does([&](auto& out) { h.core.lessee_seen({5, n3, {1}}, {}, h.now, out); });
+  CHECK(h.renewed(n1, h.now, {5, n3, {1}}) == "n1: release 1/n1/1 | n2: release 1/n1/1 | n3: release 1/n1/1");
+  CHECK(h.tick() == "n2: claim 6/n1/1 | n3: claim 6/n1/1");
 }
 
 TEST_CASE("home: it claims when the lease that it saw has ended, in the order of the shard") {
@@ -312,6 +393,23 @@ TEST_CASE("touch: a damaged copy is no copy, even where nothing was written, and
         == "n1: accept t:k 1/n1/1.1 in 1/n1/1 | n2: accept t:k 1/n1/1.1 in 1/n1/1 repairs | "
            "n3: accept t:k 1/n1/1.1 in 1/n1/1");
   CHECK(h.accepts[n2].repairs() == h.questions[n2].number());
+}
+
+TEST_CASE("touch, S1, D1: a copy that was read well counts, whatever its replica says to a second question") {
+  scripted_home h;
+  h.lead();
+  h.receive(client, get(1));
+  const version old{{1, n2, {1}}, 8}, acknowledged{{1, n2, {1}}, 9}; // by n2 and n3
+  h.latest(n1, old.era, old, value("old"));
+  h.tick(100ms); // asks n2 and n3 again: n2 answers both questions, and its copy rots in between
+  CHECK(h.latest(n2, acknowledged.era, acknowledged, value("new")) == "");
+  CHECK(h.abstain(n2, h.questions[n2].number()) == "");
+  h.now = h.core.wake_at();
+  h.tick();
+  REQUIRE(h.accepts.contains(n3));
+  CHECK(from_wire(h.accepts[n3].version()) == acknowledged);
+  CHECK(h.proposed(n3).value() == "new");
+  CHECK(h.abstain(n2, h.accepts[n2].number()) == "n2: accept t:k 1/n2/1.9 in 1/n1/1 repairs");
 }
 
 TEST_CASE("touch: too few good copies are an error, and the next operation asks again") {

@@ -71,6 +71,12 @@ TEST_CASE("strong: every planted mistake breaks safety within 500 seeds") {
       auto o = lossy::options::from_seed(seed);
       o.damage = m != mutation::first_touch_skipped;     // its only copy may be the damaged one
       o.reorder = m == mutation::lower_version_accepted; // in order, no replica is ever offered a lower version
+      if (m == mutation::lease_from_answer) { // a mistake of one round trip: short leases, long round trips
+        o.shards = 3;
+        o.lease = milliseconds{120};
+        o.latency_max = 30 * lossy::ms;
+        o.fault_every = 100 * lossy::ms;
+      }
       plant(m);
       const auto run = lossy::run_seed(o, 0);
       plant(mutation::none);

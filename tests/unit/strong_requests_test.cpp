@@ -63,6 +63,9 @@ struct manager {
     to_wire(version{{1, n1, {1}}, 9}, *n.mutable_newest());
     return does([&](auto& out) { core.receive(from, n, now, out); });
   }
+  std::string unsent(node_id to, errc why = errc::none) {
+    return does([&](auto& out) { core.unsent(to, last, why, now, out); });
+  }
   std::string down(node_id who) {
     return does([&](auto& out) { core.peer(who, false, now, out); });
   }
@@ -153,10 +156,33 @@ TEST_CASE("requests: an interrupted attempt stays open") {
 TEST_CASE("requests: an attempt that never left the node is not open") {
   manager m;
   m.submit(1, 15ms);
-  CHECK(m.does([&](auto& out) { m.core.unsent(n1, from_wire(m.last.id()), 1, m.now, out); }) == "");
+  CHECK(m.unsent(n1) == "");
   CHECK(m.tick(10ms) == "n2: operation 5#1 attempt=2");
-  m.does([&](auto& out) { m.core.unsent(n2, from_wire(m.last.id()), 2, m.now, out); });
+  m.unsent(n2);
   CHECK(m.tick(5ms) == "settled 5#1 unavailable");
+}
+
+TEST_CASE("requests: an operation that no link will ever carry is settled at once, as not done") {
+  manager m;
+  m.submit(1);
+  CHECK(m.unsent(n1, errc::value_too_large) == "settled 5#1 value_too_large");
+  CHECK(m.core.open() == 0);
+  CHECK(m.core.wake_at() == never);
+}
+
+TEST_CASE(
+    "requests: one that no link will ever carry, but the own home may have executed, waits for that and no more") {
+  for (const bool answered : {true, false}) {
+    manager m;
+    m.submit(1);
+    CHECK(m.tick(250ms) == "n2: operation 5#1 attempt=2 unsettled");
+    CHECK(m.unsent(n2, errc::value_too_large) == "");
+    CHECK(m.tick(500ms) == ""); // it is not sent again
+    if (answered)
+      CHECK(m.answer(n1, 1, errc::none) == "settled 5#1 applied");
+    else
+      CHECK(m.tick(250ms) == "settled 5#1 timeout");
+  }
 }
 
 TEST_CASE("requests: when the peer goes down its operations go elsewhere, still unsettled") {

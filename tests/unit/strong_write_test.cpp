@@ -233,6 +233,77 @@ TEST_CASE("bounds: an operation that is refused for overload leaves nothing behi
   CHECK(h.core.keys() == keys);
 }
 
+TEST_CASE("bounds, X1: what is undecided counts by what it holds, until it has committed") {
+  home_options o = three_replicas();
+  o.shard_queue_bytes_max = 100'000;
+  ready_home h{o};
+  const std::string large(40'000, 'v');
+  h.receive(client, put(1, large)); // its record is held twice, as it is and serialized
+  CHECK(h.receive(client, put(2, large, 1s, "t:other")) == "n9: answer 5#2 overloaded");
+  CHECK(h.receive(client, put(3, "a", 1s, "t:other")).starts_with("n1: read t:other"));
+  CHECK(h.later(100ms) == "");
+  CHECK(h.receive(client, put(4, large, 1s, "t:third")) == "n9: answer 5#4 overloaded");
+  CHECK(h.commit().starts_with("n9: answer 5#1 applied"));
+  CHECK(h.receive(client, put(5, large, 1s, "t:third")).starts_with("n1: read t:third"));
+}
+
+TEST_CASE("bounds, X1: a write in doubt counts though its caller is gone, and so does what undoes it") {
+  home_options o = three_replicas();
+  o.shard_queue_bytes_max = 100'000;
+  for (const bool roll_back : {false, true}) {
+    ready_home h{o};
+    h.receive(client, put(1, std::string(40'000, 'u')));
+    h.commit();
+    auto w = put(2, std::string(40'000, 'v'), 50ms);
+    w.set_roll_back(roll_back);
+    h.receive(client, w);
+    h.later(100ms);
+    CHECK(h.core.in_doubt() == (roll_back ? 0 : 1));
+    CHECK(h.receive(client, put(3, std::string(40'000, 'w'))) == "n9: answer 5#3 overloaded");
+    h.commit();
+    CHECK(h.receive(client, put(4, std::string(40'000, 'w'))).starts_with("n1: accept"));
+  }
+}
+
+TEST_CASE("bounds, X1: one operation always may, however large") {
+  home_options o = three_replicas();
+  o.shard_queue_bytes_max = 100;
+  ready_home h{o};
+  for (std::uint64_t n = 1; n <= 3; ++n) {
+    CHECK(h.receive(client, put(n, std::string(1'000, 'v'))).starts_with("n1: accept"));
+    h.commit();
+  }
+}
+
+TEST_CASE("bounds, X1: who comes while the home claims is bounded by bytes, too") {
+  home_options o = three_replicas();
+  o.shard_queue_bytes_max = 100'000;
+  scripted_home h{o};
+  CHECK(h.receive(client, put(1, std::string(60'000, 'v'))) == "");
+  CHECK(h.receive(client, put(2, std::string(60'000, 'v'))) == "n9: not_home 5#2 no_home");
+  h.tick(200ms); // nobody grants: those who waited are turned away
+  h.now = h.core.wake_at();
+  h.tick();
+  CHECK(h.receive(client, put(3, std::string(60'000, 'v'))) == "");
+  h.lead();
+  CHECK(h.receive(client, put(4, std::string(60'000, 'v'))) == "n9: answer 5#4 overloaded");
+}
+
+TEST_CASE("bounds, X1: a record weighs what it holds, the values that its refusals quote included") {
+  home_options o = three_replicas();
+  o.bytes_max = 5'000;
+  o.settled_kept = 8;
+  ready_home h{o};
+  h.receive(client, put(1, std::string(1'000, 'v')));
+  h.commit();
+  for (std::uint64_t n = 2; n <= 9; ++n) {
+    h.receive(client, retry(cas(n, "x", "y")));
+    CHECK(h.commit().find("refused") != std::string::npos);
+    if (h.core.keys() == 0) break; // forgotten
+  }
+  CHECK(h.core.keys() == 0);
+}
+
 TEST_CASE("bounds: a touch that no majority answers is given up when nobody waits for it any more") {
   scripted_home h;
   h.lead();

@@ -18,13 +18,16 @@ namespace troupe {
 
 /// How a process ended: its exit code, or 128 + the signal that ended it.
 using exit_code = int;
+/// It has ended, and how is lost: this process ignores SIGCHLD, or another part of it has waited for all its
+/// children.
+inline constexpr exit_code unknown_exit = -1;
 
 /// A running process. Ends with this object, and with the thread that started it: start them from the main thread.
 class child {
 public:
   /// @param command  the program's path, then its arguments.
   /// @param output   what it writes to its standard output and error is appended here.
-  /// @errors a sentence that names the program.
+  /// @errors a sentence that names the program, or says that none was named.
   static tl::expected<child, std::string> start(const std::vector<std::string>& command,
                                                 const std::filesystem::path& output);
   child(child&& other) noexcept;
@@ -33,7 +36,7 @@ public:
 
   int pid() const { return pid_; }
 
-  /// Waits for its end. Nothing = it runs still.
+  /// Waits for its end. Nothing = it runs still. milliseconds::max() = for as long as it takes.
   std::optional<exit_code> wait(std::chrono::milliseconds at_most);
   /// SIGKILL, and waits for its end.
   void kill();

@@ -125,7 +125,8 @@ private:
 /// What every operation may answer besides its own errors: key_too_long, value_too_large, unknown_type and
 /// unsupported_level before anything is sent; unavailable, overloaded, expired and shutting_down, when nothing
 /// happened; timeout, when it is not known. An operation is retried, and repeated on another node, at most once in
-/// effect, until its deadline.
+/// effect, until its deadline. A session may have 4,096 operations open whose values hold 64 MiB together; what is
+/// above that is overloaded.
 class session {
 public:
   /// @errors corrupt.

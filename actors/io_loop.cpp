@@ -1,0 +1,66 @@
+#include "actors/io_loop.hpp"
+
+#include <caf/io/middleman.hpp>
+#include <caf/io/network/multiplexer.hpp>
+#include <caf/ref_counted.hpp>
+#include <caf/resumable.hpp>
+
+#include <deque>
+#include <utility>
+
+namespace troupe {
+
+/// What the I/O thread has to run, as one job of the multiplexer. Touched by that thread only.
+class io_loop::round final : public caf::resumable, public caf::ref_counted {
+public:
+  round(caf::execution_unit* unit, caf::execution_unit* multiplexer) : unit_{unit}, multiplexer_{multiplexer} {}
+
+  void add(caf::resumable* job) {
+    jobs_.emplace_back(job, false);
+    if (planned_) return;
+    planned_ = true;
+    ref();
+    multiplexer_->exec_later(this);
+  }
+
+  subtype_t subtype() const override { return function_object; }
+
+  resume_result resume(caf::execution_unit*, std::size_t throughput) override {
+    for (std::size_t run = 0; run < jobs_max && !jobs_.empty(); ++run) {
+      auto job = std::move(jobs_.front());
+      jobs_.pop_front();
+      if (job->resume(unit_, throughput) == resume_later) jobs_.push_back(std::move(job));
+    }
+    planned_ = !jobs_.empty();
+    return planned_ ? resume_later : done;
+  }
+
+  void intrusive_ptr_add_ref_impl() override { ref(); }
+  void intrusive_ptr_release_impl() override { deref(); }
+
+private:
+  /// Between two looks at the sockets: far more than a chain of actors is long.
+  static constexpr std::size_t jobs_max = 256;
+
+  caf::execution_unit* unit_;
+  caf::execution_unit* multiplexer_;
+  std::deque<caf::intrusive_ptr<caf::resumable>> jobs_; ///< at most one entry per actor
+  bool planned_ = false;                                ///< the multiplexer has this round, or runs it
+};
+
+io_loop::io_loop(caf::actor_system& system)
+    : caf::execution_unit{&system},
+      multiplexer_{&system.middleman().backend()},
+      thread_{system.middleman().backend().thread_id()},
+      round_{caf::make_counted<round>(this, multiplexer_)} {}
+
+io_loop::~io_loop() = default;
+
+void io_loop::exec_later(caf::resumable* job) {
+  if (std::this_thread::get_id() == thread_)
+    round_->add(job);
+  else
+    multiplexer_->exec_later(job); // through its pipe, which wakes it
+}
+
+} // namespace troupe

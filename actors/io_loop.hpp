@@ -1,0 +1,36 @@
+/// Runs actors on the thread that does the network I/O of an actor system, many of them between two looks at the
+/// sockets.
+///
+/// Why: CAF's multiplexer runs what was posted in rounds and polls the sockets after each. A write goes through a
+/// chain of actors, link to lock manager to replica and links and their flushes, of which each would wait for a round
+/// of its own: five system calls that find nothing. Here the whole chain is one round.
+#pragma once
+
+#include <caf/actor_system.hpp>
+#include <caf/execution_unit.hpp>
+
+#include <memory>
+#include <thread>
+
+namespace troupe {
+
+/// Give it to `spawn_on`. It has to live until the actor system has ended.
+class io_loop final : public caf::execution_unit {
+public:
+  /// The system needs a middleman.
+  explicit io_loop(caf::actor_system& system);
+  io_loop(const io_loop&) = delete;
+  io_loop& operator=(const io_loop&) = delete;
+  ~io_loop() override;
+
+  /// From any thread. What the I/O thread itself hands over runs before the sockets are looked at again.
+  void exec_later(caf::resumable* job) override;
+
+private:
+  class round;
+  caf::execution_unit* multiplexer_;
+  std::thread::id thread_;
+  caf::intrusive_ptr<round> round_;
+};
+
+} // namespace troupe

@@ -1,0 +1,152 @@
+// REPLICA between its core and its store: what waits for a sync, and what a store that fails leaves of it. One thread
+// runs all actors, and time stands still unless a test moves it.
+#include "actors/replica.hpp"
+
+#include <caf/all.hpp>
+#include <caf/scheduler/test_coordinator.hpp>
+#include <doctest/doctest.h>
+
+#include <deque>
+#include <optional>
+
+using namespace troupe;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr node_id self{1}, rival{2};
+constexpr shard_id shard{0};
+
+class still_clock final : public node_clock {
+public:
+  instant now() const noexcept override { return time; }
+  nanoseconds until(instant at) const noexcept override { return std::max(nanoseconds{0}, at - time); }
+  instant time{1h};
+};
+
+/// A disk whose syncs take until the test says so.
+class slow_store final : public store_driver {
+public:
+  void persist(std::vector<store_write>, std::function<void(errc)> done) override {
+    syncs.push_back(std::move(done));
+  }
+  void load(std::vector<load_request> keys, std::function<void(std::vector<load_result>)> done) override {
+    done(std::vector<load_result>(keys.size()));
+  }
+  const std::map<shard_id, v1::StoredPromise>& promises() const override { return none_; }
+  v1::StoreIdentity identity() const override { return {}; }
+  void remember_disk(node_id, std::uint64_t, std::function<void(errc)> done) override { done(errc::none); }
+  counters count() const override { return {}; }
+
+  std::deque<std::function<void(errc)>> syncs; ///< not answered yet, oldest first
+
+private:
+  const std::map<shard_id, v1::StoredPromise> none_;
+};
+
+struct scripted_replica {
+  scripted_replica() : system{settings()} {
+    auto told = system.spawn([this](caf::event_based_actor* manager) -> caf::behavior {
+      manager->set_default_handler(caf::drop);
+      return {
+          [this](const home_seen& h) { seen.push_back(h.era); },
+          [this](node_id, const v1::Granted&) { ++grants; },
+      };
+    });
+    board->self = self;
+    board->lock_managers = {caf::actor_cast<lock_manager_actor>(told)};
+    board->replica = spawn_replica(system, {.context = {&clock, board, nullptr, {}},
+                                            .store = &store,
+                                            .options = {.self = self, .index_max = 10, .loads_max = 10},
+                                            .store_failed = [this] { ++failures; }});
+    run();
+  }
+  ~scripted_replica() {
+    caf::anon_send_exit(board->replica, caf::exit_reason::kill);
+    caf::anon_send_exit(board->lock_managers[0], caf::exit_reason::kill);
+    run();
+    *board = switchboard{};
+  }
+  static caf::actor_system_config& settings() {
+    static caf::actor_system_config config;
+    config.set("scheduler.policy", caf::atom("testing"));
+    register_types(config);
+    return config;
+  }
+  caf::scheduler::test_coordinator& scheduler() {
+    return dynamic_cast<caf::scheduler::test_coordinator&>(system.scheduler());
+  }
+  void run() { scheduler().run(1'000); }
+
+  /// A claim of `node` in `round`, by way of this node: its answer comes back to the lock manager here.
+  void claim(std::uint64_t round, node_id node) {
+    v1::Claim c;
+    c.set_number(round);
+    to_wire(epoch{round, node, {1}}, *c.mutable_epoch());
+    c.set_lease_ms(400);
+    caf::anon_send(board->replica, self, std::move(c));
+    run();
+  }
+  void release(std::uint64_t round, node_id node) {
+    v1::ReleaseHome r;
+    to_wire(epoch{round, node, {1}}, *r.mutable_epoch());
+    caf::anon_send(board->replica, self, std::move(r));
+    run();
+  }
+  void sync(errc error = errc::none) {
+    REQUIRE_FALSE(store.syncs.empty());
+    auto done = std::move(store.syncs.front());
+    store.syncs.pop_front();
+    done(error);
+    run();
+  }
+
+  still_clock clock;
+  slow_store store;
+  std::vector<epoch> seen; ///< lessees that the lock manager was told of
+  std::size_t grants = 0;
+  std::size_t failures = 0;
+  caf::actor_system system;
+  std::shared_ptr<switchboard> board = std::make_shared<switchboard>();
+};
+
+} // namespace
+
+TEST_CASE("replica: nobody is taken for a home's successor before the grant that made him one is durable") {
+  scripted_replica r;
+  r.claim(1, rival);
+  CHECK(r.seen.empty());
+  CHECK(r.grants == 0);
+  r.sync();
+  CHECK(r.seen == std::vector<epoch>{{1, rival, {1}}});
+  CHECK(r.grants == 1);
+  // In order, though a release itself waits for nothing.
+  r.release(1, rival);
+  r.claim(2, rival);
+  r.release(2, rival);
+  CHECK(r.seen.size() == 2);
+  r.claim(3, self);
+  r.sync();
+  r.sync();
+  CHECK(r.seen == std::vector<epoch>{{1, rival, {1}}, {}, {2, rival, {1}}, {}, {3, self, {1}}});
+}
+
+TEST_CASE("replica: one whose store has failed promises and answers nothing more, and does not spin") {
+  scripted_replica r;
+  r.claim(1, rival);
+  r.sync();
+  r.clock.time += 1s; // its timer rings from here on
+  r.claim(2, rival);
+  r.sync(errc::storage_failed);
+  CHECK(r.failures == 1);
+  CHECK(r.grants == 1);
+  r.claim(3, rival);
+  CHECK(r.store.syncs.empty());
+  int rings = 0;
+  while (rings < 100 && r.scheduler().trigger_timeout()) {
+    r.run();
+    ++rings;
+  }
+  CHECK(rings < 10);
+  CHECK_FALSE(r.scheduler().has_pending_timeout());
+}
