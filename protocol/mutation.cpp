@@ -26,6 +26,12 @@ std::string_view name_of(mutation m) {
     return "deduplication_off";
   case mutation::acknowledged_before_sync:
     return "acknowledged_before_sync";
+  case mutation::table_lease_not_checked:
+    return "table_lease_not_checked";
+  case mutation::table_generation_reused:
+    return "table_generation_reused";
+  case mutation::table_pending_not_checked:
+    return "table_pending_not_checked";
   }
   return "none";
 }

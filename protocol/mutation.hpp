@@ -1,4 +1,4 @@
-/// Planted mistakes, for tests only: the simulation must catch each of them by the invariant that it breaks.
+/// Planted mistakes, for tests only: the tests must catch each of them by the invariant that it breaks.
 ///
 /// In every build but the tests' `mutated()` is a constant false, and the compiler drops the branch.
 #pragma once
@@ -11,18 +11,22 @@ namespace troupe {
 
 enum class mutation : std::uint8_t {
   none,
-  promise_not_persisted,    ///< a replica forgets its promises and leases when it restarts
-  lease_from_answer,        ///< a home counts its lease from the answer's arrival, not from the request's departure
-  first_touch_skipped,      ///< a home serves its own replica's copy without asking a majority
-  write_back_skipped,       ///< a touched record that only a majority holds is served without being accepted again
-  epoch_not_checked,        ///< a replica accepts from an epoch below its promise
-  epoch_used_twice,         ///< a home that lapsed goes on in the same epoch
-  lower_version_accepted,   ///< a replica stores a lower (ballot, version) over a higher one
-  restarted_home_same,      ///< a replica takes a restarted node for the lessee that it was
-  deduplication_off,        ///< a home executes a retry whose request id stands in the record
-  acknowledged_before_sync, ///< a replica answers Accepted before the record is on disk
+  promise_not_persisted,     ///< a replica forgets its promises and leases when it restarts
+  lease_from_answer,         ///< a home counts its lease from the answer's arrival, not from the request's departure
+  first_touch_skipped,       ///< a home serves its own replica's copy without asking a majority
+  write_back_skipped,        ///< a touched record that only a majority holds is served without being accepted again
+  epoch_not_checked,         ///< a replica accepts from an epoch below its promise
+  epoch_used_twice,          ///< a home that lapsed goes on in the same epoch
+  lower_version_accepted,    ///< a replica stores a lower (ballot, version) over a higher one
+  restarted_home_same,       ///< a replica takes a restarted node for the lessee that it was
+  deduplication_off,         ///< a home executes a retry whose request id stands in the record
+  acknowledged_before_sync,  ///< a replica answers Accepted before the record is on disk
+  table_lease_not_checked,   ///< a reader of the memory table does not look at the lease
+  table_generation_reused,   ///< entries of the former generation of a lease live on in the next one
+  table_pending_not_checked, ///< a commit of another version makes the pending record readable
 };
 
+/// Those of the cores.
 inline constexpr mutation all_mutations[] = {
     mutation::promise_not_persisted,    mutation::lease_from_answer,   mutation::first_touch_skipped,
     mutation::write_back_skipped,       mutation::epoch_not_checked,   mutation::epoch_used_twice,
@@ -30,11 +34,18 @@ inline constexpr mutation all_mutations[] = {
     mutation::acknowledged_before_sync,
 };
 
+/// Those of the memory table, which simulation cannot interleave: its stress test must catch them.
+inline constexpr mutation table_mutations[] = {
+    mutation::table_lease_not_checked,
+    mutation::table_generation_reused,
+    mutation::table_pending_not_checked,
+};
+
 std::string_view name_of(mutation m);
 std::optional<mutation> mutation_named(std::string_view name);
 
 #ifdef TROUPE_MUTATIONS
-/// Set before a simulation starts, by the thread that runs it.
+/// For the calling thread, before it runs a simulation or uses the table.
 void plant(mutation m);
 bool mutated(mutation m);
 #else
