@@ -1,7 +1,5 @@
 #include "actors/io_loop.hpp"
 
-#include <caf/io/middleman.hpp>
-#include <caf/io/network/multiplexer.hpp>
 #include <caf/ref_counted.hpp>
 #include <caf/resumable.hpp>
 
@@ -48,10 +46,10 @@ private:
   bool planned_ = false;                                ///< the multiplexer has this round, or runs it
 };
 
-io_loop::io_loop(caf::actor_system& system)
+io_loop::io_loop(caf::actor_system& system, caf::io::network::multiplexer& sockets)
     : caf::execution_unit{&system},
-      multiplexer_{&system.middleman().backend()},
-      thread_{system.middleman().backend().thread_id()},
+      multiplexer_{&sockets},
+      thread_{sockets.thread_id()},
       round_{caf::make_counted<round>(this, multiplexer_)} {}
 
 io_loop::~io_loop() = default;

@@ -8,6 +8,7 @@
 
 #include <caf/actor_system.hpp>
 #include <caf/execution_unit.hpp>
+#include <caf/io/network/multiplexer.hpp>
 
 #include <memory>
 #include <thread>
@@ -17,8 +18,8 @@ namespace troupe {
 /// Give it to `spawn_on`. It has to live until the actor system has ended.
 class io_loop final : public caf::execution_unit {
 public:
-  /// The system needs a middleman.
-  explicit io_loop(caf::actor_system& system);
+  /// `sockets`: what the middleman of `system` runs.
+  io_loop(caf::actor_system& system, caf::io::network::multiplexer& sockets);
   io_loop(const io_loop&) = delete;
   io_loop& operator=(const io_loop&) = delete;
   ~io_loop() override;

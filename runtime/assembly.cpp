@@ -82,7 +82,7 @@ void assembly::start_system() {
   system_config_ = std::make_unique<caf::actor_system_config>();
   configure(*system_config_);
   system_ = std::make_unique<caf::actor_system>(*system_config_);
-  thread_ = std::make_unique<io_loop>(*system_);
+  thread_ = std::make_unique<io_loop>(*system_, system_->middleman().backend());
 }
 
 void assembly::start_node() {

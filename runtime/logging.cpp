@@ -65,8 +65,10 @@ tl::expected<std::shared_ptr<runtime_log>, std::string> runtime_log::open(const 
       target = std::make_shared<spdlog::sinks::basic_file_sink_st>(settings.file.string());
     std::shared_ptr<runtime_log> log{new runtime_log};
     log->writer_ = std::make_shared<spdlog::details::thread_pool>(queued_lines_max, 1);
-    log->logger_ = std::make_shared<spdlog::logger>(std::string{node}, std::make_shared<accountable_sink>(std::move(target), *log->writer_));
-log->logger_->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %n %v");
+    log->logger_ = std::make_shared<spdlog::async_logger>(
+        std::string{node}, std::make_shared<accountable_sink>(std::move(target), *log->writer_), log->writer_,
+        spdlog::async_overflow_policy::overrun_oldest);
+    log->logger_->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %n %v");
     log->logger_->set_level(spdlog::level::from_str(settings.level));
     log->logger_->flush_on(spdlog::level::info);
     // spdlog's own would print to standard error, on the thread that logs, which must not wait for that. What could

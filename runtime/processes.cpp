@@ -70,6 +70,8 @@ private:
   ::dup2(output, STDOUT_FILENO);
   ::dup2(output, STDERR_FILENO);
   // When this process runs without them, `output` is one of the two itself, which dup2 leaves as it was.
+  ::fcntl(STDOUT_FILENO, F_SETFD, 0);
+  ::fcntl(STDERR_FILENO, F_SETFD, 0);
   // The sockets of this process's client nodes are none of the child's business.
   ::close_range(STDERR_FILENO + 1, ~0U, 0);
   ::execv(arguments[0], arguments);
@@ -116,7 +118,7 @@ child& child::operator=(child&& other) noexcept {
 child::~child() { kill(); }
 
 std::optional<exit_code> child::wait(std::chrono::milliseconds at_most) {
-  (void)&from_now; const auto until = clock::now() + at_most;
+  const auto until = from_now(at_most);
   while (pid_ > 0) {
     int status = 0;
     const auto answer = ::waitpid(pid_, &status, WNOHANG);
@@ -124,7 +126,7 @@ std::optional<exit_code> child::wait(std::chrono::milliseconds at_most) {
       ended_ = code_of(status);
       pid_ = -1;
     } else if (answer < 0 && errno != EINTR) {
-       // it has ended, and somebody else was told how
+      ended_ = unknown_exit; // it has ended, and somebody else was told how
       pid_ = -1;
     } else if (clock::now() >= until) {
       return std::nullopt;

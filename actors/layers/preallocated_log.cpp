@@ -75,7 +75,7 @@ public:
 } // namespace
 
 rocksdb::Env* preallocated_log_env() {
-  // Never destroyed, as RocksDB's own: a store may still be open when the statics of the process go, and closes then.
+  // Never destroyed, as RocksDB's own: a thread left behind may still write when the statics of the process go.
   static auto* const env =
       rocksdb::NewCompositeEnv(std::make_shared<file_system>(rocksdb::FileSystem::Default())).release();
   return env;

@@ -55,7 +55,7 @@ player::behavior_type play(player::stateful_pointer<player_state> self, observer
 }
 
 struct stage {
-  stage() { loop = std::make_unique<io_loop>(system); }
+  stage() { loop = std::make_unique<io_loop>(system, system.middleman().backend()); }
   ~stage() {
     for (const auto& p : players)
       caf::anon_send_exit(p, caf::exit_reason::kill);

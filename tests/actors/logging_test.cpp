@@ -114,8 +114,10 @@ TEST_CASE("log: who logs does not wait for a reader that is stuck; when it goes 
 TEST_CASE("log: its end does not wait for a reader that is stuck") {
   stuck_stderr stuck;
   auto log = open_log({});
-  log->logger()->info("test.line");
-  auto ending = std::async(std::launch::async, [&] { log.reset(); });
+  auto ending = std::async(std::launch::async, [&] {
+    log->logger()->info("test.line");
+    log.reset();
+  });
   const bool waited = ending.wait_for(20s) != std::future_status::ready;
   stuck.read();
   ending.get();

@@ -40,7 +40,8 @@ public:
 
   /// Hands the shards over that this node leads, lets open operations finish as far as the time allows, ends all
   /// sessions and waits for every thread. Refused in a call's own function.
-  /// @errors invalid_argument: called there; timeout: something did not end in time and was left behind; storage_failed: the history is incomplete.
+  /// @errors invalid_argument: called there; timeout: something did not end in time and was left behind;
+  /// storage_failed: the history is incomplete.
   result<void> stop(std::chrono::nanoseconds at_most = std::chrono::seconds{5});
 
   runtime(runtime&&) noexcept = default;
