@@ -3,6 +3,7 @@
 #include "actors/spawn.hpp"
 
 #include <caf/all.hpp>
+#include <caf/io/middleman.hpp>
 #include <doctest/doctest.h>
 
 #include <atomic>
