@@ -71,7 +71,7 @@ private:
   std::optional<result<void>> stopped_; ///< what the first stop() answered
 };
 
-/// What the values of a session's open operations may weigh together. Safe from any thread.
+/// What a session's open operations may weigh together. Safe from any thread.
 class byte_budget {
 public:
   /// False when there is no room. Alone, an operation of any size has some.

@@ -269,7 +269,7 @@ std::shared_ptr<issued_call> session_impl::issue(call_request request, issued_ca
   };
   if (auto why = refusal(request)) return refuse(std::move(*why));
   // Here, not only in the session's actor: what waits in a mailbox weighs as much.
-  const auto bytes = value_bytes(request.operation);
+  const auto bytes = request.operation.ByteSizeLong() + request.type.size() + request.key.size();
   if (!budget_->take(bytes)) {
     return refuse(error{errc::overloaded, "the session's open operations hold more than "
                                               + std::to_string(limits::session_bytes_max) + " bytes"});
