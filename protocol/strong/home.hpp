@@ -18,7 +18,6 @@
 #include "protocol/limits.hpp"
 #include "protocol/strong/lease.hpp"
 
-#include <deque>
 #include <list>
 #include <map>
 #include <optional>
@@ -125,8 +124,7 @@ private:
     enum class kind : std::uint8_t { write, write_back, rollback };
     kind what = kind::write;
     version number;
-    std::string bytes; ///< serialized record
-    v1::Record record;
+    std::string bytes;                        ///< serialized record
     std::set<node_id> accepted;               ///< replicas that stored it durably
     std::map<node_id, std::uint64_t> repairs; ///< replicas whose copy is damaged: number of their Abstain
     std::vector<participant> participants;
@@ -149,9 +147,9 @@ private:
     instant settle_at = never;      ///< reading: a majority has answered; wait for the others no longer than this
     std::uint64_t asked_as = 0;     ///< reading: number of the first question; older answers belong to other epochs
     version number;                 ///< ready: of the committed record; round 0 = never written
-    v1::Record record;              ///< ready: the committed record
+    std::string record;             ///< ready: the committed record, serialized
     std::optional<proposal> undecided;
-    std::deque<waiting> queue;             ///< first come first served
+    std::list<waiting> queue;              ///< first come first served
     std::list<std::string>::iterator used; ///< place in the list of keys by use
     std::size_t bytes = 0;                 ///< what it counts in bytes_
   };
@@ -182,7 +180,7 @@ private:
   static std::size_t good_copies(const key_state& state);
   void consider_touch(entry& e, instant now, effects& out);
   void touched(entry& e, instant now, effects& out);
-  bool overwrite(entry& e, const copy& best, const v1::Record& record, instant now, effects& out);
+  bool overwrite(entry& e, const copy& best, v1::Record& record, instant now, effects& out);
   void advance(entry& e, instant now, effects& out);
   void propose(entry& e, proposal p, instant now, effects& out);
   void transmit(entry& e, instant now, effects& out);
@@ -192,14 +190,14 @@ private:
   void expire(entry& e, instant now, effects& out);
   void look_after(entry& e, instant now, effects& out);
   bool join(entry& e, const waiting& again);
-  void combine(entry& e, proposal& p, instant now, effects& out);
-  bool settled_before(entry& e, const waiting& w, effects& out) const;
+  void combine(entry& e, const v1::Record& committed, v1::Record& next, proposal& p, instant now, effects& out);
+  bool settled_before(const v1::Record& committed, const waiting& w, effects& out) const;
   void commit(entry& e, instant now, effects& out);
   void fail_queue(entry& e, errc code, effects& out);
   void rest(entry& e);
   entry& key(const std::string& name, instant now, effects& out);
   void use(entry& e);
-  void weigh(entry& e, std::size_t record_bytes);
+  void weigh(entry& e);
   void forget(entry& e);
   void forget_surplus();
   void watch(instant at) { wake_ = std::min(wake_, at); }
@@ -207,6 +205,7 @@ private:
   // answers
   /// `settled`: the committed record remembers this outcome, or it is a read.
   void answer(const waiting& who, const v1::Result& result, bool settled, effects& out) const;
+  void answer_read(const entry& e, const waiting& who, v1::Record& record, effects& out) const;
   /// An error of this attempt only.
   void answer(const waiting& who, errc code, effects& out) const;
   bool has_room(std::size_t bytes) const;

@@ -3,6 +3,7 @@
 #include "protocol/limits.hpp"
 #include "protocol/mutation.hpp"
 #include "protocol/strong/home.hpp"
+#include "protocol/strong/opened_record.hpp"
 #include "protocol/strong/register_value.hpp"
 
 #include <algorithm>
@@ -11,10 +12,8 @@ namespace troupe {
 
 namespace {
 
-/// What a key costs beside its bytes: table node, list node, record object.
-constexpr std::size_t key_overhead = 400;
-/// What a settled entry costs beside its serialized bytes: the messages that it is made of.
-constexpr std::size_t settled_overhead = 200;
+/// What a key costs beside its bytes: table node, list node.
+constexpr std::size_t key_overhead = 700;
 /// What a participant of a proposal costs beside the value that it will be answered with.
 constexpr std::size_t participant_overhead = 400;
 
@@ -56,11 +55,10 @@ void home::receive(node_id from, v1::Operation operation, instant now, effects& 
   auto& e = key(w.operation.key(), now, out);
   if (join(e, w)) return;
   if (e.second.at == key_state::stage::ready && w.operation.has_get()) {
-    auto result = apply(w.operation, e.second.record, exists(e.second.record, e.second.number)).result;
-    to_wire(e.second.number, *result.mutable_version());
     if (options_.trace)
       out.emplace_back(note{"home.read", "shard=" + to_string(options_.shard) + " epoch=" + to_string(era_)});
-    return answer(w, result, true, out);
+    opened_record record{e.second.record};
+    return answer_read(e, w, *record, out);
   }
   if (!room || e.second.queue.size() >= options_.key_queue_max || !has_room(bytes)) return refuse_overload(w, out);
   watch(w.deadline);
@@ -108,13 +106,13 @@ bool home::join(entry& e, const waiting& again) {
 }
 
 /// Answers `w` from what the committed record remembers, or refuses what the record may have forgotten.
-bool home::settled_before(entry& e, const waiting& w, effects& out) const {
+bool home::settled_before(const v1::Record& committed, const waiting& w, effects& out) const {
   if (mutated(mutation::deduplication_off)) return false;
-  if (const auto* s = find_settled(e.second.record, w.id)) {
+  if (const auto* s = find_settled(committed, w.id)) {
     answer(w, s->result(), true, out);
     return true;
   }
-  if (w.base >= from_wire(e.second.record.evicted())) return false;
+  if (w.base >= from_wire(committed.evicted())) return false;
   if (w.operation.unsettled())
     answer(w, errc::forgotten, out);
   else
@@ -126,21 +124,22 @@ void home::advance(entry& e, instant now, effects& out) {
   auto& state = e.second;
   TROUPE_ASSERT(state.at == key_state::stage::ready);
   // Reads are answered from the committed record at once: until a write has committed, nobody has seen it.
-  for (auto i = state.queue.begin(); i != state.queue.end();) {
-    if (!i->operation.has_get()) {
-      ++i;
-      continue;
+  if (!state.queue.empty()) {
+    opened_record committed{state.record};
+    for (auto i = state.queue.begin(); i != state.queue.end();) {
+      if (!i->operation.has_get()) {
+        ++i;
+        continue;
+      }
+      answer_read(e, *i, *committed, out);
+      leave_queue(*i);
+      i = state.queue.erase(i);
     }
-    auto result = apply(i->operation, state.record, exists(state.record, state.number)).result;
-    to_wire(state.number, *result.mutable_version());
-    answer(*i, result, true, out);
-    leave_queue(*i);
-    i = state.queue.erase(i);
-  }
-  if (!state.undecided && !state.queue.empty() && !draining_) {
-    proposal p;
-    combine(e, p, now, out);
-    if (p.number) propose(e, std::move(p), now, out);
+    if (!state.undecided && !state.queue.empty() && !draining_) {
+      proposal p;
+      combine(e, *committed, committed.copy(), p, now, out);
+      if (p.number) propose(e, std::move(p), now, out);
+    }
   }
   rest(e);
 }
@@ -149,11 +148,10 @@ void home::advance(entry& e, instant now, effects& out) {
 ///
 /// Why: a hot key would otherwise commit one write per round trip. All of them take effect at the one commit, in
 /// order.
-void home::combine(entry& e, proposal& p, instant now, effects& out) {
+void home::combine(entry& e, const v1::Record& committed, v1::Record& next, proposal& p, instant now, effects& out) {
   auto& state = e.second;
-  p.record = state.record;
-  bool there = exists(state.record, state.number);
-  if (!there) p.record.set_tombstone(true); // what is committed may be a refusal only
+  bool there = exists(committed, state.number);
+  if (!there) next.set_tombstone(true); // what is committed may be a refusal only
   std::size_t effective = 0;
   while (!state.queue.empty() && p.participants.size() < options_.combine_max) {
     auto& front = state.queue.front();
@@ -165,8 +163,8 @@ void home::combine(entry& e, proposal& p, instant now, effects& out) {
       answer(w, w.operation.unsettled() ? errc::timeout : errc::expired, out);
       continue;
     }
-    if (settled_before(e, w, out)) continue;
-    auto a = apply(w.operation, p.record, there);
+    if (settled_before(committed, w, out)) continue;
+    auto a = apply(w.operation, next, there);
     if (!a.changed && !w.operation.unsettled() && p.participants.empty()) {
       to_wire(state.number, *a.result.mutable_version());
       answer(w, a.result, false, out);
@@ -177,15 +175,16 @@ void home::combine(entry& e, proposal& p, instant now, effects& out) {
     const bool settled = a.changed || w.operation.unsettled();
     if (settled) {
       if (!p.number) p.number = {.era = era_, .counter = ++counter_};
-      there = !p.record.tombstone();
+      there = !next.tombstone();
       to_wire(p.number, *a.result.mutable_version());
-      settle(p.record, w.id, a.result, p.number, std::max(options_.settled_kept, ++effective));
+      settle(next, w.id, a.result, p.number, std::max(options_.settled_kept, ++effective));
     } else {
       to_wire(p.number ? p.number : state.number, *a.result.mutable_version());
     }
     p.participants.push_back({std::move(w), std::move(a.result), settled});
     if (alone) break;
   }
+  if (p.number) p.bytes = next.SerializeAsString();
 }
 
 /// Nobody waits for this key any more: it need not be looked after.
@@ -218,7 +217,7 @@ home::entry& home::key(const std::string& name, instant now, effects& out) {
   e.second.asked_as = numbers_ + 1;
   busy_.insert(name);
   ask_latest(e, now, out);
-  weigh(e, 0);
+  weigh(e);
   return e;
 }
 
@@ -324,8 +323,8 @@ void home::touched(entry& e, instant now, effects& out) {
   newest_ = std::max(newest_, best->number);
   if (unanimous) {
     state.number = best->number;
-    state.record = std::move(record);
-    weigh(e, best->bytes.size());
+    state.record = best->bytes;
+    weigh(e);
     state.copies.clear();
     state.at = key_state::stage::ready;
     return advance(e, now, out);
@@ -338,7 +337,6 @@ void home::touched(entry& e, instant now, effects& out) {
   proposal p{.what = proposal::kind::write_back,
              .number = best->number,
              .bytes = best->bytes,
-             .record = std::move(record),
              .accepted = {},
              .repairs = {},
              .participants = {},
@@ -349,8 +347,8 @@ void home::touched(entry& e, instant now, effects& out) {
     // Nothing was ever committed for the key: what a majority accepts is a tombstone, so that no copy that did not
     // answer can come back.
     p.number = {.era = era_, .counter = ++counter_};
-    p.record.set_tombstone(true);
-    p.bytes = p.record.SerializeAsString();
+    record.set_tombstone(true);
+    p.bytes = record.SerializeAsString();
   }
   propose(e, std::move(p), now, out);
 }
@@ -358,18 +356,18 @@ void home::touched(entry& e, instant now, effects& out) {
 /// Proposes the first waiting write in the place of a write-back: as a higher version made from the record that was
 /// found, it finishes that record and saves a round trip. Only for a first attempt that changes the record and is not
 /// to be undone alone; nothing about the found record is answered before a majority has accepted its successor.
-bool home::overwrite(entry& e, const copy& best, const v1::Record& record, instant now, effects& out) {
+bool home::overwrite(entry& e, const copy& best, v1::Record& record, instant now, effects& out) {
   auto& queue = e.second.queue;
   auto w = std::find_if(queue.begin(), queue.end(), [](const waiting& q) { return !q.operation.has_get(); });
   if (w == queue.end() || w->operation.unsettled() || w->operation.roll_back() || now >= w->deadline) return false;
   if (find_settled(record, w->id) != nullptr || w->base < from_wire(record.evicted())) return false;
-  proposal p;
-  p.record = record;
-  auto a = apply(w->operation, p.record, exists(record, best.number));
+  auto a = apply(w->operation, record, exists(record, best.number));
   if (!a.changed) return false;
+  proposal p;
   p.number = {.era = era_, .counter = ++counter_};
   to_wire(p.number, *a.result.mutable_version());
-  settle(p.record, w->id, a.result, p.number, options_.settled_kept);
+  settle(record, w->id, a.result, p.number, options_.settled_kept);
+  p.bytes = record.SerializeAsString();
   for (const auto& [replica, c] : e.second.copies)
     if (c.damaged) p.repairs[replica] = c.abstained;
   leave_queue(*w);
@@ -383,7 +381,6 @@ bool home::overwrite(entry& e, const copy& best, const v1::Record& record, insta
 // -------------------------------------------------------------------------------------------------------
 
 void home::propose(entry& e, proposal p, instant now, effects& out) {
-  if (p.bytes.empty()) p.bytes = p.record.SerializeAsString();
   if (options_.trace) {
     auto fields = "shard=" + to_string(options_.shard) + " epoch=" + to_string(era_)
                   + " version=" + to_string(p.number)
@@ -393,7 +390,7 @@ void home::propose(entry& e, proposal p, instant now, effects& out) {
     out.emplace_back(note{"home.proposed", std::move(fields)});
   }
   // Until it has committed it counts by what it holds, whether anybody still waits for it or not.
-  p.weight = 2 * p.bytes.size(); // the record, as it is and serialized
+  p.weight = p.bytes.size();
   for (auto& part : p.participants) {
     part.who.operation.clear_what(); // it is decided
     p.weight += participant_overhead + part.result.value().size();
@@ -457,7 +454,7 @@ void home::commit(entry& e, instant now, effects& out) {
   state.copies.clear();
   state.at = key_state::stage::ready;
   state.number = p.number;
-  state.record = std::move(p.record);
+  state.record = std::move(p.bytes);
   newest_ = std::max(newest_, p.number);
   ++commits_;
   if (options_.trace)
@@ -465,7 +462,7 @@ void home::commit(entry& e, instant now, effects& out) {
         note{"home.committed", "shard=" + to_string(options_.shard) + " version=" + to_string(p.number)});
   for (const auto& part : p.participants)
     answer(part.who, part.result, part.settled, out);
-  weigh(e, p.bytes.size());
+  weigh(e);
   advance(e, now, out);
   forget_surplus();
   finish_draining(now, out);
@@ -478,14 +475,15 @@ void home::roll_back(entry& e, instant now, effects& out) {
   proposal p;
   p.what = proposal::kind::rollback;
   p.number = {.era = era_, .counter = ++counter_};
-  p.record = state.record;
-  if (!state.number) p.record.set_tombstone(true);
+  opened_record record{state.record};
+  if (!state.number) record->set_tombstone(true);
   for (auto& part : undone.participants) {
     part.result = failure(errc::rolled_back);
     to_wire(p.number, *part.result.mutable_version());
-    settle(p.record, part.who.id, part.result, p.number, options_.settled_kept);
+    settle(*record, part.who.id, part.result, p.number, options_.settled_kept);
     part.settled = true;
   }
+  p.bytes = record->SerializeAsString();
   p.participants = std::move(undone.participants);
   p.repairs = std::move(undone.repairs);
   out.emplace_back(note{"home.rolling_back", "shard=" + to_string(options_.shard) + " version="
@@ -554,11 +552,10 @@ void home::look_after(entry& e, instant now, effects& out) {
 
 void home::use(entry& e) { by_use_.splice(by_use_.begin(), by_use_, e.second.used); }
 
-void home::weigh(entry& e, std::size_t record_bytes) {
+void home::weigh(entry& e) {
   auto& state = e.second;
   bytes_ -= state.bytes;
-  state.bytes = key_overhead + 2 * e.first.size() + record_bytes
-                + static_cast<std::size_t>(state.record.settled_size()) * settled_overhead;
+  state.bytes = key_overhead + 2 * e.first.size() + state.record.size();
   bytes_ += state.bytes;
 }
 
@@ -596,6 +593,12 @@ void home::answer(const waiting& who, const v1::Result& result, bool settled, ef
   to_wire(newest_, *a.mutable_newest());
   a.set_settled(settled);
   out.emplace_back(std::move(s));
+}
+
+void home::answer_read(const entry& e, const waiting& who, v1::Record& record, effects& out) const {
+  auto result = apply(who.operation, record, exists(record, e.second.number)).result;
+  to_wire(e.second.number, *result.mutable_version());
+  answer(who, result, true, out);
 }
 
 void home::answer(const waiting& who, errc code, effects& out) const { answer(who, failure(code), false, out); }
