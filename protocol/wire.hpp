@@ -16,9 +16,7 @@ inline epoch from_wire(const v1::Epoch& e) {
 inline version from_wire(const v1::Version& v) {
   return {.era = {.round = v.round(), .node = {v.node()}, .life = {v.incarnation()}}, .counter = v.counter()};
 }
-inline lease_generation from_wire(const v1::Generation& g) {
-  return {.era = from_wire(g.epoch()), .n = g.number()};
-}
+inline lease_generation from_wire(const v1::Generation& g) { return {.era = from_wire(g.epoch()), .n = g.number()}; }
 inline request_id from_wire(const v1::RequestId& id) { return {.session = {id.session()}, .number = id.number()}; }
 
 inline void to_wire(const epoch& e, v1::Epoch& out) {

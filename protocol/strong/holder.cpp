@@ -3,6 +3,7 @@
 #include "protocol/assert.hpp"
 #include "protocol/mutation.hpp"
 #include "protocol/strong/lease.hpp"
+#include "protocol/strong/lock_messages.hpp"
 
 #include <algorithm>
 
@@ -28,6 +29,11 @@ holder::holder(holder_options options) : options_{options}, numbers_{first_of(op
   TROUPE_ASSERT(options.life.value >> 32 == 0);
 }
 
+void holder::drop(std::string_view reason, node_id from, std::uint32_t shard, effects& out) {
+  out.emplace_back(note{"holder.dropped", "reason=" + std::string{reason} + " shard=" + to_string(shard_id{shard})
+                                              + " node=" + to_string(from)});
+}
+
 instant holder::lease_until(shard_id shard) const {
   const auto i = leases_.find(shard);
   return i != leases_.end() && i->second.running ? i->second.until : instant::min();
@@ -50,8 +56,9 @@ std::optional<instant> holder::sent_at(std::uint64_t number) const {
   return std::nullopt;
 }
 
-void holder::begin(lease_map::iterator i, node_id from, const lease_generation& g, effects& out) {
+void holder::begin(lease_map::iterator i, node_id from, const v1::LeaseGranted& granted, effects& out) {
   auto& l = i->second;
+  const auto g = from_wire(granted.generation());
   if (l.running) { // of an earlier home
     out.emplace_back(lease_ended{i->first});
     --running_;
@@ -60,7 +67,8 @@ void holder::begin(lease_map::iterator i, node_id from, const lease_generation& 
   ++running_;
   l.era = g.era;
   l.home = from;
-  l.applied = 1;
+  l.until = instant::min();
+  l.applied = granted.sequence();
   l.pending.clear();
   l.large.clear();
   out.emplace_back(note{"holder.leased", "shard=" + to_string(i->first) + " generation=" + to_string(g)});
@@ -109,23 +117,24 @@ holder::lease* holder::in_sequence(shard_id shard, const lease_generation& g, st
 }
 
 void holder::receive(node_id from, const v1::LeaseGranted& granted, instant now, effects& out) {
+  if (const auto flaw = flaw_of(from, granted); !flaw.empty()) return drop(flaw, from, granted.shard(), out);
   const shard_id shard{granted.shard()};
   const auto i = leases_.find(shard);
   if (i == leases_.end()) return;
   const auto g = from_wire(granted.generation());
   const auto sent = sent_at(granted.number());
   auto& l = lease_with(shard, now, out);
-  const bool begins =
-      granted.sequence() == 1 && sent && g.n == l.number && (l.running ? g.era > l.era : g.era >= l.era);
+  const bool begins = granted.begins() && sent && g.n == l.number && (l.running ? g.era > l.era : g.era >= l.era);
   if (begins) {
-    begin(i, from, g, out);
-    l.until = instant::min();
+    begin(i, from, granted, out);
   } else if (in_sequence(shard, g, granted.sequence(), now, out) == nullptr) {
     return;
   }
   if (!sent) return; // so long ago that it extends nothing
-  const auto length = std::chrono::microseconds{std::min<std::uint64_t>(granted.lease_us(), 3'600'000'000)};
-  const auto until = *sent + shortened(length, options_.drift_ppm);
+  const auto longest = std::chrono::duration_cast<std::chrono::microseconds>(options_.lease).count();
+  const std::chrono::microseconds length{std::min(granted.lease_us(), static_cast<std::uint64_t>(longest))};
+  const auto from_when = mutated(mutation::held_from_grant) ? now : *sent;
+  const auto until = from_when + shortened(length, options_.drift_ppm);
   if (until <= l.until) return;
   l.until = until;
   out.emplace_back(lease_set{shard, generation_of(l), until});
@@ -161,7 +170,8 @@ std::uint64_t holder::acquire(node_id home, shard_id shard, const std::string& k
   return number;
 }
 
-void holder::receive(node_id, v1::LockGranted granted, instant now, effects& out) {
+void holder::receive(node_id from, v1::LockGranted granted, instant now, effects& out) {
+  if (const auto flaw = flaw_of(from, granted); !flaw.empty()) return drop(flaw, from, granted.shard(), out);
   const shard_id shard{granted.shard()};
   auto& copy = *granted.mutable_copy();
   if (auto* l = in_sequence(shard, from_wire(granted.generation()), granted.sequence(), now, out)) {
@@ -176,7 +186,8 @@ void holder::receive(node_id, v1::LockGranted granted, instant now, effects& out
   if (!copy.withheld()) answer(granted.number(), std::move(copy), out);
 }
 
-void holder::receive(node_id, v1::LargeCopy large, instant now, effects& out) {
+void holder::receive(node_id from, v1::LargeCopy large, instant now, effects& out) {
+  if (const auto flaw = flaw_of(from, large); !flaw.empty()) return drop(flaw, from, large.shard(), out);
   const shard_id shard{large.shard()};
   if (const auto i = leases_.find(shard); i != leases_.end()) {
     auto& l = lease_with(shard, now, out);
@@ -191,12 +202,18 @@ void holder::receive(node_id, v1::LargeCopy large, instant now, effects& out) {
   answer(large.number(), std::move(*large.mutable_copy()), out);
 }
 
-void holder::receive(node_id, v1::LockRefused refused, instant, effects& out) {
+void holder::receive(node_id from, v1::LockRefused refused, instant, effects& out) {
+  if (const auto flaw = flaw_of(refused); !flaw.empty()) return drop(flaw, from, refused.shard(), out);
+  // It ended before this node heard of its beginning. What runs here is left to its own messages.
+  if (const auto i = leases_.find({refused.shard()});
+      refused.over() != 0 && i != leases_.end() && !i->second.running && i->second.number == refused.over())
+    give_up(i, "over", false, out);
   if (refused.error() == 0) return answer(refused.number(), std::move(*refused.mutable_copy()), out);
   fail(refused.number(), static_cast<errc>(refused.error()), {refused.hint()}, out);
 }
 
 void holder::receive(node_id from, v1::Recall recall, instant now, effects& out) {
+  if (const auto flaw = flaw_of(from, recall); !flaw.empty()) return drop(flaw, from, recall.shard(), out);
   const shard_id shard{recall.shard()};
   const auto g = from_wire(recall.generation());
   send s{.to = from, .envelope = {}};
@@ -227,7 +244,8 @@ void holder::receive(node_id from, v1::Recall recall, instant now, effects& out)
   out.emplace_back(std::move(s));
 }
 
-void holder::receive(node_id, const v1::Committed& committed, instant now, effects& out) {
+void holder::receive(node_id from, const v1::Committed& committed, instant now, effects& out) {
+  if (const auto flaw = flaw_of(from, committed); !flaw.empty()) return drop(flaw, from, committed.shard(), out);
   const shard_id shard{committed.shard()};
   const auto g = from_wire(committed.generation());
   auto* l = in_sequence(shard, g, committed.sequence(), now, out);
@@ -303,7 +321,7 @@ void holder::renew(instant now, effects& out) {
     auto& s = by_home.try_emplace(l.home, send{.to = l.home, .envelope = {}}).first->second;
     auto& held = *s.envelope.mutable_lease_renew()->add_leases();
     held.set_shard(shard.value);
-    held.set_generation(l.number);
+    to_wire(generation_of(l), *held.mutable_generation());
     held.set_applied(l.applied);
   }
   for (auto& [home, s] : by_home) {

@@ -50,7 +50,8 @@ public:
   };
 
   // On the table.
-  struct publish { ///< reads may be answered with it while the generation's lease runs
+  struct publish { ///< reads may be answered with it while the generation's lease runs; without room: erase,
+                   ///< evicted()
     cached copy;
   };
   struct unpublish { ///< no read that begins now sees the key; `pending` waits for commit; evicted() when it cannot
@@ -108,7 +109,7 @@ public:
   void receive(node_id from, v1::Recall recall, instant now, effects& out);
   void receive(node_id from, const v1::Committed& committed, instant now, effects& out);
 
-  /// The table has dropped the key by itself, or could not take it: its lock is given back.
+  /// The table holds nothing of the key, for want of room: its lock is given back.
   void evicted(shard_id shard, const std::string& key, effects& out);
   /// A connection to `who` began or ended; what the old one carried may be lost, or late.
   void peer(node_id who, bool connected, instant now, effects& out);
@@ -140,10 +141,11 @@ private:
     instant sent_at;
   };
 
+  static void drop(std::string_view reason, node_id from, std::uint32_t shard, effects& out);
   static lease_generation generation_of(const lease& l) { return {.era = l.era, .n = l.number}; }
   lease& lease_with(shard_id shard, instant now, effects& out);
   std::optional<instant> sent_at(std::uint64_t number) const;
-  void begin(lease_map::iterator i, node_id from, const lease_generation& g, effects& out);
+  void begin(lease_map::iterator i, node_id from, const v1::LeaseGranted& granted, effects& out);
   void give_up(lease_map::iterator i, std::string_view why, bool tell_home, effects& out);
   lease* in_sequence(shard_id shard, const lease_generation& g, std::uint64_t sequence, instant now, effects& out);
   void answer(std::uint64_t number, v1::Copy copy, effects& out);

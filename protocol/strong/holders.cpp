@@ -14,7 +14,8 @@ void holders::reset(const epoch& era) {
   recalls_.clear();
   held_.clear();
   leases_.clear();
-  locks_ = 0;
+  locks_ = bytes_ = 0;
+  forgotten_ = 0;
   ended_.clear();
   wake_ = never;
 }
@@ -31,6 +32,23 @@ holders::lease* holders::find(node_id node, const lease_generation& g) {
   return i != leases_.end() && g == lease_generation{.era = era_, .n = i->second.number} ? &i->second : nullptr;
 }
 
+/// The lease that a message of its node is about, which has applied the sequence up to `applied`; nullptr when it is
+/// about another generation, or claims what cannot be.
+holders::lease* holders::hear(node_id from, const lease_generation& g, std::uint64_t applied, effects& out) {
+  auto* l = find(from, g);
+  if (l == nullptr) return nullptr;
+  if (applied > l->sent) {
+    out.emplace_back(note{"home.lock_message_dropped",
+                          "reason=never_sent shard=" + to_string(options_.shard) + " node=" + to_string(from)});
+    return nullptr;
+  }
+  l->applied = std::max(l->applied, applied);
+  return l;
+}
+
+/// What a lock takes in memory, about: its key here, its place with the key and with the lease.
+std::size_t holders::weight_of(const std::string& key) { return 160 + key.size(); }
+
 // -- leases
 // -----------------------------------------------------------------------------------------------------------
 
@@ -43,6 +61,7 @@ holders::lease* holders::lease_for(const wish& asked, instant now, effects& out)
         std::find_if(leases_.begin(), leases_.end(), [&](const auto& other) { return !runs(other.second, now); });
     if (over == leases_.end()) return nullptr;
     remove_all(over->second);
+    forgotten_ = std::max(forgotten_, over->second.sent);
     leases_.erase(over);
   }
   if (i == leases_.end()) i = leases_.emplace(asked.from, lease{.node = asked.from}).first;
@@ -51,9 +70,19 @@ holders::lease* holders::lease_for(const wish& asked, instant now, effects& out)
   if (asked.generation == l.number) return runs(l, now) && !l.asked_back ? &l : nullptr;
   // The node gives all earlier generations up before it asks for another.
   remove_all(l);
-  l = lease{.node = asked.from, .number = asked.generation, .until = instant::min()};
+  l = lease{.node = asked.from,
+            .number = asked.generation,
+            .until = instant::min(),
+            .sent = forgotten_,
+            .applied = forgotten_};
   extend(l, asked.number, now, out);
   return &l;
+}
+
+bool holders::over(const wish& asked, instant now) const {
+  const auto i = leases_.find(asked.from);
+  if (i == leases_.end() || asked.generation > i->second.number) return false;
+  return asked.generation < i->second.number || i->second.asked_back || !runs(i->second, now);
 }
 
 /// Grants, from now, what remains of the home's own lease.
@@ -61,10 +90,12 @@ void holders::extend(lease& l, std::uint64_t number, instant now, effects& out) 
   auto length = nanoseconds{options_.lease};
   if (!mutated(mutation::holder_outlives_home)) length = std::min(length, home_until_ - now);
   if (length <= nanoseconds{0}) return;
+  const bool begins = l.until == instant::min();
   l.until = std::max(l.until, now + length);
   send s{.to = l.node, .envelope = {}};
   auto& granted = *s.envelope.mutable_lease_granted();
   address(l, granted);
+  granted.set_begins(begins);
   granted.set_number(number);
   granted.set_lease_us(
       static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(length).count()));
@@ -72,9 +103,8 @@ void holders::extend(lease& l, std::uint64_t number, instant now, effects& out) 
 }
 
 void holders::renew(node_id from, std::uint64_t number, const v1::HeldLease& held, instant now, effects& out) {
-  auto* l = find(from, {.era = era_, .n = held.generation()});
+  auto* l = hear(from, from_wire(held.generation()), held.applied(), out);
   if (l == nullptr) return; // of another generation: it lapses there, and is asked for anew
-  l->applied = std::max(l->applied, held.applied());
   if (closing_ || l->asked_back || !runs(*l, now)) return;
   if (l->unanswered > 0)
     l->renewal_owed = number;
@@ -131,6 +161,7 @@ void holders::add_lock(lease& l, held_key& key) {
     k = key.second.insert(k, lock{.of = &l, .place = l.locks.size()});
     l.locks.push_back(&key);
     ++locks_;
+    bytes_ += weight_of(key.first);
   }
   k->at = lock::state::held;
   k->granted_as = l.sent;
@@ -149,6 +180,7 @@ void holders::remove_lock(held_key& key, lease& l) {
   l.locks.pop_back();
   key.second.erase(k);
   --locks_;
+  bytes_ -= weight_of(key.first);
 }
 
 /// Nothing is held under the lease any more.
@@ -158,6 +190,7 @@ void holders::remove_all(lease& l) {
     answered(*key, *k);
     key->second.erase(k);
     --locks_;
+    bytes_ -= weight_of(key->first);
     if (key->second.empty()) held_.erase(held_.find(key->first));
   }
   l.locks.clear();
@@ -178,15 +211,14 @@ bool holders::grant(const wish& asked, const std::string& key, const v1::Copy& c
   auto* l = lease_for(asked, now, out);
   if (l == nullptr || overflows(*l, now, out)) return false;
   TROUPE_ASSERT(!recalls_.contains(key));
-  auto i = held_.find(key);
-  if (i == held_.end()) {
+  if (bytes_ + weight_of(key) > options_.bytes_max) {
     lapse(now);
-    if (locks_ >= options_.keys_max) {
+    if (bytes_ + weight_of(key) > options_.bytes_max) {
       make_room(now, out);
       return false;
     }
-    i = held_.try_emplace(key).first;
   }
+  auto& held = *held_.try_emplace(key).first;
   const bool large = copy.value().size() > limits::small_message_bytes;
   send s{.to = l->node, .envelope = {}};
   auto& granted = *s.envelope.mutable_lock_granted();
@@ -200,7 +232,7 @@ bool holders::grant(const wish& asked, const std::string& key, const v1::Copy& c
   } else {
     *granted.mutable_copy() = copy;
   }
-  add_lock(*l, *i);
+  add_lock(*l, held);
   out.emplace_back(std::move(s));
   if (!large) return true;
   send value{.to = l->node, .envelope = {}};
@@ -214,10 +246,9 @@ bool holders::grant(const wish& asked, const std::string& key, const v1::Copy& c
   return true;
 }
 
-void holders::released(node_id from, const v1::LockRelease& release) {
-  auto* l = find(from, from_wire(release.generation()));
+void holders::released(node_id from, const v1::LockRelease& release, effects& out) {
+  auto* l = hear(from, from_wire(release.generation()), release.applied(), out);
   if (l == nullptr) return;
-  l->applied = std::max(l->applied, release.applied());
   if (release.key().empty()) {
     l->until = instant::min();
     return remove_all(*l);
@@ -243,6 +274,7 @@ void holders::send_recall(lease& l, const std::string& key, const v1::Copy& copy
 }
 
 bool holders::recall(const std::string& key, const v1::Copy& copy, instant now, effects& out) {
+  if (mutated(mutation::recall_not_sent)) return false;
   lapse(now);
   ended_.erase(std::remove(ended_.begin(), ended_.end(), key), ended_.end()); // of the recall that this one replaces
   const auto i = held_.find(key);
@@ -269,9 +301,8 @@ bool holders::recall(const std::string& key, const v1::Copy& copy, instant now, 
 }
 
 void holders::recalled(node_id from, const v1::Recalled& answer, instant now, effects& out) {
-  auto* l = find(from, from_wire(answer.generation()));
+  auto* l = hear(from, from_wire(answer.generation()), answer.sequence(), out);
   if (l == nullptr) return;
-  l->applied = std::max(l->applied, answer.sequence());
   if (answer.key().empty()) { // given back
     l->until = instant::min();
     return remove_all(*l);

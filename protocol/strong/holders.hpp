@@ -28,7 +28,7 @@ struct holders_options {
   milliseconds lease{400};      ///< granted at most
   milliseconds retransmit{100}; ///< unanswered recalls are sent again after this
   std::size_t nodes_max = limits::holders_max;
-  std::size_t keys_max = limits::held_keys_max;     ///< locks, of all nodes together
+  std::size_t bytes_max = limits::held_bytes_max;   ///< what the locks of all nodes may take together
   std::size_t queue_max = limits::holder_queue_max; ///< messages sent to a node and not known to be applied
 };
 
@@ -54,8 +54,10 @@ public:
   /// not be under recall.
   /// @return false: no lock, and nothing was sent that answers the request.
   bool grant(const wish& asked, const std::string& key, const v1::Copy& copy, instant now, effects& out);
+  /// Whether nothing will ever be granted under the generation again: its node has to ask under a later one.
+  bool over(const wish& asked, instant now) const;
   void renew(node_id from, std::uint64_t number, const v1::HeldLease& held, instant now, effects& out);
-  void released(node_id from, const v1::LockRelease& release);
+  void released(node_id from, const v1::LockRelease& release, effects& out);
 
   /// Takes the key back from everybody who holds it; `copy` is what it will be. Replaces a recall of the same key.
   /// @return whether anybody is waited for.
@@ -70,14 +72,16 @@ public:
 
   /// Lapses and retransmissions.
   void tick(instant now, effects& out);
-  instant wake_at() const { return ended_.empty() ? wake_ : instant::min(); }
+  instant wake_at() const { return wake_; }
 
   /// Keys whose recall came to its end since the last call: nobody is waited for any more.
   std::vector<std::string> take_ended() { return std::exchange(ended_, {}); }
+  bool any_ended() const { return !ended_.empty(); }
 
   bool hold(const std::string& key) const { return held_.contains(key); }
   bool empty() const { return held_.empty(); }
-  std::size_t keys() const { return locks_; }
+  std::size_t locks() const { return locks_; }
+  std::size_t bytes() const { return bytes_; }
   std::size_t leases() const { return leases_.size(); }
   std::size_t recalls() const { return recalls_.size(); }
 
@@ -102,8 +106,8 @@ private:
     node_id node;
     std::uint64_t number = 0;       ///< Generation.number of its newest generation
     instant until{};                ///< it has lapsed from then on; instant::min() = given back
-    std::uint64_t sent = 0;         ///< sequence of the last message
-    std::uint64_t applied = 0;      ///< of these, known to be applied by the node
+    std::uint64_t sent = 0;         ///< sequence of the last message; begins at forgotten_
+    std::uint64_t applied = 0;      ///< sequence of the last message that is known to be applied by the node
     std::size_t unanswered = 0;     ///< locks in state `recalled`
     std::uint64_t renewal_owed = 0; ///< number of a LeaseRenew that came while a recall was unanswered; 0 = none
     bool asked_back = false;        ///< the lease as a whole is recalled: nothing else is sent under it
@@ -118,7 +122,9 @@ private:
 
   template <class Message> void address(lease& l, Message& m);
   bool runs(const lease& l, instant now) const { return now < l.until; }
+  static std::size_t weight_of(const std::string& key);
   lease* find(node_id node, const lease_generation& g);
+  lease* hear(node_id from, const lease_generation& g, std::uint64_t applied, effects& out);
   lease* lease_for(const wish& asked, instant now, effects& out);
   void extend(lease& l, std::uint64_t number, instant now, effects& out);
   void add_lock(lease& l, held_key& key);
@@ -139,6 +145,8 @@ private:
   std::map<node_id, lease> leases_; ///< one entry per node that had a generation in this epoch; at most nodes_max
   held_map held_;
   std::size_t locks_ = 0;                         ///< in held_
+  std::size_t bytes_ = 0;                         ///< what they take; at most bytes_max
+  std::uint64_t forgotten_ = 0;                   ///< highest sequence of a lease that is no longer in leases_
   std::map<std::string, running_recall> recalls_; ///< from recall to commit
   std::vector<std::string> ended_;
   instant wake_ = never; ///< no later than the next thing to do

@@ -23,7 +23,7 @@ home::home(home_options options)
                 .lease = options_.lease,
                 .retransmit = options_.retransmit,
                 .nodes_max = options_.holders_max,
-                .keys_max = options_.held_keys_max,
+                .bytes_max = options_.held_bytes_max,
                 .queue_max = options_.holder_queue_max}} {
   TROUPE_ASSERT(std::find(options_.replicas.begin(), options_.replicas.end(), options_.self)
                 != options_.replicas.end());
@@ -306,7 +306,7 @@ void home::begin_draining(instant now, effects& out) {
   draining_ = true;
   holders::effects sent;
   holders_.recall_all(now, sent);
-  pass_on(sent, out);
+  pass_on(sent, now, out);
 }
 
 void home::finish_draining(instant now, effects& out) {
@@ -316,7 +316,7 @@ void home::finish_draining(instant now, effects& out) {
   if (std::any_of(busy_.begin(), busy_.end(),
                   [&](const auto& name) { return keys_.find(name)->second.undecided.has_value(); }))
     return;
-  if (!holders_.nobody_left(now)) return;
+  if (!holders_.nobody_left(now) && !mutated(mutation::drain_not_awaited)) return;
   stop_leading(retired_ ? "released" : "raising the round", now, out);
   if (!retired_) claim_at_ = now;
 }

@@ -46,7 +46,7 @@ struct home_options {
       limits::shard_queue_bytes_max; ///< what is waiting or undecided may hold; one operation always may
   std::size_t key_queue_max = 0, shard_queue_max = 0, combine_max = 0, settled_kept = 0;
   std::size_t holders_max = limits::holders_max;
-  std::size_t held_keys_max = limits::held_keys_max;
+  std::size_t held_bytes_max = limits::held_bytes_max;
   std::size_t holder_queue_max = limits::holder_queue_max;
   bool trace = false; ///< note every decision and commit, not only what happens to the shard
 };
@@ -225,11 +225,12 @@ private:
   // read locks
   void lock(entry& e, const waiting& w, instant now, effects& out);
   void refuse_lock(const waiting& w, errc code, effects& out) const;
+  void drop_lock_message(node_id from, std::string_view reason, effects& out) const;
   void recall(entry& e, instant now, effects& out);
-  void tell_holders(entry& e, effects& out);
+  void tell_holders(entry& e, instant now, effects& out);
   void finish_recalls(instant now, effects& out);
   void look_after_holders(instant now, effects& out);
-  static void pass_on(holders::effects& from, effects& out);
+  void pass_on(holders::effects& from, instant now, effects& out);
 
   // answers
   /// `settled`: the committed record remembers this outcome, or it is a read.

@@ -98,7 +98,7 @@ void home::refuse_overload(const waiting& w, effects& out) const {
 
 /// A retry that meets the attempt that it repeats takes its place.
 bool home::join(entry& e, const waiting& again) {
-  if (mutated(mutation::deduplication_off)) return false;
+  if (again.lock || mutated(mutation::deduplication_off)) return false;
   auto take_place = [&](waiting& running) {
     if (running.id != again.id) return false;
     running.from = again.from;
@@ -222,7 +222,7 @@ void home::propose(entry& e, proposal p, instant now, effects& out) {
     out.emplace_back(note{"home.proposed", std::move(fields)});
   }
   // Until it has committed it counts by what it holds, whether anybody still waits for it or not.
-  p.weight = 2 * p.bytes.size(); // the record, as it is and serialized
+  p.weight = (e.second.held ? 3 : 2) * p.bytes.size(); // the record, as it is, serialized, and in the recall
   for (auto& part : p.participants) {
     part.who.operation.clear_what(); // it is decided
     p.weight += participant_overhead + part.result.value().size();
@@ -295,7 +295,7 @@ void home::commit(entry& e, instant now, effects& out) {
         note{"home.committed", "shard=" + to_string(options_.shard) + " version=" + to_string(p.number)});
   for (const auto& part : p.participants)
     answer(part.who, part.result, part.settled, out);
-  if (state.held) tell_holders(e, out);
+  if (state.held) tell_holders(e, now, out);
   weigh(e, p.bytes.size());
   advance(e, now, out);
   forget_surplus();

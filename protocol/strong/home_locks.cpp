@@ -2,6 +2,7 @@
 #include "protocol/limits.hpp"
 #include "protocol/mutation.hpp"
 #include "protocol/strong/home.hpp"
+#include "protocol/strong/lock_messages.hpp"
 #include "protocol/strong/register_value.hpp"
 
 #include <algorithm>
@@ -20,9 +21,16 @@ v1::Copy copy_of(const v1::Record& record, const version& number) {
 
 } // namespace
 
-void home::pass_on(holders::effects& from, effects& out) {
+/// Recalls that came to their end by the way are finished with the next tick, when nothing is half done.
+void home::pass_on(holders::effects& from, instant now, effects& out) {
+  if (holders_.any_ended()) watch(now);
   for (auto& each : from)
     std::visit([&](auto& e) { out.emplace_back(std::move(e)); }, each);
+}
+
+void home::drop_lock_message(node_id from, std::string_view reason, effects& out) const {
+  out.emplace_back(note{"home.lock_message_dropped", "reason=" + std::string{reason} + " shard="
+                                                         + to_string(options_.shard) + " node=" + to_string(from)});
 }
 
 // -- granting
@@ -35,9 +43,11 @@ void home::receive(node_id from, const v1::LockRequest& request, instant now, ef
   w.lock = holders::wish{.from = from, .number = request.number(), .generation = request.generation()};
   w.deadline = now + std::chrono::microseconds{std::min<std::uint64_t>(request.budget_us(), 3'600'000'000)};
   w.bytes = request.ByteSizeLong();
+  if (const auto flaw = flaw_of(request); !flaw.empty()) {
+    drop_lock_message(from, flaw, out);
+    return refuse_lock(w, errc::invalid_argument, out);
+  }
   if (!leads(now, out) || draining_) return refuse_lock(w, errc::unavailable, out);
-  if (request.key().empty() || request.key().size() > limits::key_bytes_max)
-    return refuse_lock(w, errc::key_too_long, out);
   admit(std::move(w), now, out);
   finish_recalls(now, out);
 }
@@ -56,7 +66,7 @@ void home::lock(entry& e, const waiting& w, instant now, effects& out) {
     holders_.home_leads_until(lease_->until());
     holders::effects sent;
     const bool granted = holders_.grant(*w.lock, e.first, committed_copy, now, sent);
-    pass_on(sent, out);
+    pass_on(sent, now, out);
     if (granted) {
       state.held = true;
       return;
@@ -67,6 +77,7 @@ void home::lock(entry& e, const waiting& w, instant now, effects& out) {
   refused.set_shard(options_.shard.value);
   refused.set_number(w.lock->number);
   *refused.mutable_copy() = std::move(committed_copy);
+  if (holders_.over(*w.lock, now)) refused.set_over(w.lock->generation);
   out.emplace_back(std::move(s));
 }
 
@@ -81,11 +92,12 @@ void home::refuse_lock(const waiting& w, errc code, effects& out) const {
 }
 
 void home::renew_held(node_id from, std::uint64_t number, const v1::HeldLease& held, instant now, effects& out) {
+  if (const auto flaw = flaw_of(held); !flaw.empty()) return drop_lock_message(from, flaw, out);
   if (!leads(now, out)) return;
   holders_.home_leads_until(lease_->until());
   holders::effects sent;
   holders_.renew(from, number, held, now, sent);
-  pass_on(sent, out);
+  pass_on(sent, now, out);
 }
 
 // -- taking back
@@ -98,30 +110,34 @@ void home::recall(entry& e, instant now, effects& out) {
   holders::effects sent;
   p.recalling =
       holders_.recall(e.first, copy_of(p.record, p.number), now, sent) && !mutated(mutation::recall_not_awaited);
-  pass_on(sent, out);
+  pass_on(sent, now, out);
 }
 
 /// The write has committed.
-void home::tell_holders(entry& e, effects& out) {
+void home::tell_holders(entry& e, instant now, effects& out) {
   holders::effects sent;
   holders_.committed(e.first, e.second.number, sent);
   e.second.held = holders_.hold(e.first);
-  pass_on(sent, out);
+  pass_on(sent, now, out);
 }
 
 void home::receive(node_id from, const v1::Recalled& recalled, instant now, effects& out) {
+  if (const auto flaw = flaw_of(recalled); !flaw.empty()) return drop_lock_message(from, flaw, out);
   if (!leads(now, out)) return;
   holders_.home_leads_until(lease_->until());
   holders::effects sent;
   holders_.recalled(from, recalled, now, sent);
-  pass_on(sent, out);
+  pass_on(sent, now, out);
   finish_recalls(now, out);
   finish_draining(now, out);
 }
 
 void home::receive(node_id from, const v1::LockRelease& release, instant now, effects& out) {
+  if (const auto flaw = flaw_of(release); !flaw.empty()) return drop_lock_message(from, flaw, out);
   if (!leads(now, out)) return;
-  holders_.released(from, release);
+  holders::effects sent;
+  holders_.released(from, release, sent);
+  pass_on(sent, now, out);
   finish_recalls(now, out);
   finish_draining(now, out);
 }
@@ -129,7 +145,7 @@ void home::receive(node_id from, const v1::LockRelease& release, instant now, ef
 void home::look_after_holders(instant now, effects& out) {
   holders::effects sent;
   holders_.tick(now, sent);
-  pass_on(sent, out);
+  pass_on(sent, now, out);
   finish_recalls(now, out);
 }
 
