@@ -38,8 +38,8 @@ holders::lease* holders::hear(node_id from, const lease_generation& g, std::uint
   auto* l = find(from, g);
   if (l == nullptr) return nullptr;
   if (applied > l->sent) {
-    out.emplace_back(note{"home.lock_message_dropped",
-                          "reason=never_sent shard=" + to_string(options_.shard) + " node=" + to_string(from)});
+    out.emplace_back(
+        note{"home.dropped", "reason=never_sent shard=" + to_string(options_.shard) + " node=" + to_string(from)});
     return nullptr;
   }
   l->applied = std::max(l->applied, applied);

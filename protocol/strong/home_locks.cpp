@@ -29,8 +29,8 @@ void home::pass_on(holders::effects& from, instant now, effects& out) {
 }
 
 void home::drop_lock_message(node_id from, std::string_view reason, effects& out) const {
-  out.emplace_back(note{"home.lock_message_dropped", "reason=" + std::string{reason} + " shard="
-                                                         + to_string(options_.shard) + " node=" + to_string(from)});
+  out.emplace_back(note{"home.dropped", "reason=" + std::string{reason} + " shard=" + to_string(options_.shard)
+                                            + " node=" + to_string(from)});
 }
 
 // -- granting

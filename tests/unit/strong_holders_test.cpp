@@ -380,7 +380,7 @@ TEST_CASE("holders: X1: a node that claims to have applied what was never sent i
   t.grant(a, 1);
   t.recall("k", 2);
   t.answer(a, 4, 2);
-  CHECK(t.noted == "home.lock_message_dropped reason=never_sent shard=0 node=n8");
+  CHECK(t.noted == "home.dropped reason=never_sent shard=0 node=n8");
   t.release(a, "", 4);
   CHECK(t.renew(a, 4) == "");
   CHECK(t.ended() == "");

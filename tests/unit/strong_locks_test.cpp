@@ -186,14 +186,14 @@ TEST_CASE("home: a bad message about read locks is refused, named, and changes n
     return h.take(out);
   };
   CHECK(receive(request("")) == "n8: lock_refused invalid_argument");
-  CHECK(noted == "home.lock_message_dropped reason=no_key shard=7 node=n8");
+  CHECK(noted == "home.dropped reason=no_key shard=7 node=n8");
   CHECK(receive(request(std::string(limits::key_bytes_max + 1, 'k'))) == "n8: lock_refused invalid_argument");
-  CHECK(noted == "home.lock_message_dropped reason=key_too_long shard=7 node=n8");
+  CHECK(noted == "home.dropped reason=key_too_long shard=7 node=n8");
   CHECK(receive(request("t:k", 0)) == "n8: lock_refused invalid_argument");
-  CHECK(noted == "home.lock_message_dropped reason=no_generation shard=7 node=n8");
+  CHECK(noted == "home.dropped reason=no_generation shard=7 node=n8");
   CHECK(receive(recalled(h.core, 9, h.second())) == "");
-  CHECK(noted == "home.lock_message_dropped reason=never_sent shard=7 node=n8");
+  CHECK(noted == "home.dropped reason=never_sent shard=7 node=n8");
   CHECK(receive(v1::Recalled{}) == "");
-  CHECK(noted == "home.lock_message_dropped reason=no_generation shard=7 node=n8");
+  CHECK(noted == "home.dropped reason=no_generation shard=7 node=n8");
   CHECK(h.core.held().locks() == 1);
 }
