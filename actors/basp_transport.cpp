@@ -1,6 +1,7 @@
 #include "actors/basp_transport.hpp"
 
 #include "actors/interfaces.hpp"
+#include "actors/wire_socket.hpp"
 
 #include <caf/all.hpp>
 #include <caf/io/all.hpp>
@@ -16,6 +17,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <random>
+#include <set>
 #include <stdexcept>
 #include <system_error>
 #include <thread>
@@ -117,9 +119,9 @@ caf::behavior dialer(caf::event_based_actor* self, caf::actor broker, member pee
     };
     auto socket = connect_to(peer.host, peer.port);
     if (!socket) return fail(socket.error());
-    auto scribe = self->system().middleman().backend().new_scribe(socket->release());
+    auto wire = new_wire_socket(self->system().middleman().backend(), socket->release());
     // The broker answers in any case: a handshake that is not done by its next heartbeat fails.
-    self->request(broker, caf::infinite, caf::connect_atom_v, std::move(scribe), peer.port)
+    self->request(broker, caf::infinite, caf::connect_atom_v, std::move(wire), peer.port)
         .then(
             [=](const caf::node_id& node, caf::strong_actor_ptr& door, const std::set<std::string>&) {
               if (!door)
@@ -148,6 +150,8 @@ void configure(caf::actor_system_config& config) {
   // slower.
   config.set("work-stealing.aggressive-poll-attempts", std::size_t{0});
   config.set("work-stealing.moderate-poll-attempts", std::size_t{0});
+  // How often they look whether another has more than it can do. A job of their own wakes them at once.
+  config.set("work-stealing.relaxed-sleep-duration", caf::timespan{std::chrono::seconds{1}});
   // Frames are deserialized by the thread that reads them: a hand-over to a worker costs more than it saves.
   config.set("middleman.workers", std::size_t{0});
   // TCP connections that died silently are cut, on both sides. Links notice a silent peer much earlier by their own
@@ -179,10 +183,13 @@ void basp_transport::listen(const caf::actor& door) {
   const auto where = me->host + ":" + std::to_string(me->port);
   // CAF takes "no host" for "every interface".
   if (me->host.empty()) throw std::runtime_error("node " + to_string(self_) + " has no host to listen on");
-  auto bound = system_.middleman().publish(door, me->port, me->host.c_str(), true);
+  auto bound = new_wire_listener(system_.middleman().backend(), me->port, me->host.c_str());
   if (!bound) throw cannot_listen("cluster.nodes.address", where);
   door_ = door;
-  port_ = *bound;
+  port_ = (*bound)->port();
+  // As the middleman publishes, which would make the listener itself.
+  caf::anon_send(broker_, caf::publish_atom_v, std::move(*bound), port_, caf::actor_cast<caf::strong_actor_ptr>(door),
+                 std::set<std::string>{});
 }
 
 void basp_transport::dial(node_id peer, const caf::actor& reply_to) {

@@ -20,7 +20,6 @@
 #include "protocol/strong/holders.hpp"
 #include "protocol/strong/lease.hpp"
 
-#include <deque>
 #include <list>
 #include <map>
 #include <optional>
@@ -137,8 +136,7 @@ private:
     enum class kind : std::uint8_t { write, write_back, rollback };
     kind what = kind::write;
     version number;
-    std::string bytes; ///< serialized record
-    v1::Record record;
+    std::string bytes;                        ///< serialized record
     std::set<node_id> accepted;               ///< replicas that stored it durably
     std::map<node_id, std::uint64_t> repairs; ///< replicas whose copy is damaged: number of their Abstain
     std::vector<participant> participants;
@@ -163,9 +161,9 @@ private:
     std::uint64_t asked_as = 0;     ///< reading: number of the first question; older answers belong to other epochs
     bool held = false;              ///< somebody may hold a read lock; false = certainly nobody
     version number;                 ///< ready: of the committed record; round 0 = never written
-    v1::Record record;              ///< ready: the committed record
+    std::string record;             ///< ready: the committed record, serialized
     std::optional<proposal> undecided;
-    std::deque<waiting> queue;             ///< first come first served
+    std::list<waiting> queue;              ///< first come first served
     std::list<std::string>::iterator used; ///< place in the list of keys by use
     std::size_t bytes = 0;                 ///< what it counts in bytes_
   };
@@ -197,7 +195,7 @@ private:
   static std::size_t good_copies(const key_state& state);
   void consider_touch(entry& e, instant now, effects& out);
   void touched(entry& e, instant now, effects& out);
-  bool overwrite(entry& e, const copy& best, const v1::Record& record, instant now, effects& out);
+  bool overwrite(entry& e, const copy& best, v1::Record& record, instant now, effects& out);
   void advance(entry& e, instant now, effects& out);
   void propose(entry& e, proposal p, instant now, effects& out);
   void transmit(entry& e, instant now, effects& out);
@@ -207,23 +205,23 @@ private:
   void expire(entry& e, instant now, effects& out);
   void look_after(entry& e, instant now, effects& out);
   void admit(waiting w, instant now, effects& out);
-  void serve(entry& e, const waiting& w, instant now, effects& out);
+  void serve(entry& e, const waiting& w, v1::Record& committed, instant now, effects& out);
   bool join(entry& e, const waiting& again);
-  void combine(entry& e, proposal& p, instant now, effects& out);
-  bool settled_before(entry& e, const waiting& w, effects& out) const;
+  void combine(entry& e, const v1::Record& committed, v1::Record& next, proposal& p, instant now, effects& out);
+  bool settled_before(const v1::Record& committed, const waiting& w, effects& out) const;
   void commit(entry& e, instant now, effects& out);
   void fail_queue(entry& e, errc code, effects& out);
   bool decided(const proposal& p) const { return p.accepted.size() >= majority() && !p.recalling; }
   void rest(entry& e);
   entry& key(const std::string& name, instant now, effects& out);
   void use(entry& e);
-  void weigh(entry& e, std::size_t record_bytes);
+  void weigh(entry& e);
   void forget(entry& e);
   void forget_surplus();
   void watch(instant at) { wake_ = std::min(wake_, at); }
 
   // read locks
-  void lock(entry& e, const waiting& w, instant now, effects& out);
+  void lock(entry& e, const waiting& w, const v1::Record& committed, instant now, effects& out);
   void refuse_lock(const waiting& w, errc code, effects& out) const;
   void drop_lock_message(node_id from, std::string_view reason, effects& out) const;
   void recall(entry& e, instant now, effects& out);

@@ -4,6 +4,7 @@
 #include "protocol/limits.hpp"
 #include "protocol/mutation.hpp"
 #include "protocol/strong/home.hpp"
+#include "protocol/strong/opened_record.hpp"
 #include "protocol/strong/register_value.hpp"
 
 #include <algorithm>
@@ -12,10 +13,8 @@ namespace troupe {
 
 namespace {
 
-/// What a key costs beside its bytes: table node, list node, record object.
-constexpr std::size_t key_overhead = 400;
-/// What a settled entry costs beside its serialized bytes: the messages that it is made of.
-constexpr std::size_t settled_overhead = 200;
+/// What a key costs beside its bytes: table node, list node.
+constexpr std::size_t key_overhead = 700;
 /// What a participant of a proposal costs beside the value that it will be answered with.
 constexpr std::size_t participant_overhead = 400;
 
@@ -60,7 +59,8 @@ void home::admit(waiting w, instant now, effects& out) {
   if (e.second.at == key_state::stage::ready && w.operation.has_get()) {
     if (options_.trace)
       out.emplace_back(note{"home.read", "shard=" + to_string(options_.shard) + " epoch=" + to_string(era_)});
-    return serve(e, w, now, out);
+    opened_record record{e.second.record};
+    return serve(e, w, *record, now, out);
   }
   if (!room || e.second.queue.size() >= options_.key_queue_max || !has_room(w.bytes)) return refuse_overload(w, out);
   watch(w.deadline);
@@ -71,12 +71,11 @@ void home::admit(waiting w, instant now, effects& out) {
   if (e.second.at == key_state::stage::ready) advance(e, now, out);
 }
 
-/// Answers a read from the committed record: until a write has committed, nobody has seen it.
-void home::serve(entry& e, const waiting& w, instant now, effects& out) {
-  if (w.lock) return lock(e, w, now, out);
-  auto& state = e.second;
-  auto result = apply(w.operation, state.record, exists(state.record, state.number)).result;
-  to_wire(state.number, *result.mutable_version());
+/// Answers a read from `committed`, the record of the key: until a write has committed, nobody has seen it.
+void home::serve(entry& e, const waiting& w, v1::Record& committed, instant now, effects& out) {
+  if (w.lock) return lock(e, w, committed, now, out);
+  auto result = apply(w.operation, committed, exists(committed, e.second.number)).result;
+  to_wire(e.second.number, *result.mutable_version());
   answer(w, result, true, out);
 }
 
@@ -117,13 +116,13 @@ bool home::join(entry& e, const waiting& again) {
 }
 
 /// Answers `w` from what the committed record remembers, or refuses what the record may have forgotten.
-bool home::settled_before(entry& e, const waiting& w, effects& out) const {
+bool home::settled_before(const v1::Record& committed, const waiting& w, effects& out) const {
   if (mutated(mutation::deduplication_off)) return false;
-  if (const auto* s = find_settled(e.second.record, w.id)) {
+  if (const auto* s = find_settled(committed, w.id)) {
     answer(w, s->result(), true, out);
     return true;
   }
-  if (w.base >= from_wire(e.second.record.evicted())) return false;
+  if (w.base >= from_wire(committed.evicted())) return false;
   if (w.operation.unsettled())
     answer(w, errc::forgotten, out);
   else
@@ -134,19 +133,22 @@ bool home::settled_before(entry& e, const waiting& w, effects& out) const {
 void home::advance(entry& e, instant now, effects& out) {
   auto& state = e.second;
   TROUPE_ASSERT(state.at == key_state::stage::ready);
-  for (auto i = state.queue.begin(); i != state.queue.end();) {
-    if (!i->operation.has_get()) {
-      ++i;
-      continue;
+  if (!state.queue.empty()) {
+    opened_record committed{state.record};
+    for (auto i = state.queue.begin(); i != state.queue.end();) {
+      if (!i->operation.has_get()) {
+        ++i;
+        continue;
+      }
+      serve(e, *i, *committed, now, out);
+      leave_queue(*i);
+      i = state.queue.erase(i);
     }
-    serve(e, *i, now, out);
-    leave_queue(*i);
-    i = state.queue.erase(i);
-  }
-  if (!state.undecided && !state.queue.empty() && !draining_) {
-    proposal p;
-    combine(e, p, now, out);
-    if (p.number) propose(e, std::move(p), now, out);
+    if (!state.undecided && !state.queue.empty() && !draining_) {
+      proposal p;
+      combine(e, *committed, committed.copy(), p, now, out);
+      if (p.number) propose(e, std::move(p), now, out);
+    }
   }
   rest(e);
 }
@@ -155,11 +157,10 @@ void home::advance(entry& e, instant now, effects& out) {
 ///
 /// Why: a hot key would otherwise commit one write per round trip. All of them take effect at the one commit, in
 /// order.
-void home::combine(entry& e, proposal& p, instant now, effects& out) {
+void home::combine(entry& e, const v1::Record& committed, v1::Record& next, proposal& p, instant now, effects& out) {
   auto& state = e.second;
-  p.record = state.record;
-  bool there = exists(state.record, state.number);
-  if (!there) p.record.set_tombstone(true); // what is committed may be a refusal only
+  bool there = exists(committed, state.number);
+  if (!there) next.set_tombstone(true); // what is committed may be a refusal only
   std::size_t effective = 0;
   while (!state.queue.empty() && p.participants.size() < options_.combine_max) {
     auto& front = state.queue.front();
@@ -171,8 +172,8 @@ void home::combine(entry& e, proposal& p, instant now, effects& out) {
       answer(w, w.operation.unsettled() ? errc::timeout : errc::expired, out);
       continue;
     }
-    if (settled_before(e, w, out)) continue;
-    auto a = apply(w.operation, p.record, there);
+    if (settled_before(committed, w, out)) continue;
+    auto a = apply(w.operation, next, there);
     if (!a.changed && !w.operation.unsettled() && p.participants.empty()) {
       to_wire(state.number, *a.result.mutable_version());
       answer(w, a.result, false, out);
@@ -183,15 +184,16 @@ void home::combine(entry& e, proposal& p, instant now, effects& out) {
     const bool settled = a.changed || w.operation.unsettled();
     if (settled) {
       if (!p.number) p.number = {.era = era_, .counter = ++counter_};
-      there = !p.record.tombstone();
+      there = !next.tombstone();
       to_wire(p.number, *a.result.mutable_version());
-      settle(p.record, w.id, a.result, p.number, std::max(options_.settled_kept, ++effective));
+      settle(next, w.id, a.result, p.number, std::max(options_.settled_kept, ++effective));
     } else {
       to_wire(p.number ? p.number : state.number, *a.result.mutable_version());
     }
     p.participants.push_back({std::move(w), std::move(a.result), settled});
     if (alone) break;
   }
+  if (p.number) p.bytes = next.SerializeAsString();
 }
 
 /// Nobody waits for this key any more: it need not be looked after.
@@ -212,7 +214,6 @@ void home::fail_queue(entry& e, errc code, effects& out) {
 // -------------------------------------------------------------------------------------------------------
 
 void home::propose(entry& e, proposal p, instant now, effects& out) {
-  if (p.bytes.empty()) p.bytes = p.record.SerializeAsString();
   if (options_.trace) {
     auto fields = "shard=" + to_string(options_.shard) + " epoch=" + to_string(era_)
                   + " version=" + to_string(p.number)
@@ -222,7 +223,7 @@ void home::propose(entry& e, proposal p, instant now, effects& out) {
     out.emplace_back(note{"home.proposed", std::move(fields)});
   }
   // Until it has committed it counts by what it holds, whether anybody still waits for it or not.
-  p.weight = (e.second.held ? 3 : 2) * p.bytes.size(); // the record, as it is, serialized, and in the recall
+  p.weight = (e.second.held ? 2 : 1) * p.bytes.size(); // the record, and its copy in the recall
   for (auto& part : p.participants) {
     part.who.operation.clear_what(); // it is decided
     p.weight += participant_overhead + part.result.value().size();
@@ -287,7 +288,7 @@ void home::commit(entry& e, instant now, effects& out) {
   state.copies.clear();
   state.at = key_state::stage::ready;
   state.number = p.number;
-  state.record = std::move(p.record);
+  state.record = std::move(p.bytes);
   newest_ = std::max(newest_, p.number);
   ++commits_;
   if (options_.trace)
@@ -296,7 +297,7 @@ void home::commit(entry& e, instant now, effects& out) {
   for (const auto& part : p.participants)
     answer(part.who, part.result, part.settled, out);
   if (state.held) tell_holders(e, now, out);
-  weigh(e, p.bytes.size());
+  weigh(e);
   advance(e, now, out);
   forget_surplus();
   finish_draining(now, out);
@@ -309,14 +310,15 @@ void home::roll_back(entry& e, instant now, effects& out) {
   proposal p;
   p.what = proposal::kind::rollback;
   p.number = {.era = era_, .counter = ++counter_};
-  p.record = state.record;
-  if (!state.number) p.record.set_tombstone(true);
+  opened_record record{state.record};
+  if (!state.number) record->set_tombstone(true);
   for (auto& part : undone.participants) {
     part.result = failure(errc::rolled_back);
     to_wire(p.number, *part.result.mutable_version());
-    settle(p.record, part.who.id, part.result, p.number, options_.settled_kept);
+    settle(*record, part.who.id, part.result, p.number, options_.settled_kept);
     part.settled = true;
   }
+  p.bytes = record->SerializeAsString();
   p.participants = std::move(undone.participants);
   p.repairs = std::move(undone.repairs);
   out.emplace_back(note{"home.rolling_back", "shard=" + to_string(options_.shard) + " version="
@@ -385,11 +387,10 @@ void home::look_after(entry& e, instant now, effects& out) {
 
 void home::use(entry& e) { by_use_.splice(by_use_.begin(), by_use_, e.second.used); }
 
-void home::weigh(entry& e, std::size_t record_bytes) {
+void home::weigh(entry& e) {
   auto& state = e.second;
   bytes_ -= state.bytes;
-  state.bytes = key_overhead + 2 * e.first.size() + record_bytes
-                + static_cast<std::size_t>(state.record.settled_size()) * settled_overhead;
+  state.bytes = key_overhead + 2 * e.first.size() + state.record.size();
   bytes_ += state.bytes;
 }
 

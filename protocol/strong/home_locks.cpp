@@ -3,6 +3,7 @@
 #include "protocol/mutation.hpp"
 #include "protocol/strong/home.hpp"
 #include "protocol/strong/lock_messages.hpp"
+#include "protocol/strong/opened_record.hpp"
 #include "protocol/strong/register_value.hpp"
 
 #include <algorithm>
@@ -56,9 +57,9 @@ void home::receive(node_id from, const v1::LockRequest& request, instant now, ef
 ///
 /// Why no lock while a write is under way or waits: it would be taken back at once, and holders would starve the
 /// writer.
-void home::lock(entry& e, const waiting& w, instant now, effects& out) {
+void home::lock(entry& e, const waiting& w, const v1::Record& committed, instant now, effects& out) {
   auto& state = e.second;
-  auto committed_copy = copy_of(state.record, state.number);
+  auto committed_copy = copy_of(committed, state.number);
   const bool written = state.undecided || std::any_of(state.queue.begin(), state.queue.end(), [](const auto& other) {
                          return !other.operation.has_get();
                        });
@@ -107,9 +108,10 @@ void home::renew_held(node_id from, std::uint64_t number, const v1::HeldLease& h
 void home::recall(entry& e, instant now, effects& out) {
   auto& p = *e.second.undecided;
   if (p.what == proposal::kind::write_back) return; // the same record under another ballot
+  opened_record proposed{p.bytes};
   holders::effects sent;
   p.recalling =
-      holders_.recall(e.first, copy_of(p.record, p.number), now, sent) && !mutated(mutation::recall_not_awaited);
+      holders_.recall(e.first, copy_of(*proposed, p.number), now, sent) && !mutated(mutation::recall_not_awaited);
   pass_on(sent, now, out);
 }
 

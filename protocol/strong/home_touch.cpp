@@ -23,7 +23,7 @@ home::entry& home::key(const std::string& name, instant now, effects& out) {
   e.second.held = !holders_.empty() && holders_.hold(name); // it may have been forgotten here
   busy_.insert(name);
   ask_latest(e, now, out);
-  weigh(e, 0);
+  weigh(e);
   return e;
 }
 
@@ -129,8 +129,8 @@ void home::touched(entry& e, instant now, effects& out) {
   newest_ = std::max(newest_, best->number);
   if (unanimous) {
     state.number = best->number;
-    state.record = std::move(record);
-    weigh(e, best->bytes.size());
+    state.record = best->bytes;
+    weigh(e);
     state.copies.clear();
     state.at = key_state::stage::ready;
     return advance(e, now, out);
@@ -143,7 +143,6 @@ void home::touched(entry& e, instant now, effects& out) {
   proposal p{.what = proposal::kind::write_back,
              .number = best->number,
              .bytes = best->bytes,
-             .record = std::move(record),
              .accepted = {},
              .repairs = {},
              .participants = {},
@@ -154,8 +153,8 @@ void home::touched(entry& e, instant now, effects& out) {
     // Nothing was ever committed for the key: what a majority accepts is a tombstone, so that no copy that did not
     // answer can come back.
     p.number = {.era = era_, .counter = ++counter_};
-    p.record.set_tombstone(true);
-    p.bytes = p.record.SerializeAsString();
+    record.set_tombstone(true);
+    p.bytes = record.SerializeAsString();
   }
   propose(e, std::move(p), now, out);
 }
@@ -163,18 +162,18 @@ void home::touched(entry& e, instant now, effects& out) {
 /// Proposes the first waiting write in the place of a write-back: as a higher version made from the record that was
 /// found, it finishes that record and saves a round trip. Only for a first attempt that changes the record and is not
 /// to be undone alone; nothing about the found record is answered before a majority has accepted its successor.
-bool home::overwrite(entry& e, const copy& best, const v1::Record& record, instant now, effects& out) {
+bool home::overwrite(entry& e, const copy& best, v1::Record& record, instant now, effects& out) {
   auto& queue = e.second.queue;
   auto w = std::find_if(queue.begin(), queue.end(), [](const waiting& q) { return !q.operation.has_get(); });
   if (w == queue.end() || w->operation.unsettled() || w->operation.roll_back() || now >= w->deadline) return false;
   if (find_settled(record, w->id) != nullptr || w->base < from_wire(record.evicted())) return false;
-  proposal p;
-  p.record = record;
-  auto a = apply(w->operation, p.record, exists(record, best.number));
+  auto a = apply(w->operation, record, exists(record, best.number));
   if (!a.changed) return false;
+  proposal p;
   p.number = {.era = era_, .counter = ++counter_};
   to_wire(p.number, *a.result.mutable_version());
-  settle(p.record, w->id, a.result, p.number, options_.settled_kept);
+  settle(record, w->id, a.result, p.number, options_.settled_kept);
+  p.bytes = record.SerializeAsString();
   for (const auto& [replica, c] : e.second.copies)
     if (c.damaged) p.repairs[replica] = c.abstained;
   leave_queue(*w);

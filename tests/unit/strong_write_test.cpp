@@ -235,10 +235,10 @@ TEST_CASE("bounds: an operation that is refused for overload leaves nothing behi
 
 TEST_CASE("bounds, X1: what is undecided counts by what it holds, until it has committed") {
   home_options o = three_replicas();
-  o.shard_queue_bytes_max = 100'000;
+  o.shard_queue_bytes_max = 60'000;
   ready_home h{o};
   const std::string large(40'000, 'v');
-  h.receive(client, put(1, large)); // its record is held twice, as it is and serialized
+  h.receive(client, put(1, large));
   CHECK(h.receive(client, put(2, large, 1s, "t:other")) == "n9: answer 5#2 overloaded");
   CHECK(h.receive(client, put(3, "a", 1s, "t:other")).starts_with("n1: read t:other"));
   CHECK(h.later(100ms) == "");
@@ -249,7 +249,7 @@ TEST_CASE("bounds, X1: what is undecided counts by what it holds, until it has c
 
 TEST_CASE("bounds, X1: a write in doubt counts though its caller is gone, and so does what undoes it") {
   home_options o = three_replicas();
-  o.shard_queue_bytes_max = 100'000;
+  o.shard_queue_bytes_max = 60'000;
   for (const bool roll_back : {false, true}) {
     ready_home h{o};
     h.receive(client, put(1, std::string(40'000, 'u')));
