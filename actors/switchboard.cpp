@@ -62,6 +62,16 @@ bool switchboard::deliver(node_id from, v1::Envelope& e) const {
     return hand_over(strong_manager, from, e.mutable_operation_answer());
   case v1::Envelope::kNotHome:
     return hand_over(strong_manager, from, e.mutable_not_home());
+  case v1::Envelope::kLockRequest:
+  case v1::Envelope::kLockGranted:
+  case v1::Envelope::kLargeCopy:
+  case v1::Envelope::kLockRefused:
+  case v1::Envelope::kLockRelease:
+  case v1::Envelope::kLeaseRenew:
+  case v1::Envelope::kLeaseGranted:
+  case v1::Envelope::kRecall:
+  case v1::Envelope::kRecalled:
+  case v1::Envelope::kCommitted:
   case v1::Envelope::BODY_NOT_SET:
     return false;
   }

@@ -15,6 +15,10 @@ std::string to_string(const epoch& era) {
 
 std::string to_string(const version& v) { return to_string(v.era) + "." + std::to_string(v.counter); }
 
+std::string to_string(const lease_generation& g) {
+  return to_string(g.era) + "/" + std::to_string(g.n >> 32) + "." + std::to_string(g.n & 0xFFFF'FFFFU);
+}
+
 std::string to_string(const request_id& id) {
   return std::to_string(id.session.value) + "#" + std::to_string(id.number);
 }

@@ -54,6 +54,14 @@ struct version {
   explicit constexpr operator bool() const { return static_cast<bool>(era); }
 };
 
+/// One generation of a node's lease with the home of a shard: a new one begins with nothing held, and an ended one
+/// never runs again. Whatever was granted under another generation than the running one may not be read.
+struct lease_generation {
+  epoch era;           ///< of the home
+  std::uint64_t n = 0; ///< grows whenever the node gives a generation up, over its restarts too; 1 and up
+  friend constexpr auto operator<=>(const lease_generation&, const lease_generation&) = default;
+};
+
 /// The monotonic time line of one node. It has no now(): time enters the pure floor as an argument.
 struct node_time {
   using duration = std::chrono::nanoseconds;
@@ -71,6 +79,7 @@ std::string to_string(node_id node);
 std::string to_string(shard_id shard);
 std::string to_string(const epoch& era);
 std::string to_string(const version& v);
+std::string to_string(const lease_generation& g);
 std::string to_string(const request_id& id);
 
 } // namespace troupe

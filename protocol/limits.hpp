@@ -41,6 +41,14 @@ inline constexpr std::size_t operations_max = 65'536;
 inline constexpr std::size_t operations_bytes_max = std::size_t{512} << 20;
 /// What the operations of one session that are not settled may weigh together.
 inline constexpr std::size_t session_bytes_max = std::size_t{64} << 20;
+/// Nodes that hold read locks of one shard, what their locks take together, and messages on their way to each of
+/// them: at its home.
+inline constexpr std::size_t holders_max = 1'024;
+inline constexpr std::size_t held_bytes_max = std::size_t{2} << 20;
+inline constexpr std::size_t holder_queue_max = 8'192;
+/// Reads of a node that may be waiting for a read lock; and keys per lease that are recalled and not committed.
+inline constexpr std::size_t lock_requests_max = 65'536;
+inline constexpr std::size_t pending_copies_max = 1'024;
 /// Memory for records that a node keeps as home, and for what it knows of its own replica's records.
 inline constexpr std::size_t home_bytes_max = std::size_t{256} << 20;
 inline constexpr std::size_t replica_index_max = 1'000'000;

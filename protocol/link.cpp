@@ -34,13 +34,23 @@ lane lane_of(const v1::Envelope& envelope) {
   case v1::Envelope::kAccepted:
   case v1::Envelope::kSuperseded:
   case v1::Envelope::kNotHome:
+  case v1::Envelope::kLockGranted: // one sequence with the next three: values that are not small travel as LargeCopy
+  case v1::Envelope::kLeaseGranted:
+  case v1::Envelope::kRecall:
+  case v1::Envelope::kCommitted:
+  case v1::Envelope::kLockRelease:
+  case v1::Envelope::kLeaseRenew:
+  case v1::Envelope::kRecalled:
     return lane::priority;
   case v1::Envelope::kReadLatest:
   case v1::Envelope::kLatest:
   case v1::Envelope::kAccept:
+  case v1::Envelope::kLockRefused:
     return envelope.ByteSizeLong() <= limits::small_message_bytes ? lane::priority : lane::bulk;
   case v1::Envelope::kOperation:
   case v1::Envelope::kOperationAnswer:
+  case v1::Envelope::kLockRequest:
+  case v1::Envelope::kLargeCopy:
   case v1::Envelope::BODY_NOT_SET:
     return lane::bulk;
   }

@@ -26,6 +26,22 @@ std::string_view name_of(mutation m) {
     return "deduplication_off";
   case mutation::acknowledged_before_sync:
     return "acknowledged_before_sync";
+  case mutation::recall_not_sent:
+    return "recall_not_sent";
+  case mutation::drain_not_awaited:
+    return "drain_not_awaited";
+  case mutation::held_from_grant:
+    return "held_from_grant";
+  case mutation::recall_not_awaited:
+    return "recall_not_awaited";
+  case mutation::holder_outlives_home:
+    return "holder_outlives_home";
+  case mutation::generation_not_checked:
+    return "generation_not_checked";
+  case mutation::old_connection_accepted:
+    return "old_connection_accepted";
+  case mutation::duplicate_committed:
+    return "duplicate_committed";
   case mutation::table_lease_not_checked:
     return "table_lease_not_checked";
   case mutation::table_generation_reused:

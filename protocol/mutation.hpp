@@ -21,6 +21,14 @@ enum class mutation : std::uint8_t {
   restarted_home_same,       ///< a replica takes a restarted node for the lessee that it was
   deduplication_off,         ///< a home executes a retry whose request id stands in the record
   acknowledged_before_sync,  ///< a replica answers Accepted before the record is on disk
+  recall_not_sent,           ///< a home commits without a word to the holders of the key
+  recall_not_awaited,        ///< a home commits before the holders of the key have answered
+  drain_not_awaited,         ///< a home lets its shard go while nodes still hold leases of it
+  holder_outlives_home,      ///< a home grants a whole lease, whatever remains of its own
+  held_from_grant,           ///< a holder counts its lease from the grant's arrival, not from the request's departure
+  generation_not_checked,    ///< a holder applies what was sent in another generation
+  old_connection_accepted,   ///< a holder goes on over a new connection, and takes what the old one brings late
+  duplicate_committed,       ///< a holder takes a repeated Committed for that of what is pending by then
   table_lease_not_checked,   ///< a reader of the memory table does not look at the lease
   table_generation_reused,   ///< entries of the former generation of a lease live on in the next one
   table_pending_not_checked, ///< a commit of another version makes the pending record readable
@@ -32,6 +40,13 @@ inline constexpr mutation all_mutations[] = {
     mutation::write_back_skipped,       mutation::epoch_not_checked,   mutation::epoch_used_twice,
     mutation::lower_version_accepted,   mutation::restarted_home_same, mutation::deduplication_off,
     mutation::acknowledged_before_sync,
+};
+
+/// Those of the cores for read locks.
+inline constexpr mutation lock_mutations[] = {
+    mutation::recall_not_sent,         mutation::recall_not_awaited,  mutation::drain_not_awaited,
+    mutation::holder_outlives_home,    mutation::held_from_grant,     mutation::generation_not_checked,
+    mutation::old_connection_accepted, mutation::duplicate_committed,
 };
 
 /// Those of the memory table, which simulation cannot interleave: its stress test must catch them.

@@ -16,6 +16,7 @@ inline epoch from_wire(const v1::Epoch& e) {
 inline version from_wire(const v1::Version& v) {
   return {.era = {.round = v.round(), .node = {v.node()}, .life = {v.incarnation()}}, .counter = v.counter()};
 }
+inline lease_generation from_wire(const v1::Generation& g) { return {.era = from_wire(g.epoch()), .n = g.number()}; }
 inline request_id from_wire(const v1::RequestId& id) { return {.session = {id.session()}, .number = id.number()}; }
 
 inline void to_wire(const epoch& e, v1::Epoch& out) {
@@ -28,6 +29,10 @@ inline void to_wire(const version& v, v1::Version& out) {
   out.set_node(v.era.node.value);
   out.set_incarnation(v.era.life.value);
   out.set_counter(v.counter);
+}
+inline void to_wire(const lease_generation& g, v1::Generation& out) {
+  to_wire(g.era, *out.mutable_epoch());
+  out.set_number(g.n);
 }
 inline void to_wire(const request_id& id, v1::RequestId& out) {
   out.set_session(id.session.value);

@@ -105,7 +105,7 @@ table_entry* memory_table::find(std::string_view key, std::uint64_t hash) const 
 
 // Leases.
 
-bool memory_table::set_lease(node_id home, const lease_generation& generation, instant until) {
+bool memory_table::set_lease(shard_id home, const lease_generation& generation, instant until) {
   auto& lease = leases_[home];
   const bool renewal = lease.term != nullptr && generation == lease.newest;
   if (renewal || (lease.term != nullptr && mutated(mutation::table_generation_reused))) {
@@ -121,7 +121,7 @@ bool memory_table::set_lease(node_id home, const lease_generation& generation, i
   return true;
 }
 
-void memory_table::end_lease(node_id home) {
+void memory_table::end_lease(shard_id home) {
   if (const auto found = leases_.find(home); found != leases_.end()) end(found->second);
   tidy();
 }
@@ -136,7 +136,7 @@ void memory_table::end(home_lease& lease) {
     static_cast<void>(lease.term.release()); // its last entry takes it along: see take_out()
 }
 
-lease_term* memory_table::running_term(node_id home, const lease_generation& generation) {
+lease_term* memory_table::running_term(shard_id home, const lease_generation& generation) {
   const auto found = leases_.find(home);
   return found != leases_.end() && found->second.newest == generation ? found->second.term.get() : nullptr;
 }

@@ -36,17 +36,10 @@
 
 namespace troupe {
 
-/// Of the lease with one home; grows whenever a lapsed lease is taken again, or the home's epoch changes.
-struct lease_generation {
-  epoch era;
-  std::uint64_t n = 0;
-  friend constexpr auto operator<=>(const lease_generation&, const lease_generation&) = default;
-};
-
 /// A committed record that was granted, or the record of a write that is being decided.
 struct table_record {
   std::string_view key;        ///< as stored: see stored_key()
-  node_id home;                ///< that sent it,
+  shard_id home;               ///< the home of this shard sent it,
   lease_generation generation; ///< under this generation of its lease
   version at;
   content what = content::value;
@@ -109,11 +102,11 @@ public:
   /// Starts or prolongs the lease with `home`: entries of `generation` answer reads sampled before `until`. Another
   /// generation ends the running one first, whose entries are then unreadable, all at once.
   /// @return false, and nothing has changed: `generation` has ended before, or is older than one that was seen.
-  bool set_lease(node_id home, const lease_generation& generation, instant until);
+  bool set_lease(shard_id home, const lease_generation& generation, instant until);
 
   /// Ends the running generation, if there is one: from the return on none of its entries answers a read that begins.
   /// @cost  O(1) however many they are; the later calls of the writer reclaim them piece by piece.
-  void end_lease(node_id home);
+  void end_lease(shard_id home);
 
   /// Makes `record` the readable entry of its key, in the place of any other.
   /// @cost  a copy of key and value; evicts for room, and moves a few entries while the index grows.
@@ -183,7 +176,7 @@ private:
   void count_read(std::size_t thread, bool found) const;
   table_entry* find(std::string_view key, std::uint64_t hash) const;
 
-  lease_term* running_term(node_id home, const lease_generation& generation);
+  lease_term* running_term(shard_id home, const lease_generation& generation);
   bool insert(const table_record& record, std::uint64_t hash, standing stands, lease_term& term);
   void take_out(table_entry& entry);
   bool make_room(std::size_t bytes);
@@ -206,10 +199,10 @@ private:
   std::size_t ended_hand_ = 0;                   ///< the next place where an entry of an ended term may be
   std::size_t ended_entries_ = 0;                ///< of ended terms, still in the index
 
-  std::map<node_id, home_lease> leases_; ///< one entry per home that ever gave this node a lease
-  retired closed_;                       ///< freed once the readers of its epoch have left; epoch 0 = there is none
-  retired retired_;                      ///< since then
-  std::size_t retired_since_look_ = 0;   ///< entries that were taken out since readers were last looked at
+  std::map<shard_id, home_lease> leases_; ///< one entry per home that ever gave this node a lease
+  retired closed_;                        ///< freed once the readers of its epoch have left; epoch 0 = there is none
+  retired retired_;                       ///< since then
+  std::size_t retired_since_look_ = 0;    ///< entries that were taken out since readers were last looked at
 
   writer_count live_bytes_;    ///< entries in the index, and the index
   writer_count retired_bytes_; ///< in `closed_` and `retired_`

@@ -1,4 +1,5 @@
-// Claiming a shard, holding it, letting it go. What happens to its keys is in home_keys.cpp.
+// Claiming a shard, holding it, letting it go. What happens to its keys is in home_touch.cpp, home_keys.cpp and
+// home_locks.cpp.
 #include "protocol/strong/home.hpp"
 
 #include "protocol/assert.hpp"
@@ -16,7 +17,14 @@ std::string describe(shard_id shard, const epoch& era) {
 
 } // namespace
 
-home::home(home_options options) : options_{std::move(options)} {
+home::home(home_options options)
+    : options_{std::move(options)},
+      holders_{{.shard = options_.shard,
+                .lease = options_.lease,
+                .retransmit = options_.retransmit,
+                .nodes_max = options_.holders_max,
+                .bytes_max = options_.held_bytes_max,
+                .queue_max = options_.holder_queue_max}} {
   TROUPE_ASSERT(std::find(options_.replicas.begin(), options_.replicas.end(), options_.self)
                 != options_.replicas.end());
   connected_.insert(options_.self);
@@ -174,6 +182,7 @@ void home::begin_leading(instant now, effects& out) {
   known_home_ = options_.self;
   counter_ = 0;
   draining_ = false;
+  holders_.reset(era_);
   reclaim_at_ = now + nanoseconds{options_.lease} / 4;
   out.emplace_back(lead{era_});
   out.emplace_back(note{"home.leading", describe(options_.shard, era_)});
@@ -240,13 +249,17 @@ void home::stop_leading(std::string_view why, instant now, effects& out) {
       for (const auto& p : state.undecided->participants)
         turn_away(p.who.from, p.who.operation, v1::NotHome::INTERRUPTED, out);
     for (const auto& w : state.queue)
-      turn_away(w.from, w.operation, v1::NotHome::NO_HOME, out);
+      if (w.lock)
+        refuse_lock(w, errc::unavailable, out);
+      else
+        turn_away(w.from, w.operation, v1::NotHome::NO_HOME, out);
   }
   busy_.clear();
   keys_.clear();
   by_use_.clear();
   bytes_ = queued_ = held_bytes_ = 0;
   wake_ = reclaim_at_ = never;
+  holders_.reset({});
   role_ = role::idle;
   draining_ = false;
   out.emplace_back(unlead{era_});
@@ -284,8 +297,16 @@ void home::renewed(node_id replica, const epoch& era, instant sent_at, const epo
 /// finished first, so that nobody's outcome depends on it.
 void home::raise_round(const epoch& promised, instant now, effects& out) {
   if (promised <= era_ || draining_ || !leads(now, out)) return;
-  draining_ = true;
+  begin_draining(now, out);
   finish_draining(now, out);
+}
+
+/// Admits nothing from now on, and takes back what caches hold: the next home will know nothing of it.
+void home::begin_draining(instant now, effects& out) {
+  draining_ = true;
+  holders::effects sent;
+  holders_.recall_all(now, sent);
+  pass_on(sent, now, out);
 }
 
 void home::finish_draining(instant now, effects& out) {
@@ -295,6 +316,7 @@ void home::finish_draining(instant now, effects& out) {
   if (std::any_of(busy_.begin(), busy_.end(),
                   [&](const auto& name) { return keys_.find(name)->second.undecided.has_value(); }))
     return;
+  if (!holders_.nobody_left(now) && !mutated(mutation::drain_not_awaited)) return;
   stop_leading(retired_ ? "released" : "raising the round", now, out);
   if (!retired_) claim_at_ = now;
 }
@@ -304,7 +326,7 @@ void home::release(instant now, effects& out) {
     retired_ = true;
     claim_at_ = never;
     if (role_ == role::claiming) abandon_claim(now, nanoseconds{0}, out);
-    if (leads(now, out)) draining_ = true;
+    if (leads(now, out)) begin_draining(now, out);
   }
   if (role_ == role::idle) {
     // When the lease lapsed just now, stop_leading has seen to it.
@@ -348,6 +370,7 @@ void home::tick(instant now, effects& out) {
     if (e != keys_.end()) look_after(*e, now, out);
   }
   forget_surplus();
+  look_after_holders(now, out);
   finish_draining(now, out);
 }
 
@@ -358,7 +381,7 @@ instant home::wake_at() const {
   case role::claiming:
     return claim_ends_;
   case role::leading:
-    return std::min({wake_, reclaim_at_, lease_->until()});
+    return std::min({wake_, reclaim_at_, lease_->until(), holders_.wake_at()});
   }
   return never;
 }

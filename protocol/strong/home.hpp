@@ -2,9 +2,10 @@
 /// §3).
 ///
 /// What it sends to replicas:  Claim, ReleaseHome, ReadLatest, Accept.   To strong managers: OperationAnswer,
-/// NotHome. What it is told:            Granted / Refused, Latest / Abstain, Accepted / Superseded; Operation; lease
-/// renewals and
-///                             the shard's lessee as this node's replica sees it; which peers are connected.
+/// NotHome. To memory layers:  LockGranted / LockRefused / LargeCopy, LeaseGranted, Recall, Committed.
+/// What it is told:            Granted / Refused, Latest / Abstain, Accepted / Superseded; Operation; LockRequest,
+///                             LockRelease, LeaseRenew, Recalled; lease renewals and the shard's lessee as this
+///                             node's replica sees it; which peers are connected.
 /// What the environment must provide: effects performed in order; `lead`/`unlead` reach whoever renews the lease;
 /// `tick()` no later than wake_at(); `now` sampled after the message was taken from the mailbox.
 ///
@@ -16,6 +17,7 @@
 #include "protocol/error.hpp"
 #include "protocol/ids.hpp"
 #include "protocol/limits.hpp"
+#include "protocol/strong/holders.hpp"
 #include "protocol/strong/lease.hpp"
 
 #include <list>
@@ -42,6 +44,9 @@ struct home_options {
   std::size_t shard_queue_bytes_max =
       limits::shard_queue_bytes_max; ///< what is waiting or undecided may hold; one operation always may
   std::size_t key_queue_max = 0, shard_queue_max = 0, combine_max = 0, settled_kept = 0;
+  std::size_t holders_max = limits::holders_max;
+  std::size_t held_bytes_max = limits::held_bytes_max;
+  std::size_t holder_queue_max = limits::holder_queue_max;
   bool trace = false; ///< note every decision and commit, not only what happens to the shard
 };
 
@@ -69,6 +74,11 @@ public:
   void receive(node_id from, const v1::Accepted& accepted, instant now, effects& out);
   void receive(node_id from, const v1::Superseded& superseded, instant now, effects& out);
   void receive(node_id from, v1::Operation operation, instant now, effects& out);
+  void receive(node_id from, const v1::LockRequest& request, instant now, effects& out);
+  void receive(node_id from, const v1::LockRelease& release, instant now, effects& out);
+  void receive(node_id from, const v1::Recalled& recalled, instant now, effects& out);
+  /// The part of LeaseRenew `number` that concerns this shard.
+  void renew_held(node_id from, std::uint64_t number, const v1::HeldLease& held, instant now, effects& out);
   /// `replica` answered a renewal of `era` that was sent at `sent_at`; `superseded_by`: round 0 = it is renewed.
   void renewed(node_id replica, const epoch& era, instant sent_at, const epoch& superseded_by, instant now,
                effects& out);
@@ -95,6 +105,7 @@ public:
   /// Keys whose undecided write nobody waits for any more.
   std::size_t in_doubt() const;
   std::uint64_t committed() const { return commits_; }
+  const holders& held() const { return holders_; }
 
 private:
   /// An operation that is not answered yet, and whom to answer.
@@ -104,7 +115,8 @@ private:
     request_id id;
     instant deadline;
     version base;
-    std::size_t bytes = 0; ///< of key and values; what it counts in held_bytes_ while it is queued
+    std::size_t bytes = 0;               ///< of key and values; what it counts in held_bytes_ while it is queued
+    std::optional<holders::wish> lock{}; ///< it is a LockRequest, and `operation` a get of its key
   };
   /// An operation that came while this node claims the shard: decided when it leads, turned away when the claim
   /// fails.
@@ -130,6 +142,7 @@ private:
     std::vector<participant> participants;
     instant sent_at;        ///< of the last transmission
     std::size_t weight = 0; ///< what it counts in held_bytes_, until it has committed
+    bool recalling = false; ///< somebody who holds the key has not given it back
   };
   /// What one replica said to ReadLatest.
   struct copy {
@@ -146,6 +159,7 @@ private:
     instant first_asked_at;         ///< reading: first transmission
     instant settle_at = never;      ///< reading: a majority has answered; wait for the others no longer than this
     std::uint64_t asked_as = 0;     ///< reading: number of the first question; older answers belong to other epochs
+    bool held = false;              ///< somebody may hold a read lock; false = certainly nobody
     version number;                 ///< ready: of the committed record; round 0 = never written
     std::string record;             ///< ready: the committed record, serialized
     std::optional<proposal> undecided;
@@ -174,6 +188,7 @@ private:
   bool leads(instant now, effects& out);
   void stop_leading(std::string_view why, instant now, effects& out);
   void raise_round(const epoch& promised, instant now, effects& out);
+  void begin_draining(instant now, effects& out);
   void finish_draining(instant now, effects& out);
   void hand_over(instant now, effects& out);
   void ask_latest(entry& e, instant now, effects& out);
@@ -189,11 +204,14 @@ private:
   void roll_back(entry& e, instant now, effects& out);
   void expire(entry& e, instant now, effects& out);
   void look_after(entry& e, instant now, effects& out);
+  void admit(waiting w, instant now, effects& out);
+  void serve(entry& e, const waiting& w, v1::Record& committed, instant now, effects& out);
   bool join(entry& e, const waiting& again);
   void combine(entry& e, const v1::Record& committed, v1::Record& next, proposal& p, instant now, effects& out);
   bool settled_before(const v1::Record& committed, const waiting& w, effects& out) const;
   void commit(entry& e, instant now, effects& out);
   void fail_queue(entry& e, errc code, effects& out);
+  bool decided(const proposal& p) const { return p.accepted.size() >= majority() && !p.recalling; }
   void rest(entry& e);
   entry& key(const std::string& name, instant now, effects& out);
   void use(entry& e);
@@ -202,10 +220,19 @@ private:
   void forget_surplus();
   void watch(instant at) { wake_ = std::min(wake_, at); }
 
+  // read locks
+  void lock(entry& e, const waiting& w, const v1::Record& committed, instant now, effects& out);
+  void refuse_lock(const waiting& w, errc code, effects& out) const;
+  void drop_lock_message(node_id from, std::string_view reason, effects& out) const;
+  void recall(entry& e, instant now, effects& out);
+  void tell_holders(entry& e, instant now, effects& out);
+  void finish_recalls(instant now, effects& out);
+  void look_after_holders(instant now, effects& out);
+  void pass_on(holders::effects& from, instant now, effects& out);
+
   // answers
   /// `settled`: the committed record remembers this outcome, or it is a read.
   void answer(const waiting& who, const v1::Result& result, bool settled, effects& out) const;
-  void answer_read(const entry& e, const waiting& who, v1::Record& record, effects& out) const;
   /// An error of this attempt only.
   void answer(const waiting& who, errc code, effects& out) const;
   bool has_room(std::size_t bytes) const;
@@ -239,6 +266,7 @@ private:
   version newest_;                ///< highest committed version seen in this shard
   std::uint64_t commits_ = 0;
 
+  holders holders_; ///< leading: the read locks of this epoch
   key_map keys_;
   std::list<std::string> by_use_; ///< keys, most recently used first
   std::set<std::string> busy_;    ///< keys that are being read, have an undecided proposal or a queue; sorted

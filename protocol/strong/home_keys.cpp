@@ -1,4 +1,5 @@
-// The keys of a shard that this home leads: first touch, decisions, acceptance, doubt.
+// The keys of a shard that this home leads: decisions, acceptance, doubt. Their first touch is in home_touch.cpp,
+// read locks are in home_locks.cpp.
 #include "protocol/assert.hpp"
 #include "protocol/limits.hpp"
 #include "protocol/mutation.hpp"
@@ -23,10 +24,6 @@ v1::Result failure(errc code) {
   return r;
 }
 
-bool exists(const v1::Record& record, const version& number) {
-  return static_cast<bool>(number) && !record.tombstone();
-}
-
 } // namespace
 
 // -- operations
@@ -49,24 +46,37 @@ void home::receive(node_id from, v1::Operation operation, instant now, effects& 
   if (w.operation.what_case() == v1::Operation::WHAT_NOT_SET || w.id.number == 0)
     return answer(w, errc::invalid_argument, out);
 
+  admit(std::move(w), now, out);
+}
+
+/// Serves a read of a key that was touched; queues everything else.
+void home::admit(waiting w, instant now, effects& out) {
   // Bounded beside the queues: keys under way, those in doubt and those that nobody waits for any more included.
   const bool room = busy_.contains(w.operation.key()) || busy_.size() < options_.shard_queue_max;
-  if (!keys_.contains(w.operation.key()) && (!room || !has_room(bytes))) return refuse_overload(w, out);
+  if (!keys_.contains(w.operation.key()) && (!room || !has_room(w.bytes))) return refuse_overload(w, out);
   auto& e = key(w.operation.key(), now, out);
   if (join(e, w)) return;
   if (e.second.at == key_state::stage::ready && w.operation.has_get()) {
     if (options_.trace)
       out.emplace_back(note{"home.read", "shard=" + to_string(options_.shard) + " epoch=" + to_string(era_)});
     opened_record record{e.second.record};
-    return answer_read(e, w, *record, out);
+    return serve(e, w, *record, now, out);
   }
-  if (!room || e.second.queue.size() >= options_.key_queue_max || !has_room(bytes)) return refuse_overload(w, out);
+  if (!room || e.second.queue.size() >= options_.key_queue_max || !has_room(w.bytes)) return refuse_overload(w, out);
   watch(w.deadline);
   ++queued_;
   held_bytes_ += w.bytes;
   e.second.queue.push_back(std::move(w));
   busy_.insert(e.first);
   if (e.second.at == key_state::stage::ready) advance(e, now, out);
+}
+
+/// Answers a read from `committed`, the record of the key: until a write has committed, nobody has seen it.
+void home::serve(entry& e, const waiting& w, v1::Record& committed, instant now, effects& out) {
+  if (w.lock) return lock(e, w, committed, now, out);
+  auto result = apply(w.operation, committed, exists(committed, e.second.number)).result;
+  to_wire(e.second.number, *result.mutable_version());
+  answer(w, result, true, out);
 }
 
 bool home::has_room(std::size_t bytes) const {
@@ -87,7 +97,7 @@ void home::refuse_overload(const waiting& w, effects& out) const {
 
 /// A retry that meets the attempt that it repeats takes its place.
 bool home::join(entry& e, const waiting& again) {
-  if (mutated(mutation::deduplication_off)) return false;
+  if (again.lock || mutated(mutation::deduplication_off)) return false;
   auto take_place = [&](waiting& running) {
     if (running.id != again.id) return false;
     running.from = again.from;
@@ -123,7 +133,6 @@ bool home::settled_before(const v1::Record& committed, const waiting& w, effects
 void home::advance(entry& e, instant now, effects& out) {
   auto& state = e.second;
   TROUPE_ASSERT(state.at == key_state::stage::ready);
-  // Reads are answered from the committed record at once: until a write has committed, nobody has seen it.
   if (!state.queue.empty()) {
     opened_record committed{state.record};
     for (auto i = state.queue.begin(); i != state.queue.end();) {
@@ -131,7 +140,7 @@ void home::advance(entry& e, instant now, effects& out) {
         ++i;
         continue;
       }
-      answer_read(e, *i, *committed, out);
+      serve(e, *i, *committed, now, out);
       leave_queue(*i);
       i = state.queue.erase(i);
     }
@@ -201,182 +210,6 @@ void home::fail_queue(entry& e, errc code, effects& out) {
   e.second.queue.clear();
 }
 
-// -- first touch
-// ------------------------------------------------------------------------------------------------------
-
-home::entry& home::key(const std::string& name, instant now, effects& out) {
-  auto [i, fresh] = keys_.try_emplace(name);
-  auto& e = *i;
-  if (!fresh) {
-    use(e);
-    return e;
-  }
-  by_use_.push_front(name);
-  e.second.used = by_use_.begin();
-  e.second.first_asked_at = now;
-  e.second.asked_as = numbers_ + 1;
-  busy_.insert(name);
-  ask_latest(e, now, out);
-  weigh(e);
-  return e;
-}
-
-void home::ask_latest(entry& e, instant now, effects& out) {
-  e.second.asked_at = now;
-  watch(now + nanoseconds{options_.retransmit});
-  for (auto r : options_.replicas) {
-    if (mutated(mutation::first_touch_skipped) && r != options_.self && !e.second.copies.contains(options_.self))
-      continue; // unless its own copy is damaged
-    if (e.second.copies.contains(r)) continue;
-    send s{.to = r, .envelope = {}};
-    auto& question = *s.envelope.mutable_read_latest();
-    question.set_shard(options_.shard.value);
-    question.set_number(++numbers_);
-    to_wire(era_, *question.mutable_epoch());
-    question.set_key(e.first);
-    out.emplace_back(std::move(s));
-  }
-}
-
-void home::receive(node_id from, v1::Latest latest, instant now, effects& out) {
-  if (!leads(now, out)) return;
-  auto i = keys_.find(latest.key());
-  if (i == keys_.end() || i->second.at != key_state::stage::reading || i->second.undecided) return;
-  if (latest.number() < i->second.asked_as) return; // of another epoch
-  copy c{.damaged = false,
-         .accepted_in = from_wire(latest.ballot()),
-         .number = from_wire(latest.version()),
-         .bytes = std::move(*latest.mutable_record()),
-         .abstained = 0};
-  i->second.copies.insert_or_assign(from, std::move(c));
-  consider_touch(*i, now, out);
-}
-
-void home::receive(node_id from, const v1::Abstain& abstain, instant now, effects& out) {
-  if (!leads(now, out)) return;
-  auto i = keys_.find(abstain.key());
-  if (i == keys_.end() || abstain.number() < i->second.asked_as) return;
-  auto& state = i->second;
-  if (state.undecided) {
-    state.undecided->repairs[from] = abstain.number();
-    send_accept(from, *i, out);
-    return;
-  }
-  if (state.at != key_state::stage::reading) return;
-  // Read well before it was damaged, in answer to an earlier question: the copy counts, for it may be the only one
-  // here of a write that was acknowledged. The Accept will be abstained from again, and is repaired then.
-  if (auto c = state.copies.find(from); c != state.copies.end() && !c->second.damaged) return;
-  out.emplace_back(note{"home.copy_damaged", "shard=" + to_string(options_.shard) + " replica=" + to_string(from)});
-  copy c;
-  c.damaged = true;
-  c.abstained = abstain.number();
-  state.copies.insert_or_assign(from, std::move(c));
-  consider_touch(*i, now, out);
-}
-
-std::size_t home::good_copies(const key_state& state) {
-  return static_cast<std::size_t>(
-      std::count_if(state.copies.begin(), state.copies.end(), [](const auto& c) { return !c.second.damaged; }));
-}
-
-void home::consider_touch(entry& e, instant now, effects& out) {
-  auto& state = e.second;
-  const auto answered = state.copies.size();
-  const auto good = good_copies(state);
-  if (mutated(mutation::first_touch_skipped) && good > 0) return touched(e, now, out);
-  if (good < majority()) {
-    state.settle_at = never;
-    if (good + options_.replicas.size() - answered >= majority()) return;
-    out.emplace_back(note{"home.unreadable", "shard=" + to_string(options_.shard)});
-    fail_queue(e, errc::corrupt, out);
-    return forget(e); // read again with the next operation
-  }
-  const bool everybody = std::all_of(options_.replicas.begin(), options_.replicas.end(),
-                                     [&](node_id r) { return state.copies.contains(r) || !connected_.contains(r); });
-  if (everybody || now >= state.settle_at) return touched(e, now, out);
-  if (state.settle_at == never) {
-    // If all copies agree, nothing has to be accepted again: worth as much waiting as the majority took.
-    state.settle_at = now + std::max<nanoseconds>(now - state.first_asked_at, milliseconds{1});
-    watch(state.settle_at);
-  }
-}
-
-void home::touched(entry& e, instant now, effects& out) {
-  auto& state = e.second;
-  const copy* best = nullptr;
-  auto rank = [](const copy& c) { return std::pair{c.accepted_in, c.number}; };
-  for (const auto& [replica, c] : state.copies)
-    if (!c.damaged && (best == nullptr || rank(*best) < rank(c))) best = &c;
-  TROUPE_ASSERT(best != nullptr);
-  TROUPE_ASSERT(good_copies(state) >= majority() || mutated(mutation::first_touch_skipped));
-  bool unanimous = state.copies.size() == options_.replicas.size()
-                   && std::all_of(state.copies.begin(), state.copies.end(),
-                                  [&](const auto& c) { return !c.second.damaged && rank(c.second) == rank(*best); });
-  if (mutated(mutation::write_back_skipped) || mutated(mutation::first_touch_skipped)) unanimous = true;
-
-  v1::Record record;
-  if (best->number && !record.ParseFromString(best->bytes)) {
-    out.emplace_back(note{"home.unreadable", "shard=" + to_string(options_.shard)});
-    fail_queue(e, errc::corrupt, out);
-    return forget(e);
-  }
-  newest_ = std::max(newest_, best->number);
-  if (unanimous) {
-    state.number = best->number;
-    state.record = best->bytes;
-    weigh(e);
-    state.copies.clear();
-    state.at = key_state::stage::ready;
-    return advance(e, now, out);
-  }
-  if (draining_) { // nothing new is proposed: who waits is turned away at the end
-    state.settle_at = never;
-    return;
-  }
-  if (overwrite(e, *best, record, now, out)) return;
-  proposal p{.what = proposal::kind::write_back,
-             .number = best->number,
-             .bytes = best->bytes,
-             .accepted = {},
-             .repairs = {},
-             .participants = {},
-             .sent_at = {}};
-  for (const auto& [replica, c] : state.copies)
-    if (c.damaged) p.repairs[replica] = c.abstained;
-  if (!p.number) {
-    // Nothing was ever committed for the key: what a majority accepts is a tombstone, so that no copy that did not
-    // answer can come back.
-    p.number = {.era = era_, .counter = ++counter_};
-    record.set_tombstone(true);
-    p.bytes = record.SerializeAsString();
-  }
-  propose(e, std::move(p), now, out);
-}
-
-/// Proposes the first waiting write in the place of a write-back: as a higher version made from the record that was
-/// found, it finishes that record and saves a round trip. Only for a first attempt that changes the record and is not
-/// to be undone alone; nothing about the found record is answered before a majority has accepted its successor.
-bool home::overwrite(entry& e, const copy& best, v1::Record& record, instant now, effects& out) {
-  auto& queue = e.second.queue;
-  auto w = std::find_if(queue.begin(), queue.end(), [](const waiting& q) { return !q.operation.has_get(); });
-  if (w == queue.end() || w->operation.unsettled() || w->operation.roll_back() || now >= w->deadline) return false;
-  if (find_settled(record, w->id) != nullptr || w->base < from_wire(record.evicted())) return false;
-  auto a = apply(w->operation, record, exists(record, best.number));
-  if (!a.changed) return false;
-  proposal p;
-  p.number = {.era = era_, .counter = ++counter_};
-  to_wire(p.number, *a.result.mutable_version());
-  settle(record, w->id, a.result, p.number, options_.settled_kept);
-  p.bytes = record.SerializeAsString();
-  for (const auto& [replica, c] : e.second.copies)
-    if (c.damaged) p.repairs[replica] = c.abstained;
-  leave_queue(*w);
-  p.participants.push_back({std::move(*w), std::move(a.result), true});
-  queue.erase(w);
-  propose(e, std::move(p), now, out);
-  return true;
-}
-
 // -- acceptance
 // -------------------------------------------------------------------------------------------------------
 
@@ -390,7 +223,7 @@ void home::propose(entry& e, proposal p, instant now, effects& out) {
     out.emplace_back(note{"home.proposed", std::move(fields)});
   }
   // Until it has committed it counts by what it holds, whether anybody still waits for it or not.
-  p.weight = p.bytes.size();
+  p.weight = (e.second.held ? 2 : 1) * p.bytes.size(); // the record, and its copy in the recall
   for (auto& part : p.participants) {
     part.who.operation.clear_what(); // it is decided
     p.weight += participant_overhead + part.result.value().size();
@@ -402,6 +235,7 @@ void home::propose(entry& e, proposal p, instant now, effects& out) {
   for (const auto& part : e.second.undecided->participants)
     watch(part.who.deadline);
   transmit(e, now, out);
+  if (e.second.held) recall(e, now, out);
 }
 
 void home::transmit(entry& e, instant now, effects& out) {
@@ -443,7 +277,7 @@ void home::receive(node_id, const v1::Superseded& superseded, instant now, effec
 void home::count_acceptance(node_id from, entry& e, instant now, effects& out) {
   auto& p = *e.second.undecided;
   p.accepted.insert(from);
-  if (p.accepted.size() >= majority()) commit(e, now, out);
+  if (decided(p)) commit(e, now, out);
 }
 
 void home::commit(entry& e, instant now, effects& out) {
@@ -462,6 +296,7 @@ void home::commit(entry& e, instant now, effects& out) {
         note{"home.committed", "shard=" + to_string(options_.shard) + " version=" + to_string(p.number)});
   for (const auto& part : p.participants)
     answer(part.who, part.result, part.settled, out);
+  if (state.held) tell_holders(e, now, out);
   weigh(e);
   advance(e, now, out);
   forget_surplus();
@@ -595,13 +430,10 @@ void home::answer(const waiting& who, const v1::Result& result, bool settled, ef
   out.emplace_back(std::move(s));
 }
 
-void home::answer_read(const entry& e, const waiting& who, v1::Record& record, effects& out) const {
-  auto result = apply(who.operation, record, exists(record, e.second.number)).result;
-  to_wire(e.second.number, *result.mutable_version());
-  answer(who, result, true, out);
+void home::answer(const waiting& who, errc code, effects& out) const {
+  if (who.lock) return refuse_lock(who, code, out);
+  answer(who, failure(code), false, out);
 }
-
-void home::answer(const waiting& who, errc code, effects& out) const { answer(who, failure(code), false, out); }
 
 void home::turn_away(node_id to, const v1::Operation& operation, v1::NotHome::Reason reason, effects& out) const {
   send s{.to = to, .envelope = {}};

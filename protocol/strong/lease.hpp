@@ -1,5 +1,5 @@
 /// How long a home may decide: the majority-th newest send time among the answered claims and renewals (PROTOCOLS
-/// §3.1).
+/// §3.1); and how a lease is counted on another clock.
 #pragma once
 
 #include "protocol/ids.hpp"
@@ -11,12 +11,19 @@
 
 namespace troupe {
 
+/// What is left of `length` for whoever counts it on another clock than the one who gave it; rounded down.
+constexpr nanoseconds shortened(nanoseconds length, std::uint32_t drift_ppm) {
+  constexpr std::int64_t million = 1'000'000;
+  const auto drift = static_cast<std::int64_t>(drift_ppm);
+  return length
+         - nanoseconds{length.count() / million * drift + (length.count() % million * drift + million - 1) / million};
+}
+
 class lease_ledger {
 public:
   /// `voters`: size of the replica set. `drift_ppm`: how far two clocks may drift apart, in millionths.
   lease_ledger(std::size_t voters, milliseconds lease, std::uint32_t drift_ppm)
-      : voters_{voters},
-        usable_{nanoseconds{lease} - nanoseconds{lease} / 1'000'000 * static_cast<std::int64_t>(drift_ppm)} {}
+      : voters_{voters}, usable_{shortened(lease, drift_ppm)} {}
 
   /// `replica` answered a claim or renewal that was *sent* at `sent_at`; an older one changes nothing.
   void answered(node_id replica, instant sent_at) {

@@ -18,6 +18,11 @@ struct applied {
 };
 applied apply(const v1::Operation& operation, v1::Record& record, bool exists);
 
+/// Whether a key whose committed record is `record`, of version `number`, has a value.
+inline bool exists(const v1::Record& record, const version& number) {
+  return static_cast<bool>(number) && !record.tombstone();
+}
+
 /// Finds what `id` was answered; nullptr when the record does not remember it.
 const v1::Settled* find_settled(const v1::Record& record, const request_id& id);
 

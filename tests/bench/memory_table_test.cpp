@@ -23,8 +23,8 @@ using namespace troupe;
 
 namespace {
 
-constexpr node_id home{1};
-constexpr lease_generation generation{.era = {.round = 1, .node = home, .life = {1}}, .n = 1};
+constexpr shard_id home{1};
+constexpr lease_generation generation{.era = {.round = 1, .node = {1}, .life = {1}}, .n = 1};
 constexpr std::size_t bytes_per_entry_max = 160;
 constexpr std::size_t value_bytes = 100;
 constexpr std::size_t reads = 2'000'000;

@@ -1,4 +1,5 @@
-// Time, life and faults. Messages and effects are in lossy_network.cpp, clients and the judge in lossy_judge.cpp.
+// Time, life and faults. Messages and effects are in lossy_network.cpp, read locks in lossy_locks.cpp, clients
+// and the judge in lossy_judge.cpp.
 #include "tests/support/lossy_cluster.hpp"
 
 #include <algorithm>
@@ -38,6 +39,12 @@ options options::from_seed(std::uint64_t seed) {
   o.bytes_max = pick(0U, 600U, 1'000'000U);
   o.index_max = pick(1U, 4U, 100U);
   o.pending_max = pick(2U, 10U, 1'000U, 1'000U);
+  o.locks = pick(1, 1, 1, 0) != 0;
+  o.holders_max = pick(1U, 2U, 100U, 100U);
+  o.held_bytes_max = pick(200U, 700U, 100'000U, 100'000U); // one lock, four, all
+  o.holder_queue_max = pick(3U, 20U, 1'000U, 1'000U);
+  o.pending_copies_max = pick(1U, 100U);
+  o.hot_reads = pick(0U, 40U, 80U, 93U);
   return o;
 }
 
@@ -47,10 +54,13 @@ std::string options::describe() const {
          + field("keys", keys) + field("clients", clients) + field("lease_ms", lease.count())
          + field("latency_max_us", latency_max / us) + field("sync_max_us", sync_max / us)
          + field("think_max_us", think_max / us) + field("chaos_ms", chaos / ms)
-         + field("fault_every_ms", fault_every / ms) + field("settled_kept", settled_kept)
-         + field("combine_max", combine_max) + field("key_queue_max", key_queue_max) + field("bytes_max", bytes_max)
-         + field("index_max", index_max) + field("pending_max", pending_max) + field("damage", damage)
-         + field("reorder", reorder);
+         + field("fault_every_ms", fault_every / ms) + field("hand_overs", hand_overs)
+         + field("settled_kept", settled_kept) + field("combine_max", combine_max)
+         + field("key_queue_max", key_queue_max) + field("bytes_max", bytes_max) + field("index_max", index_max)
+         + field("pending_max", pending_max) + field("damage", damage) + field("locks", locks)
+         + field("holders_max", holders_max) + field("held_bytes_max", held_bytes_max)
+         + field("holder_queue_max", holder_queue_max) + field("pending_copies_max", pending_copies_max)
+         + field("hot_reads", hot_reads) + field("reorder", reorder);
 }
 
 cluster_run::cluster_run(options o, bool keep_log) : options_{o}, keep_log_{keep_log}, dice_{o.seed} {
@@ -113,7 +123,7 @@ void cluster_run::on_at(node& n, moment when, std::function<void()> what) {
 void cluster_run::after(node& n) {
   if (!n.up) return;
   judge_homes(n);
-  auto wake = std::min({n.replica->wake_at(), n.members->wake_at(), n.manager->wake_at()});
+  auto wake = std::min({n.replica->wake_at(), n.members->wake_at(), n.manager->wake_at(), n.memory->wake_at()});
   for (const auto& [shard, h] : n.homes)
     wake = std::min(wake, h->wake_at());
   if (wake == never) return;
@@ -140,6 +150,7 @@ void cluster_run::ring(node& n) {
   perform(n, tick(*n.replica));
   perform(n, tick(*n.members));
   perform(n, tick(*n.manager));
+  perform(n, tick(*n.memory));
   for (auto& [shard, h] : n.homes)
     perform(n, shard, tick(*h));
   n.spins = again ? n.spins + 1 : 0;
@@ -170,6 +181,14 @@ void cluster_run::start(node& n) {
   for (const auto& [shard, set] : replicas_)
     ro.replica_sets.push_back(set);
   n.manager = std::make_unique<requests>(ro);
+  holder_options mo{.self = n.id, .life = n.life, .lease = options_.lease, .drift_ppm = options_.drift_ppm};
+  mo.patience = ro.attempt;
+  mo.requests_max = 16;
+  mo.pending_max = options_.pending_copies_max;
+  n.memory = std::make_unique<holder>(mo);
+  n.table = {};
+  n.missed.clear();
+  n.memory_told = 0;
   for (const auto& [shard, set] : replicas_) {
     if (std::find(set.begin(), set.end(), n.id) == set.end()) continue;
     home_options ho;
@@ -185,6 +204,9 @@ void cluster_run::start(node& n) {
     ho.shard_queue_max = 64;
     ho.combine_max = options_.combine_max;
     ho.settled_kept = options_.settled_kept;
+    ho.holders_max = options_.holders_max;
+    ho.held_bytes_max = options_.held_bytes_max;
+    ho.holder_queue_max = options_.holder_queue_max;
     n.homes[shard] = std::make_unique<home>(ho);
   }
   n.clients.assign(options_.clients, {});
@@ -218,6 +240,7 @@ void cluster_run::crash(node& n) {
   n.replica.reset();
   n.members.reset();
   n.manager.reset();
+  n.memory.reset();
   n.leads.clear();
   for (auto& [id, s] : submitted_)
     if (s.at == n.id && !s.settled) {
@@ -315,28 +338,53 @@ void cluster_run::rot() {
   if (n.disk.damage(shard, key_name(k)) && keep_log_) line(&n, "rots " + key_name(k));
 }
 
+void cluster_run::stall(const node& from, const node& to) {
+  if (from.id == to.id) return;
+  wire_between(from.id, to.id).stalled_until[to.id > from.id] = now_ + random(chance(50) ? 100 * ms : 700 * ms);
+  if (keep_log_) line(&from, "is not heard by " + to_string(to.id) + " for a while");
+}
+
+/// TERM: the node hands its homes over, gives its leases back, and starts again after a while.
+void cluster_run::hand_over(node& n) {
+  if (!n.up || now_ < n.paused_until) return;
+  if (keep_log_) line(&n, "hands over");
+  if (chance(50)) stall(n, any()); // what it takes back by it is still read there
+  for (auto& [shard, h] : n.homes) {
+    home::effects out;
+    h->release(local(n), out);
+    perform(n, shard, std::move(out));
+  }
+  if (chance(50)) {
+    holder::effects out;
+    n.memory->release(out);
+    perform(n, std::move(out));
+  }
+  after(n);
+  at(now_ + 50 * ms + random(500 * ms), [this, &n, life = n.life] {
+    if (n.life == life) crash(n);
+    at(now_ + random(100 * ms), [this, &n] { start(n); });
+  });
+}
+
 void cluster_run::fault() {
   if (!chaos_) return;
-  auto any = [&]() -> node& { return nodes_[static_cast<std::size_t>(random(options_.nodes))]; };
   auto& n = any();
   auto& other = any();
   const auto dice = random(100);
-  if (dice < 25) {
+  if (chance(options_.hand_overs)) {
+    hand_over(n);
+  } else if (dice < 25) {
     if (n.id != other.id) cut(n.id, other.id);
   } else if (dice < 35) { // alone
     for (const auto& o : nodes_)
       if (o.id != n.id) cut(n.id, o.id);
   } else if (dice < 55) {
-    if (n.id != other.id) {
-      auto& w = wire_between(n.id, other.id);
-      w.stalled_until[random(2)] = now_ + random(chance(50) ? 100 * ms : 700 * ms);
-      if (keep_log_) line(nullptr, "the connection " + to_string(n.id) + "-" + to_string(other.id) + " stalls");
-    }
+    stall(n, other);
   } else if (dice < 70) {
     pause(n, random(chance(50) ? 60 * ms : 900 * ms));
   } else if (dice < 78) {
     n.disk_stalled_until = now_ + random(chance(70) ? 60 * ms : 600 * ms);
-  } else if (dice < 84) {
+  } else if (dice < 83) {
     if (options_.damage) rot();
   } else if (dice < 96) {
     crash(n);

@@ -4,7 +4,7 @@
 /// It keeps what the cores are promised and nothing more: effects in order, answers behind their persists, messages
 /// in order on one connection and lost only with it, clocks that drift less than they may. Everything else goes
 /// wrong: connections break and stall, nodes pause and crash, disks are slow and lose what was not synced, copies
-/// rot.
+/// rot; and what was said about read locks is lost, or comes twice, or long after its connection.
 ///
 /// The judge keeps its own record. It never asks a core whether all is well, except for who believes to be home.
 #pragma once
@@ -12,9 +12,11 @@
 #include "protocol/check/history.hpp"
 #include "protocol/membership.hpp"
 #include "protocol/strong/acceptor.hpp"
+#include "protocol/strong/holder.hpp"
 #include "protocol/strong/home.hpp"
 #include "protocol/strong/requests.hpp"
 #include "tests/support/toy_store.hpp"
+#include "tests/support/toy_table.hpp"
 
 #include <deque>
 #include <functional>
@@ -41,8 +43,13 @@ struct options {
   moment fault_every = 150 * ms; ///< mean time between two faults
   std::size_t settled_kept = 8, combine_max = 8, key_queue_max = 64, bytes_max = 1'000'000, index_max = 100,
               pending_max = 1'000;
-  bool damage = true;   ///< stored copies rot, never a majority of one key at a time
-  bool reorder = false; ///< messages to replicas overtake each other: more than the link's contract allows
+  unsigned hand_overs = 3; ///< so many in a hundred faults
+  bool damage = true;      ///< stored copies rot, never a majority of one key at a time
+  std::size_t holders_max = 100, held_bytes_max = 100'000, holder_queue_max = 100, pending_copies_max = 100;
+  bool locks = true;       ///< nodes read through their memory layers,
+  unsigned hot_reads = 40; ///< and so many in a hundred operations are reads beside the usual ones
+  bool reorder =
+      false; ///< messages to replicas and about locks overtake each other: more than the link's contract allows
 
   /// Sizes, latencies and fault rates, all from the seed.
   static options from_seed(std::uint64_t seed);
@@ -54,7 +61,9 @@ struct outcome_of_run {
   std::string violation; ///< which invariant, and how; empty = none
   std::size_t operations = 0, done = 0, failed = 0, unknown = 0;
   std::size_t leaderships = 0, crashes = 0, messages = 0, repairs = 0, rollbacks = 0;
-  std::size_t undecided_keys = 0; ///< the checker gave up on them
+  std::size_t hits = 0, granted = 0, recalled = 0, revived = 0; ///< reads, copies, copies, commits of a memory layer
+  std::size_t generations = 0, gaps = 0, overflows = 0;         ///< of leases
+  std::size_t undecided_keys = 0;                               ///< the checker gave up on them
 };
 
 class cluster_run {
@@ -71,6 +80,11 @@ private:
     std::uint64_t session = 0, issued = 0;
     std::size_t name = 0;                    ///< a new one after every unknown outcome
     std::map<std::string, std::string> seen; ///< by key: the value last read, for compare and set
+  };
+  /// A read that a memory layer could not answer: it goes to the home.
+  struct fallback {
+    v1::Operation operation;
+    moment deadline;
   };
   struct node {
     node_id id;
@@ -92,7 +106,11 @@ private:
     std::unique_ptr<acceptor> replica;
     std::unique_ptr<membership> members;
     std::unique_ptr<requests> manager;
-    std::map<shard_id, epoch> leads; ///< by the effects that were seen
+    std::unique_ptr<holder> memory;
+    toy_table table;
+    std::map<std::uint64_t, fallback> missed; ///< reads that wait for a LockRequest, by its number
+    moment memory_told = 0;                   ///< when the memory layer last hears of a peer
+    std::map<shard_id, epoch> leads;          ///< by the effects that were seen
   };
   struct wire {
     bool alive = false;
@@ -128,6 +146,7 @@ private:
   moment random(moment below);
   bool chance(unsigned percent) { return random(100) < static_cast<moment>(percent); }
   node& node_of(node_id id) { return nodes_[id.value - 1]; }
+  node& any() { return nodes_[static_cast<std::size_t>(random(options_.nodes))]; }
 
   // life and faults
   void start(node& n);
@@ -141,14 +160,20 @@ private:
   void fault();
   void heal();
   void rot();
+  void stall(const node& from, const node& to);
+  void hand_over(node& n);
 
   // effects
   void ship(node& from, node_id to, v1::Envelope envelope);
   void arrive(node& n, node_id from, v1::Envelope& e);
+  bool arrive_lock(node& n, node_id from, v1::Envelope& e);
+  void stray(node_id from, node& receiver, const v1::Envelope& envelope);
+  void tell_memory(node& n, node_id other, bool up);
   void perform(node& n, shard_id shard, home::effects effects);
   void perform(node& n, acceptor::effects effects);
   void perform(node& n, membership::effects effects);
   void perform(node& n, requests::effects effects);
+  void perform(node& n, holder::effects effects);
   void perform_now(node& n, acceptor::effect& e);
   void release_held(node& n);
   void sync(node& n);
@@ -157,12 +182,18 @@ private:
   void think(node& n, std::size_t client, moment how_long);
   void issue(node& n, std::size_t client);
   void submit(node& n, std::size_t client, v1::Operation op, check::operation record, moment deadline);
+  void ask_home(node& n, v1::Operation op, moment deadline);
   void settle(node& n, const requests::settled& s);
+  void read_here(node& n, v1::Operation op, moment deadline);
+  void look_up(node& n, const v1::Operation& op, moment deadline, instant sampled);
+  void settle_read(node& n, const v1::Operation& op, const version& at, const std::string* value);
+  void evict(node& n);
   void final_read(std::size_t key, int attempts);
 
   // judge
   void violate(const std::string& what);
   void judge_answer(node& n, const v1::OperationAnswer& answer);
+  void judge_grant(node& n, const v1::LockGranted& granted);
   void judge_homes(node& n);
   void judge_record(const acceptor::persist_record& p);
   void judge_liveness();

@@ -31,9 +31,10 @@ void cluster_run::issue(node& n, std::size_t client) {
   op.set_shard(shard_of_key(k).value);
   op.set_key(key_name(k));
   op.set_roll_back(chance(30));
+  const auto large = text && chance(3) ? std::string(limits::small_message_bytes, 'x') : std::string{};
   check::operation record;
   record.key = key_name(k);
-  const auto dice = random(100);
+  const auto dice = options_.locks && chance(options_.hot_reads) ? 0 : random(100);
   if (dice < 35) {
     record.kind = check::op_kind::get;
     op.mutable_get();
@@ -42,7 +43,7 @@ void cluster_run::issue(node& n, std::size_t client) {
     op.mutable_remove();
   } else if (text && dice < 70) {
     record.kind = check::op_kind::put;
-    record.value = "v" + unique;
+    record.value = "v" + unique + large;
     op.mutable_put()->set_value(*record.value);
   } else if (text && dice < 98) {
     record.kind = check::op_kind::cas;
@@ -79,6 +80,12 @@ void cluster_run::submit(node& n, std::size_t client, v1::Operation op, check::o
   submitted_[id] = {history_.operations.size(), n.id, client, {op.shard()}};
   history_.operations.push_back(std::move(record));
   if (keep_log_) line(&n, "submits " + op.ShortDebugString());
+  if (options_.locks && op.has_get() && !history_.operations.back().final)
+    return read_here(n, std::move(op), deadline);
+  ask_home(n, std::move(op), deadline);
+}
+
+void cluster_run::ask_home(node& n, v1::Operation op, moment deadline) {
   requests::effects out;
   const auto t = local(n);
   n.manager->submit(std::move(op), t + nanoseconds{deadline}, t, out);
@@ -162,6 +169,18 @@ void cluster_run::violate(const std::string& what) {
   if (keep_log_) line(nullptr, "VIOLATION " + what);
 }
 
+/// S2: whoever lets a node read has not been succeeded by another epoch.
+void cluster_run::judge_grant(node& n, const v1::LockGranted& granted) {
+  const shard_id shard{granted.shard()};
+  const auto era = n.leads.find(shard);
+  if (era == n.leads.end() || era->second != from_wire(granted.generation().epoch()))
+    return violate("S2: " + to_string(n.id) + " granted a lock without leading");
+  auto& newest = decided_[shard];
+  if (era->second < newest)
+    return violate("S2: epoch " + to_string(era->second) + " granted a lock after epoch " + to_string(newest));
+  newest = era->second;
+}
+
 /// S2, as the nodes believe: no two of them lead one shard at one moment.
 void cluster_run::judge_homes(node& n) {
   for (const auto& [shard, h] : n.homes) {
@@ -218,7 +237,7 @@ void cluster_run::judge_liveness() {
     for (auto r : set) {
       const auto& h = *node_of(r).homes.at(shard);
       if (h.state() == home::role::leading) ++leading;
-      if (h.undecided() != 0 || h.queued() != 0)
+      if (h.undecided() != 0 || h.queued() != 0 || h.held().recalls() != 0)
         return violate("liveness: " + to_string(r) + " still has undecided keys of shard " + to_string(shard));
     }
     if (leading != 1)

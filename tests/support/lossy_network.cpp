@@ -11,6 +11,9 @@ namespace troupe::lossy {
 void cluster_run::ship(node& from, node_id to, v1::Envelope envelope) {
   ++outcome_.messages;
   auto& receiver = node_of(to);
+  if (envelope.has_lock_granted()) judge_grant(from, envelope.lock_granted());
+  const bool about_locks = envelope.body_case() >= v1::Envelope::kLockRequest;
+  if (about_locks && chance(4)) stray(from.id, receiver, envelope);
   if (to == from.id) {
     auto& w = wires_[{to, to}];
     w.last[0] = std::max(w.last[0] + 1, now_ + random(50 * us));
@@ -28,9 +31,10 @@ void cluster_run::ship(node& from, node_id to, v1::Envelope envelope) {
     return;
   }
   if (!w.alive) return;
+  if (about_locks && chance(1)) return; // a full queue
   const bool to_replica = envelope.has_accept() || envelope.has_read_latest() || envelope.has_claim();
   auto when = now_ + options_.latency_min + random(options_.latency_max - options_.latency_min);
-  if (options_.reorder && to_replica) {
+  if (options_.reorder && (to_replica || about_locks)) {
     if (chance(10)) when += random(options_.latency_max * 8);
     when = std::max(when, w.stalled_until[to > from.id]);
   } else {
@@ -100,7 +104,7 @@ void cluster_run::arrive(node& n, node_id from, v1::Envelope& e) {
     return perform(n, std::move(out));
   }
   default:
-    return violate("an envelope that nobody understands");
+    if (!arrive_lock(n, from, e)) violate("an envelope that nobody understands");
   }
 }
 
@@ -121,6 +125,7 @@ void cluster_run::perform(node& n, shard_id shard, home::effects effects) {
       n.members->unlead(shard, u->era);
     } else if (const auto* note_ = std::get_if<note>(&e)) {
       if (note_->name == "home.rolling_back") ++outcome_.rollbacks;
+      if (note_->name == "home.holder_overflow") ++outcome_.overflows;
       if (keep_log_) line(&n, note_->name + " " + note_->fields);
     }
   }
@@ -206,6 +211,7 @@ void cluster_run::perform(node& n, membership::effects effects) {
       requests::effects out;
       n.manager->peer(p->peer, p->up, local(n), out);
       perform(n, std::move(out));
+      tell_memory(n, p->peer, p->up);
       for (auto& [shard, h] : n.homes) {
         home::effects more;
         h->peer(p->peer, p->up, local(n), more);

@@ -17,6 +17,63 @@ inline std::string render(const v1::Result& r) {
   return out;
 }
 
+/// "3.1": the incarnation that counts, and its count.
+inline std::string generation_text(std::uint64_t number) {
+  return std::to_string(number >> 32) + "." + std::to_string(number & 0xFFFF'FFFFU);
+}
+
+/// What a copy says: its version, and its value in quotation marks.
+inline std::string render(const v1::Copy& c) {
+  auto out = to_string(from_wire(c.version()));
+  if (c.withheld()) return out + " withheld";
+  return c.exists() ? out + " '" + c.value() + "'" : out + " nothing";
+}
+
+/// Messages of read locks; "#4" is the place in the sequence.
+inline std::string render_lock(const v1::Envelope& e) {
+  auto text = [](const auto& x) { return to_string(from_wire(x)); };
+  auto place = [](const auto& m) { return " #" + std::to_string(m.sequence()); };
+  switch (e.body_case()) {
+  case v1::Envelope::kLockRequest:
+    return "lock_request " + e.lock_request().key() + " in " + generation_text(e.lock_request().generation());
+  case v1::Envelope::kLockGranted:
+    return "lock_granted" + place(e.lock_granted()) + " " + e.lock_granted().key() + " "
+           + render(e.lock_granted().copy());
+  case v1::Envelope::kLockRefused: {
+    const auto& r = e.lock_refused();
+    auto out =
+        "lock_refused " + (r.error() != 0 ? std::string{name_of(static_cast<errc>(r.error()))} : render(r.copy()));
+    if (r.over() != 0) out += " over=" + generation_text(r.over());
+    return out + (r.hint() != 0 ? " hint=n" + std::to_string(r.hint()) : "");
+  }
+  case v1::Envelope::kLockRelease:
+    return "lock_release " + (e.lock_release().key().empty() ? "all" : e.lock_release().key()) + " of "
+           + text(e.lock_release().generation()) + " after #" + std::to_string(e.lock_release().applied());
+  case v1::Envelope::kLeaseRenew: {
+    std::string out = "lease_renew";
+    for (const auto& held : e.lease_renew().leases())
+      out +=
+          " " + std::to_string(held.shard()) + ":" + text(held.generation()) + "#" + std::to_string(held.applied());
+    return out;
+  }
+  case v1::Envelope::kLeaseGranted: {
+    const auto& g = e.lease_granted();
+    return "lease_granted" + place(g) + (g.begins() ? " begins " : " of ") + text(g.generation()) + " for "
+           + std::to_string(g.lease_us() / 1000) + " ms";
+  }
+  case v1::Envelope::kRecall:
+    if (e.recall().key().empty()) return "recall" + place(e.recall()) + " all";
+    return "recall" + place(e.recall()) + " " + e.recall().key() + " " + render(e.recall().copy());
+  case v1::Envelope::kRecalled:
+    return "recalled" + place(e.recalled()) + " " + (e.recalled().key().empty() ? "all" : e.recalled().key())
+           + (e.recalled().kept() ? " kept" : "");
+  case v1::Envelope::kCommitted:
+    return "committed" + place(e.committed()) + " " + e.committed().key() + " " + text(e.committed().version());
+  default:
+    return std::string{name_of(e)};
+  }
+}
+
 /// "claim 1/n1/1": the name, the key, epochs and versions, and what is said about them. Message numbers are left out.
 inline std::string render(const v1::Envelope& e) {
   auto text = [](const auto& x) { return to_string(from_wire(x)); };
@@ -60,7 +117,7 @@ inline std::string render(const v1::Envelope& e) {
            + (n.hint() != 0 ? " hint=n" + std::to_string(n.hint()) : "");
   }
   default:
-    return std::string{name_of(e)};
+    return render_lock(e);
   }
 }
 

@@ -203,7 +203,7 @@ private:
     if (planted_ == misuse::value_damaged) value_[value_.size() / 2] ^= 1;
     const bool absent = random_() % 16 == 0;
     return {.key = key_names()[key],
-            .home = node_id{static_cast<std::uint32_t>(home + 1)},
+            .home = shard_id{static_cast<std::uint32_t>(home + 1)},
             .generation = {.era = era, .n = homes_[home].generation},
             .at = {.era = era, .counter = counter},
             .what = absent ? content::absent : content::value,
@@ -251,7 +251,7 @@ private:
     state.leased = true;
     state.until = outside_.clock + lease_length.count();
     outside_.until[home][state.generation] = state.until;
-    table_.set_lease(node_id{static_cast<std::uint32_t>(home + 1)}, {.era = era, .n = state.generation},
+    table_.set_lease(shard_id{static_cast<std::uint32_t>(home + 1)}, {.era = era, .n = state.generation},
                      instant{nanoseconds{state.until}});
     if (!renewal) outside_.ended[home] = before;
   }
@@ -262,7 +262,7 @@ private:
       outside_.ended[home] = state.generation;
       std::this_thread::yield();
     }
-    table_.end_lease(node_id{static_cast<std::uint32_t>(home + 1)});
+    table_.end_lease(shard_id{static_cast<std::uint32_t>(home + 1)});
     outside_.ended[home] = state.generation;
     state.leased = false;
   }

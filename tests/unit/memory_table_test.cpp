@@ -21,9 +21,9 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr node_id home{1};
-constexpr node_id other_home{2};
-constexpr epoch era{.round = 3, .node = home, .life = {7}};
+constexpr shard_id home{1};
+constexpr shard_id other_home{2};
+constexpr epoch era{.round = 3, .node = {1}, .life = {7}};
 
 constexpr instant at(milliseconds t) { return instant{t}; }
 constexpr lease_generation generation(std::uint64_t n) { return {.era = era, .n = n}; }
@@ -120,8 +120,8 @@ TEST_CASE("memory table: the end of a lease makes all its entries unreadable, an
   for (const auto* key : {"cart:1", "cart:2", "cart:3"})
     CHECK(t.get(key) == "-");
   CHECK(t.get("cart:9") == "pear");
-  t.table.end_lease(home);       // once more changes nothing
-  t.table.end_lease(node_id{3}); // nor does one that never was
+  t.table.end_lease(home);        // once more changes nothing
+  t.table.end_lease(shard_id{3}); // nor does one that never was
 }
 
 TEST_CASE("memory table: a new generation starts with nothing, and an ended one never comes back") {
@@ -134,7 +134,7 @@ TEST_CASE("memory table: a new generation starts with nothing, and an ended one 
   CHECK(t.get("cart:1") == "-");
   t.table.end_lease(home);
   CHECK_FALSE(t.table.set_lease(home, generation(2), at(300ms)));
-  const epoch later{.round = 4, .node = home, .life = {7}};
+  const epoch later{.round = 4, .node = {1}, .life = {7}};
   CHECK(t.table.set_lease(home, {.era = later, .n = 0}, at(300ms)));
   CHECK(t.get("cart:1") == "-");
 }
@@ -413,7 +413,7 @@ TEST_CASE("table index: entries whose hashes are all the same are found, removed
 
 TEST_CASE("memory table: without want of room it answers as a map of records does") {
   struct twin_entry {
-    node_id home;
+    shard_id home;
     std::uint64_t generation;
     std::uint64_t counter;
     bool readable;
@@ -426,13 +426,13 @@ TEST_CASE("memory table: without want of room it answers as a map of records doe
     const auto keys = std::uint64_t{1} << (4 + draw(10));
     memory_table table{{.bytes_max = std::size_t{64} << 20}};
     std::map<std::string, twin_entry> twin;
-    std::map<node_id, std::uint64_t> newest;
-    std::map<node_id, std::uint64_t> running; // 0 = ended
+    std::map<shard_id, std::uint64_t> newest;
+    std::map<shard_id, std::uint64_t> running; // 0 = ended
     std::uint64_t counter = 0;
 
     for (int step = 0; step < 20'000; ++step) {
       const auto key = "type:" + std::to_string(draw(keys));
-      const node_id from{static_cast<std::uint32_t>(1 + draw(3))};
+      const shard_id from{static_cast<std::uint32_t>(1 + draw(3))};
       const auto value = std::string(draw(40), static_cast<char>('a' + draw(26)));
       const table_record fresh{
           .key = key, .home = from, .generation = generation(running[from]), .at = nth(++counter), .value = value};

@@ -19,7 +19,7 @@ std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
 
 TEST_CASE("strong: nothing is violated while everything goes wrong, and all is settled when it heals") {
   const auto first = from_environment("TROUPE_SEED", 1);
-  const auto seeds = from_environment("TROUPE_SEED", 0) != 0 ? 1 : from_environment("TROUPE_SEEDS", 300);
+  const auto seeds = from_environment("TROUPE_SEED", 0) != 0 ? 1 : from_environment("TROUPE_SEEDS", 500);
   plant(mutation::none);
   lossy::outcome_of_run sum;
   for (auto seed = first; seed < first + seeds; ++seed) {
@@ -36,21 +36,36 @@ TEST_CASE("strong: nothing is violated while everything goes wrong, and all is s
     sum.repairs += run.repairs;
     sum.rollbacks += run.rollbacks;
     sum.undecided_keys += run.undecided_keys;
+    sum.hits += run.hits;
+    sum.granted += run.granted;
+    sum.recalled += run.recalled;
+    sum.revived += run.revived;
+    sum.generations += run.generations;
+    sum.gaps += run.gaps;
+    sum.overflows += run.overflows;
   }
   std::cout << "seeds=" << seeds << " operations=" << sum.operations << " done=" << sum.done
             << " failed=" << sum.failed << " unknown=" << sum.unknown << " leaderships=" << sum.leaderships
             << " crashes=" << sum.crashes << " messages=" << sum.messages << " repairs=" << sum.repairs
-            << " rollbacks=" << sum.rollbacks << " undecided_keys=" << sum.undecided_keys << "\n";
+            << " rollbacks=" << sum.rollbacks << " undecided_keys=" << sum.undecided_keys << "\n"
+            << "hits=" << sum.hits << " granted=" << sum.granted << " recalled=" << sum.recalled
+            << " revived=" << sum.revived << " generations=" << sum.generations << " gaps=" << sum.gaps
+            << " overflows=" << sum.overflows << "\n";
   if (seeds >= 100) { // the schedule is not tame
     CHECK(sum.done > sum.operations / 3);
     CHECK(sum.unknown > 0);
     CHECK(sum.leaderships > 3 * seeds);
     CHECK(sum.repairs > 0);
     CHECK(sum.rollbacks > 0);
+    CHECK(sum.hits > sum.operations / 10);
+    CHECK(sum.recalled > 0);
+    CHECK(sum.revived > 0);
+    CHECK(sum.gaps > 0);
+    CHECK(sum.overflows > 0);
   }
 }
 
-TEST_CASE("strong: messages to replicas may overtake each other, and still nothing is violated") {
+TEST_CASE("strong: messages to replicas and about locks may overtake each other, and still nothing is violated") {
   plant(mutation::none);
   for (std::uint64_t seed = 1; seed <= from_environment("TROUPE_SEEDS", 100); ++seed) {
     auto o = lossy::options::from_seed(seed);
@@ -60,15 +75,39 @@ TEST_CASE("strong: messages to replicas may overtake each other, and still nothi
   }
 }
 
-TEST_CASE("strong: every planted mistake breaks safety within 500 seeds") {
+namespace {
+
+/// Runs seeds with `m` planted until safety is broken; liveness alone does not count.
+template <class Adjust> void must_break_safety(mutation m, const Adjust& adjust) {
   const auto seeds = from_environment("TROUPE_MUTATION_SEEDS", 500);
   const char* only = std::getenv("TROUPE_MUTATION");
-  for (auto m : all_mutations) {
-    if (only != nullptr && name_of(m) != only) continue;
-    std::uint64_t first = 0, unsafe = 0; // the seed of the first violation, and of the first that is not of liveness
-    std::string how;
-    for (std::uint64_t seed = 1; seed <= seeds && unsafe == 0; ++seed) {
-      auto o = lossy::options::from_seed(seed);
+  if (only != nullptr && name_of(m) != only) return;
+  std::uint64_t first = 0, unsafe = 0; // the seed of the first violation, and of the first that is not of liveness
+  std::string how;
+  for (std::uint64_t seed = 1; seed <= seeds && unsafe == 0; ++seed) {
+    auto o = lossy::options::from_seed(seed);
+    adjust(o);
+    plant(m);
+    const auto run = lossy::run_seed(o, 0);
+    plant(mutation::none);
+    const auto honest = lossy::run_seed(o);
+    REQUIRE_MESSAGE(honest.violation.empty(), honest.violation);
+    if (run.violation.empty()) continue;
+    if (first == 0) first = seed;
+    if (run.violation.starts_with("liveness")) continue;
+    unsafe = seed;
+    how = run.violation;
+  }
+  std::cout << name_of(m) << ": first violation at seed " << first << ", of safety at seed " << unsafe << ": " << how
+            << "\n";
+  CHECK_MESSAGE(unsafe != 0, name_of(m));
+}
+
+} // namespace
+
+TEST_CASE("strong: every planted mistake breaks safety within 500 seeds") {
+  for (auto m : all_mutations)
+    must_break_safety(m, [m](lossy::options& o) {
       o.damage = m != mutation::first_touch_skipped;     // its only copy may be the damaged one
       o.reorder = m == mutation::lower_version_accepted; // in order, no replica is ever offered a lower version
       if (m == mutation::lease_from_answer) { // a mistake of one round trip: short leases, long round trips
@@ -77,17 +116,32 @@ TEST_CASE("strong: every planted mistake breaks safety within 500 seeds") {
         o.latency_max = 30 * lossy::ms;
         o.fault_every = 100 * lossy::ms;
       }
-      plant(m);
-      const auto run = lossy::run_seed(o, 0);
-      plant(mutation::none);
-      if (run.violation.empty()) continue;
-      if (first == 0) first = seed;
-      if (run.violation.starts_with("liveness")) continue;
-      unsafe = seed;
-      how = run.violation;
-    }
-    std::cout << name_of(m) << ": first violation at seed " << first << ", of safety at seed " << unsafe << ": "
-              << how << "\n";
-    CHECK_MESSAGE(unsafe != 0, name_of(m));
-  }
+    });
+}
+
+TEST_CASE("strong: every planted mistake of read locks breaks S1 or K1 within 500 seeds") {
+  for (auto m : lock_mutations)
+    must_break_safety(m, [m](lossy::options& o) {
+      o.locks = true;
+      if (m == mutation::held_from_grant) { // a mistake of one way: short leases, long ways
+        o.keys = 1;
+        o.clients = 2;
+        o.lease = milliseconds{400};
+        o.latency_min = 15 * lossy::ms;
+        o.latency_max = 30 * lossy::ms;
+        o.think_max = 10 * lossy::ms;
+        o.hot_reads = 93;
+        o.fault_every = 100 * lossy::ms;
+      } else if (m == mutation::drain_not_awaited) { // a mistake of hand-overs, of what is held elsewhere
+        o.keys = 1;
+        o.lease = milliseconds{400};
+        o.latency_min = 1 * lossy::ms;
+        o.latency_max = 2 * lossy::ms;
+        o.think_max = 5 * lossy::ms;
+        o.hot_reads = 80;
+        o.fault_every = 250 * lossy::ms;
+        o.hand_overs = 40;
+      }
+    });
+  must_break_safety(mutation::table_lease_not_checked, [](lossy::options& o) { o.locks = true; });
 }
