@@ -95,6 +95,7 @@ node::node(caf::actor_system& system, node_setup setup, node_seams seams)
     board_->replica = spawn_replica(system_, {.context = context,
                                               .store = seams_.store,
                                               .options = {.self = setup_.self,
+                                                          .shards = setup_.shape.shards,
                                                           .index_max = limits::replica_index_max,
                                                           .loads_max = limits::replica_loads_max},
                                               .store_failed = [flag = store_failed_, tell = seams_.store_failed] {

@@ -8,9 +8,9 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
-#include <cstring>
 #include <fstream>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 namespace shop {
@@ -65,7 +65,7 @@ tl::expected<ledger_entry, std::string> entry_in(const std::string& text) {
 
 tl::expected<std::unique_ptr<ledger>, std::string> ledger::create(const std::filesystem::path& file) {
   const int descriptor = ::open(file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0644);
-  if (descriptor < 0) return failure{file.string() + ": " + std::strerror(errno)};
+  if (descriptor < 0) return failure{file.string() + ": " + std::generic_category().message(errno)};
   return std::unique_ptr<ledger>{new ledger{file, descriptor}};
 }
 

@@ -78,6 +78,12 @@ bool acceptor::full(std::size_t times) const {
   return pending_ >= times * options_.pending_max || pending_bytes_ >= times * options_.pending_bytes_max;
 }
 
+bool acceptor::is_known(shard_id shard, effects& out) const {
+  if (shard.value < options_.shards) return true;
+  drop("shard", shard, out);
+  return false;
+}
+
 void acceptor::drop(std::string_view reason, shard_id shard, effects& out) const {
   out.emplace_back(note{"replica.dropped", "reason=" + std::string{reason} + " shard=" + to_string(shard)});
 }
@@ -143,6 +149,7 @@ void acceptor::raise_promise(shard_id shard, slot& s, const epoch& era, effects&
 
 void acceptor::receive(node_id from, const v1::Claim& claim, instant now, effects& out) {
   const auto shard = shard_in(claim);
+  if (!is_known(shard, out)) return;
   if (full(2)) return drop("pending", shard, out);
   const auto era = from_wire(claim.epoch());
   const auto lease = lease_of(claim.lease_ms());
@@ -183,6 +190,7 @@ void acceptor::receive(node_id from, const v1::Claim& claim, instant now, effect
 }
 
 void acceptor::receive(node_id, const v1::ReleaseHome& release, instant now, effects& out) {
+  if (!is_known(shard_in(release), out)) return;
   auto& s = slots_[shard_in(release)];
   const auto era = from_wire(release.epoch());
   if (s.promised == era) s.released = era;
@@ -200,6 +208,7 @@ void acceptor::receive(node_id from, const v1::RenewLeases& renew, instant now, 
   const auto lease = lease_of(renew.lease_ms());
   for (const auto& one : renew.leases()) {
     const auto shard = shard_in(one);
+    if (!is_known(shard, out)) continue;
     const auto era = from_wire(one.epoch());
     auto& s = slots_[shard];
     if (outranked(s, era)) {
@@ -276,6 +285,7 @@ void acceptor::abstain(node_id to, const place& where, const epoch& asker, std::
 
 void acceptor::receive(node_id from, v1::ReadLatest question, instant, effects& out) {
   const auto shard = shard_in(question);
+  if (!is_known(shard, out)) return;
   if (full()) return drop("pending", shard, out);
   auto& s = slots_[shard];
   const auto era = from_wire(question.epoch());
@@ -290,6 +300,7 @@ void acceptor::receive(node_id from, v1::ReadLatest question, instant, effects& 
 
 void acceptor::receive(node_id from, v1::Accept accept, instant, effects& out) {
   const auto shard = shard_in(accept);
+  if (!is_known(shard, out)) return;
   if (full()) return drop("pending", shard, out);
   auto& s = slots_[shard];
   const auto era = from_wire(accept.epoch());

@@ -27,6 +27,7 @@ namespace troupe {
 
 struct acceptor_options {
   node_id self;
+  std::uint32_t shards = 0;  ///< of the cluster; messages about others are dropped
   std::size_t index_max = 0; ///< how many keys' (ballot, version) are kept in memory; 1 and up
   std::size_t loads_max = 0; ///< keys that may be waiting for the store at once; 1 and up
   /// What may be waiting for the store: writes, answers behind them, messages behind loads. Beyond it nothing is
@@ -144,6 +145,7 @@ private:
   void start_lease(shard_id shard, slot& s, const epoch& era, instant until, effects& out);
   void watch_lease(shard_id shard, slot& s);
   bool full(std::size_t times = 1) const;
+  bool is_known(shard_id shard, effects& out) const;
   void drop(std::string_view reason, shard_id shard, effects& out) const;
   void hold_back(std::size_t bytes);
   void tell(answer a, std::size_t bytes, effects& out);

@@ -7,7 +7,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
-#include <cstring>
+#include <system_error>
 #include <vector>
 
 namespace troupe::bench {
@@ -27,7 +27,7 @@ tl::expected<double, std::string> probe_disk(const std::filesystem::path& folder
   const int error = errno;
   if (file >= 0) ::close(file);
   ::unlink(path.c_str());
-  if (!sound || times.empty()) return tl::unexpected{path.string() + ": " + std::strerror(error)};
+  if (!sound || times.empty()) return tl::unexpected{path.string() + ": " + std::generic_category().message(error)};
   const auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
   std::nth_element(times.begin(), middle, times.end());
   return *middle;

@@ -4,10 +4,10 @@
 
 #include <cerrno>
 #include <cstdlib>
-#include <cstring>
 #include <iostream>
 #include <memory>
 #include <string>
+#include <system_error>
 
 namespace troupe::cli {
 
@@ -29,7 +29,7 @@ public:
     if (::mkdtemp(pattern.data()) != nullptr)
       path_ = pattern;
     else
-      error_ = parent.string() + ": " + std::strerror(errno);
+      error_ = parent.string() + ": " + std::generic_category().message(errno);
   }
   work_folder(const work_folder&) = delete;
   work_folder& operator=(const work_folder&) = delete;

@@ -57,7 +57,7 @@ struct scripted_replica {
     board->lock_managers = {caf::actor_cast<lock_manager_actor>(told)};
     board->replica = spawn_replica(system, {.context = {&clock, board, nullptr, {}},
                                             .store = &store,
-                                            .options = {.self = self, .index_max = 10, .loads_max = 10},
+                                            .options = {.self = self, .shards = 1, .index_max = 10, .loads_max = 10},
                                             .store_failed = [this] { ++failures; }});
     run();
   }

@@ -171,10 +171,12 @@ void cluster_run::start(node& n) {
   n.asked = n.synced = 0;
   n.syncing = false;
   const auto t = local(n);
-  n.replica = std::make_unique<acceptor>(
-      acceptor_options{
-          .self = n.id, .index_max = options_.index_max, .loads_max = 64, .pending_max = options_.pending_max},
-      n.disk.promises(), t);
+  n.replica = std::make_unique<acceptor>(acceptor_options{.self = n.id,
+                                                          .shards = options_.shards,
+                                                          .index_max = options_.index_max,
+                                                          .loads_max = 64,
+                                                          .pending_max = options_.pending_max},
+                                         n.disk.promises(), t);
   n.members = std::make_unique<membership>(membership_options{.shape = shape_, .self = n.id, .remembered_disks = {}});
   requests_options ro{.self = n.id, .replica_sets = {}, .operations_max = 64};
   ro.attempt = milliseconds{options_.latency_max / ms * 4 + 25};

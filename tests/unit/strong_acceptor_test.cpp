@@ -62,7 +62,7 @@ v1::RenewLeases renewal(const epoch& e, std::uint64_t lease_ms = 400) {
 struct replica {
   explicit replica(std::map<shard_id, v1::StoredPromise> promises = {}, instant now = start,
                    std::size_t index_max = 100)
-      : core{{.self = n2, .index_max = index_max, .loads_max = 4}, promises, now} {}
+      : core{{.self = n2, .shards = 8, .index_max = index_max, .loads_max = 4}, promises, now} {}
 
   template <class Message> std::string receive(node_id from, const Message& m, instant now = start) {
     acceptor::effects out;
@@ -273,9 +273,29 @@ TEST_CASE("replica: no more keys wait for the disk than the bound says") {
   CHECK(r.receive(n1, accept(e, {e, 1}, 2, 0, "t:4")) == "load");
 }
 
+TEST_CASE("replica, X1: what a peer says about shards that the cluster does not have leaves nothing behind") {
+  replica r;
+  const auto e = era(1, 1);
+  auto elsewhere = [](auto message) {
+    message.set_shard(8); // 0 to 7 exist
+    return message;
+  };
+  CHECK(r.receive(n1, elsewhere(claim(e))) == "dropped shard");
+  CHECK(r.receive(n1, elsewhere(question(e, 1))) == "dropped shard");
+  CHECK(r.receive(n1, elsewhere(accept(e, {e, 1}, 1))) == "dropped shard");
+  v1::ReleaseHome release;
+  release.set_shard(8);
+  CHECK(r.receive(n1, release) == "dropped shard");
+  auto renew = renewal(e);
+  renew.mutable_leases(0)->set_shard(8);
+  CHECK(r.receive(n1, renew).starts_with("dropped shard"));
+  CHECK(r.renewed.pending_size() + r.renewed.superseded_size() == 0);
+  CHECK(r.writes == 0);
+}
+
 TEST_CASE("replica, X1: what waits for a slow disk is bounded in number, and claims find room beyond it") {
   replica r;
-  r.core = {{.self = n2, .index_max = 100, .loads_max = 4, .pending_max = 8}, {}, start};
+  r.core = {{.self = n2, .shards = 8, .index_max = 100, .loads_max = 4, .pending_max = 8}, {}, start};
   const auto e = era(1, 1);
   r.receive(n1, accept(e, {e, 1}, 1));
   r.loaded(std::monostate{});
@@ -302,7 +322,7 @@ TEST_CASE("replica, X1: what waits for a slow disk is bounded in number, and cla
 
 TEST_CASE("replica, X1: what waits for a slow disk is bounded in bytes, also what waits for it to be read") {
   replica r;
-  r.core = {{.self = n2, .index_max = 100, .loads_max = 4, .pending_bytes_max = 100'000}, {}, start};
+  r.core = {{.self = n2, .shards = 8, .index_max = 100, .loads_max = 4, .pending_bytes_max = 100'000}, {}, start};
   const auto e = era(1, 1);
   auto large = [&](std::uint64_t n, const std::string& key) {
     auto a = accept(e, {e, n}, n, 0, key);
