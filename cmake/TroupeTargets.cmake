@@ -1,14 +1,15 @@
-# What every target of ours gets: warnings as errors, the sanitizers that were asked for, a fast linker when present.
+# What every target of ours gets, and nobody who uses the installed package: warnings as errors, the sanitizers that
+# were asked for, a fast linker when present.
 add_library(troupe_options INTERFACE)
-target_include_directories(troupe_options INTERFACE ${PROJECT_SOURCE_DIR})
-target_compile_options(troupe_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wold-style-cast
-                                                -Wnon-virtual-dtor -Werror)
+target_include_directories(troupe_options INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>)
+target_compile_options(
+  troupe_options INTERFACE "$<BUILD_INTERFACE:-Wall;-Wextra;-Wpedantic;-Wshadow;-Wconversion;-Wold-style-cast;-Wnon-virtual-dtor;-Werror>")
 # g++ 12 reports -Wrestrict for "text" + std::to_string(x) at -O2 (GCC PR 105651); the warning is wrong.
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  target_compile_options(troupe_options INTERFACE -Wno-restrict)
+  target_compile_options(troupe_options INTERFACE $<BUILD_INTERFACE:-Wno-restrict>)
 endif()
 # A message without a type id is a compile error instead of an empty message at run time.
-target_compile_definitions(troupe_options INTERFACE CAF_ENABLE_TYPE_ID_CHECKS)
+target_compile_definitions(troupe_options INTERFACE $<BUILD_INTERFACE:CAF_ENABLE_TYPE_ID_CHECKS>)
 
 if(TROUPE_SANITIZE)
   add_compile_options(-fsanitize=${TROUPE_SANITIZE} -fno-omit-frame-pointer)

@@ -1,0 +1,22 @@
+# The package of Troupe: the target troupe::troupe, which brings everything along.
+include(CMakeFindDependencyMacro)
+list(PREPEND CMAKE_MODULE_PATH ${CMAKE_CURRENT_LIST_DIR}) # FindCAF.cmake
+find_dependency(PkgConfig)
+find_dependency(CAF 0.17.6 COMPONENTS core io)
+list(POP_FRONT CMAKE_MODULE_PATH)
+find_dependency(Protobuf)
+find_dependency(spdlog)
+find_dependency(tl-expected)
+find_dependency(nlohmann_json)
+find_dependency(tomlplusplus)
+find_dependency(prometheus-cpp)
+pkg_check_modules(httplib REQUIRED IMPORTED_TARGET cpp-httplib)
+pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)
+pkg_check_modules(rocksdb REQUIRED IMPORTED_TARGET rocksdb)
+
+include(${CMAKE_CURRENT_LIST_DIR}/troupe-targets.cmake)
+if(NOT TARGET troupe::troupe)
+  add_library(troupe::troupe INTERFACE IMPORTED)
+  target_link_libraries(troupe::troupe INTERFACE troupe::runtime troupe::protocol)
+  target_compile_features(troupe::troupe INTERFACE cxx_std_20)
+endif()

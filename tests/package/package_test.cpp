@@ -1,0 +1,98 @@
+/// What is installed: a project of somebody else builds against it, and what it builds is a node.
+#include "tests/support/cluster.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
+
+namespace {
+
+namespace fs = std::filesystem;
+using troupe::test::run;
+
+constexpr std::chrono::seconds patience{120};
+
+fs::path from_environment(const char* name) {
+  const char* value = std::getenv(name); // ctest sets it
+  return fs::absolute(value == nullptr ? "." : value);
+}
+
+std::string text_of(const fs::path& file) {
+  std::ifstream in{file};
+  return {std::istreambuf_iterator<char>{in}, {}};
+}
+
+void succeed(const std::vector<std::string>& command) {
+  const auto said = run(command, patience);
+  INFO(command.front());
+  INFO(said.output);
+  INFO(said.errors);
+  REQUIRE(said.exit_code == 0);
+}
+
+/// A cluster of one node, in `folder`.
+fs::path lone_config(const fs::path& folder) {
+  const auto file = folder / "node.toml";
+  std::ofstream{file} << "[cluster]\nname = \"package\"\nshards = 4\nreplicas = 1\n"
+                         "[[cluster.nodes]]\nname = \"one\"\nid = 1\nregion = \"eu\"\naddress = \"127.0.0.1:"
+                      << troupe::test::free_ports(1).at(0)
+                      << "\"\n[types.inventory]\nlevel = \"strong\"\n[node]\nname = \"one\"\ndirectory = \""
+                      << (folder / "store").string() << "\"\n[log]\nlevel = \"warn\"\n";
+  return file;
+}
+
+} // namespace
+
+TEST_CASE("package: a project outside builds against what is installed, and its program is a node") {
+  const troupe::test::temporary_folder folder;
+  const auto prefix = folder.path() / "usr";
+  const auto source = folder.path() / "service";
+  const auto build = source / "build";
+  succeed({"cmake", "--install", from_environment("TROUPE_BINARY_DIR").string(), "--prefix", prefix.string()});
+
+  fs::copy(from_environment("TROUPE_SOURCE_DIR") / "tests" / "package" / "service", source);
+  fs::copy(from_environment("TROUPE_SOURCE_DIR") / "examples" / "embed_in_service" / "main.cpp", source);
+  succeed({"cmake", "-S", source.string(), "-B", build.string(), "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
+           "-DCMAKE_PREFIX_PATH=" + prefix.string(), "-DCMAKE_CXX_FLAGS=-Wall -Wextra -Wpedantic -Werror"});
+  succeed({"cmake", "--build", build.string()});
+
+  const auto config = lone_config(folder.path());
+  succeed({(prefix / "bin" / "troupe").string(), "init", "--config", config.string()});
+  const auto sold = run({(build / "service").string(), config.string()}, patience);
+  INFO(sold.errors);
+  CHECK(sold.output == "only 0 left\n"); // nobody has stocked it
+  CHECK(sold.exit_code == 1);
+}
+
+TEST_CASE("package: README.md shows what the project outside says") {
+  const auto root = from_environment("TROUPE_SOURCE_DIR");
+  const auto readme = text_of(root / "README.md");
+  const std::string fence = "```cmake\n";
+  auto begin = readme.find(fence);
+  REQUIRE(begin != std::string::npos);
+  begin += fence.size();
+  const auto shown = readme.substr(begin, readme.find("```", begin) - begin);
+  CHECK(text_of(root / "tests" / "package" / "service" / "CMakeLists.txt").ends_with(shown));
+}
+
+TEST_CASE("package: the installed headers ask for nothing that the project is made from") {
+  const auto root = from_environment("TROUPE_SOURCE_DIR");
+  for (const auto* headers : {"runtime/include/troupe", "protocol/include/troupe"})
+    for (const auto& entry : fs::directory_iterator{root / headers}) {
+      if (entry.path().filename() == "caf.hpp") continue; // for services that are CAF systems themselves
+      std::ifstream in{entry.path()};
+      for (std::string line; std::getline(in, line);) {
+        if (!line.starts_with("#include")) continue;
+        INFO(entry.path().string());
+        INFO(line);
+        const bool own = line.starts_with("#include <troupe/") || line.starts_with("#include <tl/");
+        const bool standard = line.find_first_of("/.") == std::string::npos;
+        CHECK((own || standard));
+      }
+    }
+}
