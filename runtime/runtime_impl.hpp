@@ -131,9 +131,8 @@ private:
   delivery deliver_;
 };
 
-/// True inside a call's own function, where whatever waits is refused with wait_refusal().
-bool must_not_wait() noexcept;
-error wait_refusal();
+using detail::must_not_wait;
+using detail::wait_refusal;
 
 /// What a caller asked for; the texts live as long as the call of issue().
 struct call_request {

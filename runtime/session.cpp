@@ -50,23 +50,22 @@ template <class T> void issue(session_impl& session, call_request request, std::
   session.issue(std::move(request), deliver_as<T>(std::move(done)));
 }
 
-template <class T> std::future<result<T>> issue(session_impl& session, call_request request) {
-  auto promise = std::make_shared<std::promise<result<T>>>();
-  auto future = promise->get_future();
-  issue<T>(session, std::move(request), [promise](result<T> r) { promise->set_value(std::move(r)); });
-  return future;
+template <class T> pending<T> issue(session_impl& session, call_request request) {
+  auto outcome = std::make_shared<detail::outcome<T>>();
+  issue<T>(session, std::move(request), [outcome](result<T> r) { outcome->deliver(std::move(r)); });
+  return pending<T>{std::move(outcome)};
 }
 
 template <class T> result<T> wait(session_impl& session, call_request request) {
   if (must_not_wait()) return tl::unexpected{wait_refusal()};
   const auto patience = session.patience(request.deadline);
-  auto promise = std::make_shared<std::promise<result<T>>>();
-  auto future = promise->get_future();
+  const auto outcome = std::make_shared<detail::outcome<T>>();
   const auto call =
-      session.issue(std::move(request), deliver_as<T>([promise](result<T> r) { promise->set_value(std::move(r)); }));
-  if (future.wait_for(patience) != std::future_status::ready)
+      session.issue(std::move(request), deliver_as<T>([outcome](result<T> r) { outcome->deliver(std::move(r)); }));
+  if (!outcome->wait_for(patience))
     call->settle(tl::unexpected{error{errc::timeout, "the node did not answer at all"}});
-  return future.get();
+  outcome->wait();
+  return outcome->take();
 }
 
 call_request get_request(std::string_view type, std::string_view key, call_options options) {
@@ -198,9 +197,9 @@ void issued_call::record(const result<v1::Result>& outcome) {
   if (is_known) recording_->clients->give_back(recording_->client);
 }
 
-bool must_not_wait() noexcept { return delivering; }
+bool detail::must_not_wait() { return delivering; }
 
-error wait_refusal() {
+error detail::wait_refusal() {
   return error{errc::invalid_argument,
                "a call's own function must not wait: the answer needs the thread that runs it"};
 }
@@ -345,8 +344,7 @@ result<added> session::add(std::string_view type, std::string_view key, std::int
   return wait<added>(*impl_, add_request(type, key, delta, options));
 }
 
-std::future<result<std::optional<found>>> async_session::get(std::string_view type, std::string_view key,
-                                                             call_options options) {
+pending<std::optional<found>> async_session::get(std::string_view type, std::string_view key, call_options options) {
   return issue<std::optional<found>>(*impl_, get_request(type, key, options));
 }
 
@@ -354,8 +352,8 @@ void async_session::get(std::string_view type, std::string_view key, on_done<std
   issue<std::optional<found>>(*impl_, get_request(type, key, done.options), std::move(done.done));
 }
 
-std::future<result<written>> async_session::put(std::string_view type, std::string_view key, std::string value,
-                                                call_options options) {
+pending<written> async_session::put(std::string_view type, std::string_view key, std::string value,
+                                    call_options options) {
   return issue<written>(*impl_, put_request(type, key, std::move(value), options));
 }
 
@@ -363,8 +361,7 @@ void async_session::put(std::string_view type, std::string_view key, std::string
   issue<written>(*impl_, put_request(type, key, std::move(value), done.options), std::move(done.done));
 }
 
-std::future<result<removed>> async_session::remove(std::string_view type, std::string_view key,
-                                                   call_options options) {
+pending<removed> async_session::remove(std::string_view type, std::string_view key, call_options options) {
   return issue<removed>(*impl_, remove_request(type, key, options));
 }
 
@@ -372,8 +369,8 @@ void async_session::remove(std::string_view type, std::string_view key, on_done<
   issue<removed>(*impl_, remove_request(type, key, done.options), std::move(done.done));
 }
 
-std::future<result<swapped>> async_session::compare_and_set(std::string_view type, std::string_view key,
-                                                            swap_request what, call_options options) {
+pending<swapped> async_session::compare_and_set(std::string_view type, std::string_view key, swap_request what,
+                                                call_options options) {
   return issue<swapped>(*impl_, swap_call(type, key, std::move(what), options));
 }
 
@@ -382,8 +379,8 @@ void async_session::compare_and_set(std::string_view type, std::string_view key,
   issue<swapped>(*impl_, swap_call(type, key, std::move(what), done.options), std::move(done.done));
 }
 
-std::future<result<added>> async_session::add(std::string_view type, std::string_view key, std::int64_t delta,
-                                              add_options options) {
+pending<added> async_session::add(std::string_view type, std::string_view key, std::int64_t delta,
+                                  add_options options) {
   return issue<added>(*impl_, add_request(type, key, delta, options));
 }
 

@@ -13,6 +13,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <coroutine>
+#include <exception>
 #include <filesystem>
 #include <fstream>
 #include <future>
@@ -27,6 +29,17 @@ using namespace std::chrono_literals;
 namespace {
 
 namespace fs = std::filesystem;
+
+/// A coroutine that nobody waits for.
+struct detached {
+  struct promise_type {
+    detached get_return_object() const { return {}; }
+    std::suspend_never initial_suspend() const noexcept { return {}; }
+    std::suspend_never final_suspend() const noexcept { return {}; }
+    void return_void() const {}
+    void unhandled_exception() const { std::terminate(); }
+  };
+};
 
 /// A TCP port of loopback that nobody listens at now.
 std::uint16_t free_port() {
@@ -182,6 +195,23 @@ TEST_CASE("runtime: three nodes in one process serve every operation, from membe
     CHECK(value_of(get.get())->value == "8");
   }
 
+  SUBCASE("coroutines go on with the outcome of a call") {
+    auto async = outside.async();
+    std::promise<std::int64_t> told;
+    [](async_session calls, std::promise<std::int64_t>& last) -> detached {
+      auto put = calls.put("inventory", "co", "5"); // both are under way at once
+      auto sum = co_await calls.add("inventory", "co", 2);
+      if (!co_await put || !sum) co_return last.set_value(-1);
+      sum = co_await calls.add("inventory", "co", 1, {.floor = 0});
+      // Here it runs in the runtime's thread, which must not wait.
+      const auto refused = calls.get("inventory", "co").get();
+      last.set_value(!refused && refused.error().code() == errc::invalid_argument ? sum->value : -1);
+    }(async, told);
+    auto sum = told.get_future();
+    REQUIRE(sum.wait_for(10s) == std::future_status::ready);
+    CHECK(sum.get() == 8);
+  }
+
   SUBCASE("what cannot be served is refused before it is sent, and says why") {
     const auto unknown = here.get("stock", "a");
     CHECK(error_of(unknown) == errc::unknown_type);
@@ -296,7 +326,7 @@ TEST_CASE("runtime: what the open operations of one session hold is bounded") {
   auto alone = cluster.start("eu-1");
   auto s = alone.open_session();
   const std::string large(std::size_t{8} << 20, 'x');
-  std::vector<std::future<result<written>>> pending;
+  std::vector<pending<written>> pending;
   for (int i = 0; i < 7; ++i)
     pending.push_back(s.async().put("inventory", "a", large, {.deadline = 3s}));
   CHECK(error_of(s.put("inventory", "b", large, {.deadline = 3s})) == errc::overloaded);
@@ -357,7 +387,7 @@ TEST_CASE("runtime: every operation of recorded sessions stands in the history, 
   value_of(s.add("inventory", "k", -4, {.floor = 0}));
   value_of(s.compare_and_set("inventory", "k", {.expected = "3", .value = "9"}));
   CHECK(error_of(s.add("orders", "word", 1)) == errc::none);
-  std::vector<std::future<result<written>>> pending;
+  std::vector<pending<written>> pending;
   for (int i = 0; i < 50; ++i)
     pending.push_back(s.async().put("orders", std::to_string(i), "v" + std::to_string(i)));
   for (auto& p : pending)

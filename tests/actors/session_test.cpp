@@ -27,10 +27,10 @@ TEST_CASE("session: its open operations are bounded by what they weigh, also tho
   };
   constexpr std::size_t fit = limits::session_bytes_max / limits::value_bytes_max - 1; // a key weighs something, too
   constexpr std::size_t more = 5;
-  std::vector<std::future<result<written>>> puts;
+  std::vector<pending<written>> puts;
   for (std::size_t i = 0; i < fit + more; ++i)
     puts.push_back(put());
-  const auto error_of = [](std::future<result<written>>& f) {
+  const auto error_of = [](pending<written>& f) {
     const auto outcome = f.get();
     return outcome ? errc::none : outcome.error().code();
   };

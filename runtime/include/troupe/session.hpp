@@ -3,12 +3,12 @@
 
 #include <troupe/error.hpp>
 #include <troupe/level.hpp>
+#include <troupe/pending.hpp>
 
 #include <chrono>
 #include <compare>
 #include <cstdint>
 #include <functional>
-#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -94,24 +94,23 @@ template <class T, class Options = call_options> struct on_done {
 
 class session_impl;
 
-/// The same operations without waiting: as a future, or with a function that is called. Cheap to copy; calls that are
-/// issued through it keep their order with all others of the session.
+/// The same operations without waiting: with an outcome to be waited for or co_awaited, or a function that is called.
+/// Cheap to copy; calls that are issued through it keep their order with all others of the session.
 class async_session {
 public:
-  std::future<result<std::optional<found>>> get(std::string_view type, std::string_view key, call_options = {});
+  pending<std::optional<found>> get(std::string_view type, std::string_view key, call_options = {});
   void get(std::string_view type, std::string_view key, on_done<std::optional<found>> done);
 
-  std::future<result<written>> put(std::string_view type, std::string_view key, std::string value, call_options = {});
+  pending<written> put(std::string_view type, std::string_view key, std::string value, call_options = {});
   void put(std::string_view type, std::string_view key, std::string value, on_done<written> done);
 
-  std::future<result<removed>> remove(std::string_view type, std::string_view key, call_options = {});
+  pending<removed> remove(std::string_view type, std::string_view key, call_options = {});
   void remove(std::string_view type, std::string_view key, on_done<removed> done);
 
-  std::future<result<swapped>> compare_and_set(std::string_view type, std::string_view key, swap_request what,
-                                               call_options = {});
+  pending<swapped> compare_and_set(std::string_view type, std::string_view key, swap_request what, call_options = {});
   void compare_and_set(std::string_view type, std::string_view key, swap_request what, on_done<swapped> done);
 
-  std::future<result<added>> add(std::string_view type, std::string_view key, std::int64_t delta, add_options = {});
+  pending<added> add(std::string_view type, std::string_view key, std::int64_t delta, add_options = {});
   void add(std::string_view type, std::string_view key, std::int64_t delta, on_done<added, add_options> done);
 
 private:
