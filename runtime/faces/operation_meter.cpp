@@ -50,6 +50,14 @@ void operation_meter::add_type(const std::string& name, std::string_view level) 
   }
 }
 
+void operation_meter::count_read(std::string_view type, nanoseconds took) {
+  const auto found = types_.find(type);
+  if (found == types_.end()) return;
+  const auto& kind = found->second.by_kind[0];
+  kind.by_outcome[done]->Increment();
+  kind.seconds->Observe(std::chrono::duration<double>(took).count());
+}
+
 void operation_meter::count(std::string_view type, v1::Operation::WhatCase what, const v1::Result& result,
                             nanoseconds took) {
   if (what == v1::Operation::WHAT_NOT_SET) return;

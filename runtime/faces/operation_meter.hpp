@@ -28,6 +28,9 @@ public:
   /// @param what  WHAT_NOT_SET is not counted; a type that is not configured is counted as type "".
   void count(std::string_view type, v1::Operation::WhatCase what, const v1::Result& result, nanoseconds took);
 
+  /// A read that was done, in a hurry.
+  void count_read(std::string_view type, nanoseconds took);
+
   std::vector<prometheus::MetricFamily> collect() const { return registry_.Collect(); }
 
 private:
