@@ -288,7 +288,7 @@ std::optional<std::optional<found>> session_impl::read_here(std::string_view typ
   std::string value;
   const auto hit = memory_->read(stored, now, value);
   if (!hit) return std::nullopt;
-  owner_->meter().count_read(type, owner_->clock().now() - now);
+  owner_->meter().count_memory_read(type);
   if (!hit->exists) return std::optional<found>{};
   return found{std::move(value), public_version(hit->at)};
 }
