@@ -94,7 +94,8 @@ struct performer {
   void operator()(const holder::failed& f) const {
     auto read = take(self->state, f.number);
     if (!read) return;
-    self->state.guesses->refused({read->asked.operation.shard()}, read->home, f.hint);
+    if (f.code == errc::unavailable || f.code == errc::timeout)
+      self->state.guesses->refused({read->asked.operation.shard()}, read->home, f.hint);
     read->asked.hint = f.hint;
     self->send(context(self).board->strong_manager, std::move(read->asked));
   }

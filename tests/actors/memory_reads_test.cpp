@@ -5,11 +5,13 @@
 #include "protocol/check/history.hpp"
 #include "protocol/check/linearizability.hpp"
 #include "runtime/config_file.hpp"
+#include "runtime/runtime_access.hpp"
 #include "tests/actors/lone_runtime.hpp"
 
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <fstream>
 #include <thread>
 
@@ -82,6 +84,18 @@ std::uint64_t memory_figure(const runtime& node, const char* name) {
 }
 std::uint64_t hits_of(const runtime& node) { return memory_figure(node, "hits"); }
 
+/// What the metrics say of reads that were done.
+double metered_gets(const runtime& node) {
+  for (const auto& family : runtime_access{node}.meter().collect())
+    for (const auto& sample : family.metric)
+      for (const auto& label : sample.label)
+        if (family.name == "troupe_operations_total" && label.value == "inventory"
+            && std::any_of(sample.label.begin(), sample.label.end(), [](const auto& l) { return l.value == "get"; })
+            && std::any_of(sample.label.begin(), sample.label.end(), [](const auto& l) { return l.value == "done"; }))
+          return sample.counter.value;
+  return -1;
+}
+
 /// Reads until memory has answered one: a lock is refused while a write is under way.
 void warm_up(const runtime& node, session& s, const std::string& key) {
   const auto before = hits_of(node);
@@ -135,6 +149,11 @@ TEST_CASE("memory: a hit sends nothing, in the blocking, the future and the call
   s.async().get("inventory", "k", [&](result<std::optional<found>> r) { told = value_of(std::move(r))->value; });
   CHECK(told == "v"); // before the call returned
   CHECK(hits_of(web) == hits + 3);
+  CHECK(metered_gets(web) >= 4);
+  const auto metered = metered_gets(web);
+  for (int i = 0; i < 100; ++i)
+    value_of(s.get("inventory", "k"));
+  CHECK(metered_gets(web) == metered + 100);
   CHECK(memory_figure(web, "leases") >= 1);
   CHECK(memory_figure(web, "entries") >= 1);
   CHECK(web.stop(10s));
