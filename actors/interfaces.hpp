@@ -71,12 +71,20 @@ struct loaded {
   std::vector<load_result> results; ///< one per key
 };
 
+/// SWITCHBOARD -> LOCK MANAGER: the part of a LeaseRenew that concerns its shard.
+struct held_renewal {
+  node_id from;
+  std::uint64_t number = 0; ///< of the LeaseRenew
+  v1::HeldLease lease;
+};
+
 /// API, FACES -> SESSION: one operation. `done` runs on an actor's thread, exactly once; it must not block or throw.
 struct session_call {
   v1::Operation operation; ///< key, what, roll_back; the session fills in id
   std::string type;        ///< data type
   instant deadline;        ///< on this node's clock
   std::function<void(const v1::Result&)> done;
+  bool missed = false; ///< a read that the memory table had no answer to a moment ago
 };
 
 /// LINK -> whoever asked: how one link is doing.
@@ -119,6 +127,20 @@ struct home_status {
   std::uint64_t undecided = 0;
   std::uint64_t in_doubt = 0;
   std::uint64_t committed = 0;
+  std::uint64_t dropped = 0; ///< messages about read locks that were malformed
+};
+
+/// MEMORY LAYER -> whoever asked. Counts of this start of the node.
+struct memory_status {
+  std::uint64_t hits = 0;   ///< reads that were answered from memory
+  std::uint64_t misses = 0; ///< looks that found nothing to answer with
+  std::uint64_t entries = 0;
+  std::uint64_t bytes = 0;
+  std::uint64_t bytes_max = 0;
+  std::uint64_t evictions = 0; ///< for want of room
+  std::uint64_t leases = 0;    ///< that run now: one per shard of which keys are held
+  std::uint64_t waiting = 0;   ///< reads that wait for a read lock
+  std::uint64_t dropped = 0;   ///< messages about read locks that were malformed
 };
 
 // -- interfaces
@@ -163,6 +185,9 @@ using lock_manager_actor = caf::typed_actor<
     caf::reacts_to<node_id, v1::Superseded>,
     /// STRONG MANAGERS of any node.
     caf::reacts_to<node_id, v1::Operation>,
+    /// MEMORY LAYERS of any node.
+    caf::reacts_to<node_id, v1::LockRequest>, caf::reacts_to<node_id, v1::LockRelease>,
+    caf::reacts_to<node_id, v1::Recalled>, caf::reacts_to<held_renewal>,
     /// MEMBERSHIP and REPLICA of this node.
     caf::reacts_to<lease_renewed>, caf::reacts_to<home_seen>, caf::reacts_to<peer_change>,
     /// NODE: every actor is there, begin.
@@ -196,6 +221,7 @@ struct submission {
   v1::Operation operation; ///< id and shard set
   instant deadline;
   session_actor answer_to;
+  node_id hint; ///< who seems to be home; value 0 = not known
 };
 
 /// LINK -> STRONG MANAGER: this attempt was not sent, and the peer will never see it.
@@ -214,6 +240,23 @@ using strong_manager_actor =
                      caf::reacts_to<unsent>, caf::reacts_to<peer_change>,
                      /// INTERNAL.
                      caf::reacts_to<caf::atom_constant<caf::atom("tick")>>>;
+
+/// One per node with a memory table: the only writer of that table. Core: `holder`.
+using memory_layer_actor = caf::typed_actor<
+    /// LOCK MANAGERS of any node, as homes.
+    caf::reacts_to<node_id, v1::LeaseGranted>, caf::reacts_to<node_id, v1::LockGranted>,
+    caf::reacts_to<node_id, v1::LargeCopy>, caf::reacts_to<node_id, v1::LockRefused>,
+    caf::reacts_to<node_id, v1::Recall>, caf::reacts_to<node_id, v1::Committed>,
+    /// SESSION: a read that the table had no answer to. Answered as the strong manager does; or handed to it.
+    caf::reacts_to<submission>,
+    /// MEMBERSHIP.
+    caf::reacts_to<peer_change>,
+    /// NODE: give every lease back, and ask for none any more.
+    caf::replies_to<caf::atom_constant<caf::atom("release")>>::with<bool>,
+    /// INTERNAL.
+    caf::reacts_to<caf::atom_constant<caf::atom("tick")>>,
+    /// STATUS.
+    caf::replies_to<caf::atom_constant<caf::atom("status")>>::with<memory_status>>;
 
 /// One per node: who is there, who may speak, and the renewal of every lease of this node. Core: `membership`.
 using membership_actor = caf::typed_actor<
@@ -255,6 +298,8 @@ TROUPE_LOCAL_MESSAGE(troupe::peer_change)
 TROUPE_LOCAL_MESSAGE(troupe::home_seen)
 TROUPE_LOCAL_MESSAGE(troupe::lead_change)
 TROUPE_LOCAL_MESSAGE(troupe::lease_renewed)
+TROUPE_LOCAL_MESSAGE(troupe::held_renewal)
+TROUPE_LOCAL_MESSAGE(troupe::memory_status)
 TROUPE_LOCAL_MESSAGE(troupe::persisted)
 TROUPE_LOCAL_MESSAGE(troupe::loaded)
 TROUPE_LOCAL_MESSAGE(troupe::wake_request)
@@ -300,4 +345,15 @@ CAF_ADD_TYPE_ID(troupe, (troupe::unsent))
 CAF_ADD_TYPE_ID(troupe, (troupe::link_status))
 CAF_ADD_TYPE_ID(troupe, (troupe::door_status))
 CAF_ADD_TYPE_ID(troupe, (troupe::home_status))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::LockRequest))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::LockGranted))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::LargeCopy))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::LockRefused))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::LockRelease))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::LeaseGranted))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::Recall))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::Recalled))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::Committed))
+CAF_ADD_TYPE_ID(troupe, (troupe::held_renewal))
+CAF_ADD_TYPE_ID(troupe, (troupe::memory_status))
 CAF_END_TYPE_ID_BLOCK(troupe)

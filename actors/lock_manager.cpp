@@ -16,6 +16,7 @@ struct lock_manager_state {
   alarm timer;
   std::vector<caf::typed_response_promise<bool>> releases; ///< who waits for the shard to be released
   shard_id shard;
+  std::uint64_t dropped = 0; ///< messages about read locks that the core refused
   static inline const char* name = "troupe.lock_manager";
 };
 
@@ -32,7 +33,10 @@ struct performer {
       promise.deliver(true);
     self->state.releases.clear();
   }
-  void operator()(const note& n) const { self->state.context->record(n); }
+  void operator()(const note& n) const {
+    if (n.name == "home.dropped") ++self->state.dropped;
+    self->state.context->record(n);
+  }
 
   void tell_membership(const epoch& era, bool leading) const {
     caf::anon_send(self->state.context->board->membership, lead_change{self->state.shard, era, leading});
@@ -50,9 +54,10 @@ template <class Step> void step(self_ptr self, Step&& take) {
     caf::anon_send(state.context->board->timekeeper, wake_request{at, caf::actor_cast<lock_manager_actor>(self)});
 }
 
-home_status describe(const home& core, shard_id shard) {
+home_status describe(const lock_manager_state& state) {
+  const auto& core = *state.core;
   home_status s;
-  s.shard = shard;
+  s.shard = state.shard;
   s.era = core.era();
   s.home = core.known_home();
   s.leading = core.state() == home::role::leading;
@@ -63,6 +68,7 @@ home_status describe(const home& core, shard_id shard) {
   s.undecided = core.undecided();
   s.in_doubt = core.in_doubt();
   s.committed = core.committed();
+  s.dropped = state.dropped;
   return s;
 }
 
@@ -85,6 +91,14 @@ lock_manager_actor::behavior_type lock_manager(self_ptr self, lock_manager_confi
       [pass](node_id from, const v1::Accepted& m) { pass(from, m); },
       [pass](node_id from, const v1::Superseded& m) { pass(from, m); },
       [pass](node_id from, v1::Operation& m) { pass(from, std::move(m)); },
+      [pass](node_id from, const v1::LockRequest& m) { pass(from, m); },
+      [pass](node_id from, const v1::LockRelease& m) { pass(from, m); },
+      [pass](node_id from, const v1::Recalled& m) { pass(from, m); },
+      [self](const held_renewal& r) {
+        step(self, [&](home& core, instant now, home::effects& out) {
+          core.renew_held(r.from, r.number, r.lease, now, out);
+        });
+      },
       [self](const lease_renewed& r) {
         step(self, [&](home& core, instant now, home::effects& out) {
           core.renewed(r.replica, r.era, r.sent_at, r.superseded_by, now, out);
@@ -107,7 +121,7 @@ lock_manager_actor::behavior_type lock_manager(self_ptr self, lock_manager_confi
         self->state.timer.fired(self->state.context->now());
         step(self, [](home& core, instant now, home::effects& out) { core.tick(now, out); });
       },
-      [self](status_atom) { return describe(*self->state.core, self->state.shard); },
+      [self](status_atom) { return describe(self->state); },
   };
 }
 

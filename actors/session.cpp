@@ -1,5 +1,6 @@
 #include "actors/session.hpp"
 
+#include "actors/memory_layer.hpp"
 #include "actors/spawn.hpp"
 #include "protocol/limits.hpp"
 
@@ -16,6 +17,7 @@ struct open_call {
   std::size_t bytes = 0;   ///< what it weighed
   instant deadline;
   std::function<void(const v1::Result&)> done;
+  bool missed = false; ///< the memory table was asked already
 };
 
 struct session_state {
@@ -50,13 +52,50 @@ errc check(const cluster& shape, const session_call& call) {
   return errc::none;
 }
 
+/// What the memory table answers; none = the key's home has to be asked. The clock is looked at first: what is found
+/// is right for a read that began before.
+std::optional<v1::Result> read_here(const session_config& config, const open_call& call) {
+  if (!config.memory || !call.operation.has_get() || call.missed) return std::nullopt;
+  const auto now = config.context.now();
+  if (now >= call.deadline) return std::nullopt;
+  std::string value;
+  const auto hit = config.memory->read(call.operation.key(), now, value);
+  if (!hit) return std::nullopt;
+  return result_of_read(hit->at, hit->exists, std::move(value));
+}
+
 void send_on(self_ptr self, const std::string& key, open_call& call) {
   auto& state = self->state;
   const auto number = ++state.issued;
   state.sent.emplace(number, key);
   to_wire(request_id{state.config->id, number}, *call.operation.mutable_id());
-  self->send(state.config->context.board->strong_manager,
-             submission{std::move(call.operation), call.deadline, caf::actor_cast<session_actor>(self)});
+  const auto& board = *state.config->context.board;
+  submission asked{std::move(call.operation), call.deadline, caf::actor_cast<session_actor>(self), {}};
+  if (asked.operation.has_get() && board.memory_layer)
+    self->send(board.memory_layer, std::move(asked));
+  else
+    self->send(board.strong_manager, std::move(asked));
+}
+
+/// Takes the first call of the queue out and answers it.
+void finish(session_state& state, std::deque<open_call>& queue, const v1::Result& result) {
+  const auto done = std::move(queue.front().done);
+  --state.open;
+  state.open_bytes -= queue.front().bytes;
+  queue.pop_front();
+  done(result);
+}
+
+/// Sends the first call on that the memory table does not answer; forgets the key when there is none.
+void advance(self_ptr self, std::map<std::string, std::deque<open_call>>::iterator i) {
+  auto& state = self->state;
+  auto& [key, queue] = *i;
+  while (!queue.empty()) {
+    const auto known = read_here(*state.config, queue.front());
+    if (!known) return send_on(self, key, queue.front());
+    finish(state, queue, *known);
+  }
+  state.by_key.erase(i);
 }
 
 void invoke(self_ptr self, session_call& call) {
@@ -69,30 +108,21 @@ void invoke(self_ptr self, session_call& call) {
   const auto& type = state.config->shape.types.at(call.type);
   call.operation.set_roll_back(type.timeout == on_timeout::rollback);
   call.operation.set_shard(shard_of(call.operation.key(), state.config->shape.shards).value);
-  const auto key = call.operation.key();
-  auto& queue = state.by_key[key];
-  queue.push_back({std::move(call.operation), bytes, call.deadline, std::move(call.done)});
+  const auto i = state.by_key.try_emplace(call.operation.key()).first;
+  i->second.push_back({std::move(call.operation), bytes, call.deadline, std::move(call.done), call.missed});
   ++state.open;
   state.open_bytes += bytes;
-  if (queue.size() == 1) send_on(self, key, queue.front());
+  if (i->second.size() == 1) advance(self, i);
 }
 
 void settle(self_ptr self, const v1::OperationAnswer& answer) {
   auto& state = self->state;
   auto sent = state.sent.find(answer.id().number());
   if (sent == state.sent.end()) return;
-  const auto key = std::move(sent->second);
+  const auto i = state.by_key.find(sent->second);
   state.sent.erase(sent);
-  auto queue = state.by_key.find(key);
-  auto done = std::move(queue->second.front().done);
-  --state.open;
-  state.open_bytes -= queue->second.front().bytes;
-  queue->second.pop_front();
-  if (queue->second.empty())
-    state.by_key.erase(queue);
-  else
-    send_on(self, key, queue->second.front());
-  done(answer.result());
+  finish(state, i->second, answer.result());
+  advance(self, i);
 }
 
 void close(self_ptr self) {

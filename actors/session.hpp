@@ -1,11 +1,13 @@
 /// SESSION: one open session of this node. Numbers its operations, and keeps their order per key: an operation is
 /// sent on only when the one before it on the same key is settled, so that a pipelined put and get mean what they
-/// say.
+/// say. A read with nothing before it on its key is answered from the node's memory table when that may answer it;
+/// else it goes to the memory layer, and everything else to the strong manager.
 ///
 /// Spawned by the node when a session is opened; ends with close_atom, which fails what is still open.
 #pragma once
 
 #include "actors/context.hpp"
+#include "actors/layers/memory_table.hpp"
 #include "protocol/cluster.hpp"
 #include "protocol/limits.hpp"
 
@@ -17,6 +19,7 @@ struct session_config {
   actor_context context;
   session_id id;
   cluster shape;
+  std::shared_ptr<const memory_table> memory; ///< null = the node keeps no copies
   /// Of this session's operations that are not settled, how many and how heavy; more are refused as overloaded.
   std::size_t open_max = 0;
   std::size_t open_bytes_max = limits::session_bytes_max;

@@ -53,6 +53,7 @@ strong_manager_actor::behavior_type strong_manager(self_ptr self, strong_manager
         const auto id = from_wire(s.operation.id());
         self->state.askers.try_emplace(id, s.answer_to);
         step(self, [&](requests& core, instant now, requests::effects& out) {
+          if (s.hint.value != 0) core.hear_of_home({s.operation.shard()}, s.hint);
           core.submit(std::move(s.operation), s.deadline, now, out);
         });
       },

@@ -16,6 +16,17 @@ bool hand_to_shard(const std::vector<lock_manager_actor>& owners, node_id from, 
   return hand_over(owners[message->shard()], from, message);
 }
 
+/// False when any of the leases is of a shard that has no owner here.
+bool split_by_shard(const std::vector<lock_manager_actor>& owners, node_id from, v1::LeaseRenew& renew) {
+  bool all = true;
+  for (auto& held : *renew.mutable_leases()) {
+    const bool owned = held.shard() < owners.size() && owners[held.shard()];
+    if (owned) caf::anon_send(owners[held.shard()], held_renewal{from, renew.number(), std::move(held)});
+    all = all && owned;
+  }
+  return all;
+}
+
 } // namespace
 
 void switchboard::post(node_id to, v1::Envelope envelope) const {
@@ -63,15 +74,25 @@ bool switchboard::deliver(node_id from, v1::Envelope& e) const {
   case v1::Envelope::kNotHome:
     return hand_over(strong_manager, from, e.mutable_not_home());
   case v1::Envelope::kLockRequest:
-  case v1::Envelope::kLockGranted:
-  case v1::Envelope::kLargeCopy:
-  case v1::Envelope::kLockRefused:
+    return hand_to_shard(lock_managers, from, e.mutable_lock_request());
   case v1::Envelope::kLockRelease:
-  case v1::Envelope::kLeaseRenew:
-  case v1::Envelope::kLeaseGranted:
-  case v1::Envelope::kRecall:
+    return hand_to_shard(lock_managers, from, e.mutable_lock_release());
   case v1::Envelope::kRecalled:
+    return hand_to_shard(lock_managers, from, e.mutable_recalled());
+  case v1::Envelope::kLeaseRenew:
+    return split_by_shard(lock_managers, from, *e.mutable_lease_renew());
+  case v1::Envelope::kLeaseGranted:
+    return hand_over(memory_layer, from, e.mutable_lease_granted());
+  case v1::Envelope::kLockGranted:
+    return hand_over(memory_layer, from, e.mutable_lock_granted());
+  case v1::Envelope::kLargeCopy:
+    return hand_over(memory_layer, from, e.mutable_large_copy());
+  case v1::Envelope::kLockRefused:
+    return hand_over(memory_layer, from, e.mutable_lock_refused());
+  case v1::Envelope::kRecall:
+    return hand_over(memory_layer, from, e.mutable_recall());
   case v1::Envelope::kCommitted:
+    return hand_over(memory_layer, from, e.mutable_committed());
   case v1::Envelope::BODY_NOT_SET:
     return false;
   }

@@ -19,6 +19,7 @@ public:
   replica_actor replica;       ///< none on a client node
   membership_actor membership; ///< none on a client node
   strong_manager_actor strong_manager;
+  memory_layer_actor memory_layer;               ///< none when the node keeps no copies
   std::vector<lock_manager_actor> lock_managers; ///< one per shard, by id; empty on a client node
   std::map<node_id, link_actor> links;           ///< one per node of the static list, this node left out
   timekeeper_actor timekeeper;                   ///< none on a client node

@@ -91,6 +91,7 @@ void assembly::start_node() {
   setup.name = config_.name;
   setup.region = config_.region;
   setup.delays = delays_to_peers(config_);
+  setup.memory_bytes_max = config_.memory_bytes_max;
   if (store_) {
     const auto identity = store_->identity();
     setup.self = config_.self;
@@ -98,7 +99,7 @@ void assembly::start_node() {
     setup.disk = identity.disk();
   } else {
     setup.self = random_client();
-    setup.life = incarnation{std::max<std::uint64_t>(random_bits(), 1)};
+    setup.life = incarnation{std::max<std::uint64_t>(random_bits() >> 32U, 1)}; // read locks count in 32 bits of it
   }
   wires_ = std::make_unique<basp_transport>(*system_, config_.shape, setup.self);
   node_seams seams;
@@ -152,6 +153,8 @@ bool assembly::release_homes(instant until) {
   const auto patience = std::chrono::duration_cast<std::chrono::microseconds>(clock_.until(until));
   caf::scoped_actor self{*system_};
   using pending = decltype(self->request(std::declval<lock_manager_actor>(), patience, release_atom::value));
+  if (const auto& memory = node_->actors().memory_layer)
+    caf::anon_send(memory, release_atom::value); // ahead of the homes of this node: some of its leases are theirs
   std::vector<pending> questions;
   for (const auto& manager : node_->actors().lock_managers)
     if (manager) questions.push_back(self->request(manager, patience, release_atom::value));

@@ -1,6 +1,7 @@
 /// Counts the operations that are under way, and lets no more begin once it is closed.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
@@ -30,6 +31,9 @@ public:
     closed_ = true;
   }
 
+  /// For calls that are over before anybody could wait for them.
+  bool closed() const { return closed_.load(std::memory_order_relaxed); }
+
   /// Waits until nothing is under way; false when that took longer than `at_most`.
   bool wait_empty(std::chrono::nanoseconds at_most) {
     std::unique_lock lock{mutex_};
@@ -45,7 +49,7 @@ private:
   std::mutex mutex_;
   std::condition_variable emptied_;
   std::size_t open_ = 0;
-  bool closed_ = false;
+  std::atomic<bool> closed_ = false; ///< changed under the mutex
 };
 
 } // namespace troupe

@@ -21,6 +21,8 @@ constexpr std::int64_t members_max = 64;
 constexpr std::int64_t deadline_ms_max = 3'600'000;
 constexpr double round_trip_ms_max = 60'000;
 constexpr std::int64_t resp_connections_max = 1'000'000;
+constexpr std::int64_t memory_bytes_least = 65'536;
+constexpr std::int64_t memory_bytes_max = std::int64_t{1} << 40;
 constexpr std::size_t type_bytes_max = 64;
 constexpr std::uintmax_t file_bytes_max = 1U << 20U;
 
@@ -56,6 +58,7 @@ public:
     if (auto section = file_.section("node", presence::required)) read_node(*section);
     if (auto section = file_.section("listen")) read_listen(*section);
     if (auto section = file_.section("resp")) read_resp(*section);
+    if (auto section = file_.section("memory")) read_memory(*section);
     if (auto section = file_.section("log")) read_log(*section);
     if (auto section = file_.section("api")) read_api(*section);
     read_delays();
@@ -196,6 +199,16 @@ private:
   void read_resp(toml_section& in) {
     if (auto x = in.whole("connections_max", 1, resp_connections_max))
       out_.gateway.connections_max = static_cast<std::size_t>(*x);
+    in.finish();
+  }
+
+  void read_memory(toml_section& in) {
+    if (auto x = in.whole("bytes_max", 0, memory_bytes_max)) {
+      if (*x != 0 && *x < memory_bytes_least)
+        in.refuse("bytes_max",
+                  "0 (none), or " + std::to_string(memory_bytes_least) + " to " + std::to_string(memory_bytes_max));
+      out_.memory_bytes_max = static_cast<std::size_t>(*x);
+    }
     in.finish();
   }
 

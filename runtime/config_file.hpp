@@ -46,10 +46,11 @@ struct node_config {
   node_id self; ///< 0 = a client node: not in the list; it draws an id at each start
   std::string name;
   std::string region;
-  std::filesystem::path directory; ///< of the store; empty for a client node
-  std::optional<endpoint> resp;    ///< where Redis clients connect
-  std::optional<endpoint> admin;   ///< where the admin HTTP listens
-  resp_settings gateway;           ///< means something with `resp` only
+  std::filesystem::path directory;                       ///< of the store; empty for a client node
+  std::optional<endpoint> resp;                          ///< where Redis clients connect
+  std::optional<endpoint> admin;                         ///< where the admin HTTP listens
+  std::size_t memory_bytes_max = std::size_t{256} << 20; ///< of copies that answer strong reads; 0 = none
+  resp_settings gateway;                                 ///< means something with `resp` only
   log_settings log;
   std::vector<region_delay> delays;
   milliseconds deadline{1000};        ///< of an operation that names none

@@ -4,6 +4,7 @@
 #include "actors/link.hpp"
 #include "actors/lock_manager.hpp"
 #include "actors/membership.hpp"
+#include "actors/memory_layer.hpp"
 #include "actors/replica.hpp"
 #include "actors/session.hpp"
 #include "actors/strong_manager.hpp"
@@ -68,6 +69,25 @@ lock_manager_config lock_manager_of(const node_setup& setup, const actor_context
   return {context, std::move(options)};
 }
 
+memory_layer_config memory_layer_of(const node_setup& setup, actor_context context,
+                                    std::vector<std::vector<node_id>> replica_sets) {
+  auto evicted = std::make_shared<eviction_list>();
+  memory_table::options table;
+  table.bytes_max = setup.memory_bytes_max;
+  table.evicted = [evicted](std::string_view key) { evicted->keys.emplace_back(key); };
+  memory_layer_config config;
+  config.context = std::move(context);
+  config.table = std::make_shared<memory_table>(table);
+  config.bytes_max = setup.memory_bytes_max;
+  config.evicted = std::move(evicted);
+  config.options.self = setup.self;
+  config.options.life = setup.life;
+  config.options.lease = setup.shape.lease;
+  config.options.drift_ppm = setup.shape.drift_ppm;
+  config.replica_sets = std::move(replica_sets);
+  return config;
+}
+
 } // namespace
 
 node::node(caf::actor_system& system, node_setup setup, node_seams seams)
@@ -109,6 +129,11 @@ node::node(caf::actor_system& system, node_setup setup, node_seams seams)
       if (std::find(set.begin(), set.end(), setup_.self) == set.end()) continue;
       board_->lock_managers[s] = spawn_lock_manager(system_, lock_manager_of(setup_, context, {s}, set));
     }
+  }
+  if (setup_.memory_bytes_max > 0) {
+    auto layer = memory_layer_of(setup_, context, calls.replica_sets);
+    memory_ = layer.table;
+    board_->memory_layer = spawn_memory_layer(system_, std::move(layer));
   }
   board_->strong_manager = spawn_strong_manager(system_, {context, std::move(calls)});
 
@@ -153,9 +178,11 @@ void node::kill_all() const {
 }
 
 session_actor node::open_session(session_id id) {
-  return spawn_session(
-      system_,
-      {.context = context_of(seams_, board_), .id = id, .shape = setup_.shape, .open_max = session_open_max});
+  return spawn_session(system_, {.context = context_of(seams_, board_),
+                                 .id = id,
+                                 .shape = setup_.shape,
+                                 .memory = memory_,
+                                 .open_max = session_open_max});
 }
 
 std::vector<caf::actor> node::all_actors() const {
@@ -167,6 +194,7 @@ std::vector<caf::actor> node::all_actors() const {
   for (const auto& [peer, link] : board_->links)
     add(link);
   add(board_->strong_manager);
+  add(board_->memory_layer);
   for (const auto& manager : board_->lock_managers)
     add(manager);
   add(board_->timekeeper);

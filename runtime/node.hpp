@@ -2,6 +2,7 @@
 #pragma once
 
 #include "actors/context.hpp"
+#include "actors/layers/memory_table.hpp"
 #include "actors/layers/store.hpp"
 #include "actors/node_clock.hpp"
 #include "actors/switchboard.hpp"
@@ -41,6 +42,7 @@ struct node_setup {
   std::vector<injected_delay> delays;
   link_options frames; ///< sizes and times of the links; simulations use small ones
   std::size_t home_bytes_max = limits::home_bytes_max;
+  std::size_t memory_bytes_max = 0; ///< of copies that answer strong reads here; 0 = none are kept
 };
 
 /// What the actors stand on. All outlive the node.
@@ -69,6 +71,9 @@ public:
   session_actor open_session(session_id id);
 
   const switchboard& actors() const { return *board_; }
+  /// What any thread may answer strong reads with; null = nothing. Outlives the node in the hands of who holds it:
+  /// its leases lapse.
+  const std::shared_ptr<memory_table>& memory() const { return memory_; }
   /// The store refuses writes for good: this node can only be stopped, and repaired.
   bool store_failed() const { return *store_failed_; }
   const node_setup& setup() const { return setup_; }
@@ -83,6 +88,7 @@ private:
   node_setup setup_;
   node_seams seams_;
   std::shared_ptr<switchboard> board_;
+  std::shared_ptr<memory_table> memory_;
   std::shared_ptr<std::atomic<bool>> store_failed_; ///< set by the replica, which may outlive the node for a moment
 };
 

@@ -70,12 +70,14 @@ result<void> runtime_impl::wait_ready(nanoseconds at_most) {
 std::shared_ptr<session_impl> runtime_impl::open_session(session_options options) {
   session_id id;
   session_actor actor;
+  std::shared_ptr<const memory_table> memory;
   with_parts([&](assembly& a) {
     const auto face = a.face();
     id = face.next_session();
     actor = a.actors().open_session(id);
+    memory = a.actors().memory();
   });
-  auto session = std::make_shared<session_impl>(shared_from_this(), id, options, std::move(actor));
+  auto session = std::make_shared<session_impl>(shared_from_this(), id, options, std::move(actor), std::move(memory));
   const std::lock_guard lock{sessions_mutex_};
   if (sessions_ended_)
     session->retire();

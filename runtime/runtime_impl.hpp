@@ -4,6 +4,7 @@
 #include <troupe/runtime.hpp>
 
 #include "actors/interfaces.hpp"
+#include "actors/layers/memory_table.hpp"
 #include "actors/node_clock.hpp"
 #include "protocol/limits.hpp"
 #include "runtime/assembly.hpp"
@@ -71,21 +72,42 @@ private:
   std::optional<result<void>> stopped_; ///< what the first stop() answered
 };
 
-/// What a session's open operations may weigh together. Safe from any thread.
-class byte_budget {
+/// The operations of a session that are not settled: what they weigh together, and on which keys they are. Safe from
+/// any thread.
+class open_operations {
 public:
-  /// False when there is no room. Alone, an operation of any size has some.
-  bool take(std::size_t bytes) {
-    auto open = open_.load(std::memory_order_relaxed);
-    do {
-      if (open != 0 && open + bytes > limits::session_bytes_max) return false;
-    } while (!open_.compare_exchange_weak(open, open + bytes, std::memory_order_relaxed));
-    return true;
+  enum class taken : std::uint8_t { no_room, alone, behind_others };
+
+  /// Takes one in, if there is room; alone, an operation of any size has some. `alone`: no other is on its key.
+  taken take(const std::string& key, std::size_t bytes) {
+    const std::lock_guard lock{mutex_};
+    if (!keys_.empty() && bytes_ + bytes > limits::session_bytes_max) return taken::no_room;
+    const auto before = keys_.count(key);
+    keys_.insert(key);
+    bytes_ += bytes;
+    count_.store(keys_.size(), std::memory_order_release);
+    return before == 0 ? taken::alone : taken::behind_others;
   }
-  void give_back(std::size_t bytes) { open_.fetch_sub(bytes, std::memory_order_relaxed); }
+
+  void give_back(const std::string& key, std::size_t bytes) {
+    const std::lock_guard lock{mutex_};
+    keys_.erase(keys_.find(key));
+    bytes_ -= bytes;
+    count_.store(keys_.size(), std::memory_order_release);
+  }
+
+  /// Whether one is on this key, of those that were taken in before by whoever asks, or told whoever asks.
+  bool has(std::string_view key) const {
+    if (count_.load(std::memory_order_acquire) == 0) return false;
+    const std::lock_guard lock{mutex_};
+    return keys_.contains(key);
+  }
 
 private:
-  std::atomic<std::size_t> open_{0};
+  mutable std::mutex mutex_;
+  std::multiset<std::string, std::less<>> keys_; ///< one entry per operation
+  std::size_t bytes_ = 0;
+  std::atomic<std::size_t> count_{0}; ///< of keys_; changed under the mutex
 };
 
 /// One operation between its call and its outcome. Settles once: by the answer, by the caller whose patience ended,
@@ -98,7 +120,7 @@ public:
   /// What the operation is about, for its error and for the meter.
   struct subject {
     std::string type;
-    std::string key;
+    std::string key; ///< as stored
     v1::Operation::WhatCase what = v1::Operation::WHAT_NOT_SET;
     instant begun;
   };
@@ -110,10 +132,10 @@ public:
     std::shared_ptr<history_clients> clients;
   };
 
-  /// The runtime's gate was entered for it, the recorder's begin() called if there is a recording, and `bytes` taken
-  /// from what its session may have open.
+  /// The runtime's gate was entered for it, the recorder's begin() called if there is a recording, and it was taken
+  /// in by `open` with this many bytes.
   issued_call(std::shared_ptr<runtime_impl> owner, subject about, std::optional<recording> record,
-              std::shared_ptr<byte_budget> budget, std::size_t bytes, delivery deliver);
+              std::shared_ptr<open_operations> open, std::size_t bytes, delivery deliver);
 
   void settle(result<v1::Result> outcome) noexcept;
   /// The answer of the session actor.
@@ -126,7 +148,7 @@ private:
   std::shared_ptr<runtime_impl> owner_;
   subject subject_;
   std::optional<recording> recording_;
-  const std::shared_ptr<byte_budget> budget_;
+  const std::shared_ptr<open_operations> open_;
   const std::size_t bytes_;
   delivery deliver_;
 };
@@ -145,12 +167,20 @@ struct call_request {
 /// One session of one runtime. Thread-safe.
 class session_impl {
 public:
-  session_impl(std::shared_ptr<runtime_impl> owner, session_id id, session_options options, session_actor actor);
+  /// What a session is made of beside its actor: what the node's memory may answer for it; null = nothing.
+  session_impl(std::shared_ptr<runtime_impl> owner, session_id id, session_options options, session_actor actor,
+               std::shared_ptr<const memory_table> memory);
   session_impl(const session_impl&) = delete;
   session_impl& operator=(const session_impl&) = delete;
   ~session_impl();
 
-  /// Checks `request` and sends it. Operations are sent in the order of the calls of issue().
+  /// Answers a read in the caller's thread, when the node's memory may and nobody has to hear of it: the session is
+  /// not recorded. None = issue it.
+  std::optional<std::optional<found>> read_here(std::string_view type, std::string_view key,
+                                                const call_options& options) const;
+
+  /// Checks `request`, and sends it unless the node's memory answers it. Operations are sent in the order of the
+  /// calls of issue().
   /// @return the call under way; null when it was refused, and `deliver` has been told.
   std::shared_ptr<issued_call> issue(call_request request, issued_call::delivery deliver);
 
@@ -168,7 +198,8 @@ private:
   const std::shared_ptr<runtime_impl> owner_;
   const session_options options_;
   const std::shared_ptr<history_clients> clients_;
-  const std::shared_ptr<byte_budget> budget_ = std::make_shared<byte_budget>();
+  const std::shared_ptr<const memory_table> memory_;
+  const std::shared_ptr<open_operations> open_ = std::make_shared<open_operations>();
   std::mutex mutex_;    ///< held from the numbering of an operation to its sending: the order of the calls
   session_actor actor_; ///< none after retire()
 };

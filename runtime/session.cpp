@@ -1,10 +1,12 @@
 #include "runtime/runtime_impl.hpp"
 
+#include "actors/memory_layer.hpp"
 #include "protocol/limits.hpp"
 
 #include <caf/send.hpp>
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 namespace troupe {
@@ -24,6 +26,8 @@ key_version version_of(const v1::Result& r) {
   const auto& v = r.version();
   return {v.round(), v.node(), v.incarnation(), v.counter()};
 }
+
+key_version public_version(const version& v) { return {v.era.round, v.era.node.value, v.era.life.value, v.counter}; }
 
 void take(v1::Result& r, std::optional<found>& out) {
   if (r.exists()) out = found{std::move(*r.mutable_value()), version_of(r)};
@@ -163,23 +167,23 @@ private:
 } // namespace
 
 issued_call::issued_call(std::shared_ptr<runtime_impl> owner, subject about, std::optional<recording> record,
-                         std::shared_ptr<byte_budget> budget, std::size_t bytes, delivery deliver)
+                         std::shared_ptr<open_operations> open, std::size_t bytes, delivery deliver)
     : owner_(std::move(owner)),
       subject_(std::move(about)),
       recording_(std::move(record)),
-      budget_(std::move(budget)),
+      open_(std::move(open)),
       bytes_(bytes),
       deliver_(std::move(deliver)) {}
 
 void issued_call::answer(const v1::Result& outcome) noexcept {
   if (outcome.error() == 0) return settle(outcome);
-  settle(tl::unexpected{error{static_cast<errc>(outcome.error()), stored_key(subject_.type, subject_.key)}});
+  settle(tl::unexpected{error{static_cast<errc>(outcome.error()), subject_.key}});
 }
 
 void issued_call::settle(result<v1::Result> outcome) noexcept {
   if (settled_.exchange(true)) return;
   owner_->meter().count(subject_.type, subject_.what, as_wire(outcome), owner_->clock().now() - subject_.begun);
-  budget_->give_back(bytes_);
+  open_->give_back(subject_.key, bytes_);
   if (recording_) record(outcome);
   const auto outer = std::exchange(delivering, true);
   std::exchange(deliver_, nullptr)(std::move(outcome));
@@ -205,10 +209,11 @@ error detail::wait_refusal() {
 }
 
 session_impl::session_impl(std::shared_ptr<runtime_impl> owner, session_id id, session_options options,
-                           session_actor actor)
+                           session_actor actor, std::shared_ptr<const memory_table> memory)
     : owner_(std::move(owner)),
       options_(options),
       clients_(std::make_shared<history_clients>(id.value)),
+      memory_(std::move(memory)),
       actor_(std::move(actor)) {}
 
 session_impl::~session_impl() {
@@ -261,6 +266,32 @@ std::optional<issued_call::recording> session_impl::start_recording(const call_r
   return record;
 }
 
+std::optional<std::optional<found>> session_impl::read_here(std::string_view type, std::string_view key,
+                                                            const call_options& options) const {
+  if (!memory_ || delivering || owner_->gate().closed()) return std::nullopt;
+  if (options_.recorded && owner_->history() != nullptr) return std::nullopt;
+  // What is not plainly well is left to refusal(): the table knows stored keys only, and no levels.
+  if (options_.consistency.value_or(level::strong) != level::strong) return std::nullopt;
+  if (options.deadline && (*options.deadline <= nanoseconds{0} || *options.deadline > deadline_max))
+    return std::nullopt;
+  if (type.find(':') != std::string_view::npos || type.size() + 1 + key.size() > limits::key_bytes_max)
+    return std::nullopt;
+  std::array<char, limits::key_bytes_max> text;
+  auto* end = std::copy(type.begin(), type.end(), text.begin());
+  *end++ = ':';
+  end = std::copy(key.begin(), key.end(), end);
+  const std::string_view stored{text.data(), static_cast<std::size_t>(end - text.begin())};
+  if (open_->has(stored)) return std::nullopt;
+
+  const auto now = owner_->clock().now();
+  std::string value;
+  const auto hit = memory_->read(stored, now, value);
+  if (!hit) return std::nullopt;
+  owner_->meter().count_memory_read(type);
+  if (!hit->exists) return std::optional<found>{};
+  return found{std::move(value), public_version(hit->at)};
+}
+
 std::shared_ptr<issued_call> session_impl::issue(call_request request, issued_call::delivery deliver) {
   auto refuse = [&](error why) {
     deliver(tl::unexpected{std::move(why)});
@@ -269,12 +300,14 @@ std::shared_ptr<issued_call> session_impl::issue(call_request request, issued_ca
   if (auto why = refusal(request)) return refuse(std::move(*why));
   // Here, not only in the session's actor: what waits in a mailbox weighs as much.
   const auto bytes = request.operation.ByteSizeLong() + request.type.size() + request.key.size();
-  if (!budget_->take(bytes)) {
+  auto key = stored_key(request.type, request.key);
+  const auto taken = open_->take(key, bytes);
+  if (taken == open_operations::taken::no_room) {
     return refuse(error{errc::overloaded, "the session's open operations hold more than "
                                               + std::to_string(limits::session_bytes_max) + " bytes"});
   }
   if (!owner_->gate().enter()) {
-    budget_->give_back(bytes);
+    open_->give_back(key, bytes);
     return refuse(error{errc::shutting_down});
   }
 
@@ -285,7 +318,7 @@ std::shared_ptr<issued_call> session_impl::issue(call_request request, issued_ca
   if (failed != errc::none) {
     lock.unlock();
     owner_->gate().leave();
-    budget_->give_back(bytes);
+    open_->give_back(key, bytes);
     return refuse(error{failed, failed == errc::shutting_down ? "" : "the history file"});
   }
 
@@ -295,12 +328,22 @@ std::shared_ptr<issued_call> session_impl::issue(call_request request, issued_ca
   const auto now = owner_->clock().now();
   if (record) record->line.call = stamp(now);
   auto call = std::make_shared<issued_call>(
-      owner_,
-      issued_call::subject{std::string{request.type}, std::string{request.key}, request.operation.what_case(), now},
-      std::move(record), budget_, bytes, std::move(deliver));
+      owner_, issued_call::subject{std::string{request.type}, key, request.operation.what_case(), now},
+      std::move(record), open_, bytes, std::move(deliver));
+  // Not inside of another call's own function: one that reads on and on would never come back.
+  const bool may_read_here = request.operation.has_get() && memory_ && taken == open_operations::taken::alone;
+  if (may_read_here && !delivering) {
+    std::string value;
+    if (const auto hit = memory_->read(key, now, value)) {
+      lock.unlock();
+      call->answer(result_of_read(hit->at, hit->exists, std::move(value)));
+      return call;
+    }
+  }
   session_call message;
   message.operation = std::move(request.operation);
-  message.operation.set_key(stored_key(request.type, request.key));
+  message.operation.set_key(std::move(key));
+  message.missed = may_read_here && !delivering;
   message.operation.set_roll_back(policy.timeout == on_timeout::rollback);
   message.type = request.type;
   message.deadline = now + request.deadline.value_or(owner_->settings().deadline);
@@ -324,6 +367,7 @@ std::string to_string(const key_version& v) {
 }
 
 result<std::optional<found>> session::get(std::string_view type, std::string_view key, call_options options) {
+  if (auto here = impl_->read_here(type, key, options)) return std::move(*here);
   return wait<std::optional<found>>(*impl_, get_request(type, key, options));
 }
 

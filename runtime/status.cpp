@@ -69,7 +69,8 @@ nlohmann::ordered_json to_json(const home_status& home, const cluster& shape, in
           {"queued", home.queued},
           {"undecided", home.undecided},
           {"in_doubt", home.in_doubt},
-          {"committed", home.committed}};
+          {"committed", home.committed},
+          {"dropped_messages", home.dropped}};
 }
 
 } // namespace
@@ -91,6 +92,9 @@ node_status ask_status(caf::actor_system& system, const node& actors, const node
   if (board.door)
     for (auto& door : ask_all<door_status>(self, std::vector{board.door}, until, clock))
       status.door = std::move(door);
+  if (board.memory_layer)
+    for (const auto& memory : ask_all<memory_status>(self, std::vector{board.memory_layer}, until, clock))
+      status.memory = memory;
   status.store_failed = actors.store_failed();
   status.at = clock.now();
   return status;
@@ -143,6 +147,12 @@ std::string to_json(const node_setup& setup, const node_status& status, const st
   out["shards"] = nlohmann::ordered_json::array();
   for (const auto& home : status.homes)
     out["shards"].push_back(to_json(home, setup.shape, status.at));
+  if (status.memory) {
+    const auto& m = *status.memory;
+    out["memory"] = {{"hits", m.hits},     {"misses", m.misses},       {"entries", m.entries},
+                     {"bytes", m.bytes},   {"bytes_max", m.bytes_max}, {"evictions", m.evictions},
+                     {"leases", m.leases}, {"waiting", m.waiting},     {"dropped_messages", m.dropped}};
+  }
   if (store != nullptr) {
     const auto c = store->count();
     out["store"] = {{"failed", status.store_failed},    {"syncs", c.syncs}, {"records_written", c.records_written},

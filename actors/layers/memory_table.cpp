@@ -24,7 +24,9 @@ std::uint64_t hash_of(std::string_view key) { return XXH3_64bits(key.data(), key
 } // namespace
 
 memory_table::memory_table(const options& chosen)
-    : bytes_max_{chosen.bytes_max}, live_bytes_max_{chosen.bytes_max - chosen.bytes_max / 16} {
+    : bytes_max_{chosen.bytes_max},
+      live_bytes_max_{chosen.bytes_max - chosen.bytes_max / 16},
+      evicted_{chosen.evicted} {
   TROUPE_ASSERT(chosen.bytes_max >= bytes_max_least);
   auto index = std::make_unique<table_index>(first_buckets);
   live_bytes_.add(index->bytes());
@@ -276,7 +278,10 @@ void memory_table::evict_one() {
       entry->set_referenced(false);
       continue;
     }
-    if (!ended) evictions_.add(1);
+    if (!ended) {
+      evictions_.add(1);
+      if (evicted_) evicted_(entry->key());
+    }
     return take_out(*entry);
   }
 }

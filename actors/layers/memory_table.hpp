@@ -27,6 +27,7 @@
 #include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -59,6 +60,9 @@ public:
     /// Of keys, values, entries, index, and what readers still hold back, as glibc's heap counts them; not of entries
     /// that only shared records keep. A sixteenth is set aside for what readers hold back.
     std::size_t bytes_max = std::size_t{256} << 20;
+    /// Told, inside of the writer's calls, of each key that is put out for want of room, unless its lease has ended.
+    /// Must not call back; may be empty.
+    std::function<void(std::string_view key)> evicted{};
   };
   static constexpr std::size_t bytes_max_least = 4096;
 
@@ -190,6 +194,7 @@ private:
 
   const std::size_t bytes_max_;
   const std::size_t live_bytes_max_;
+  const std::function<void(std::string_view)> evicted_;
 
   // What every read loads has a line of its own, which the writer's bookkeeping does not disturb.
   alignas(64) std::atomic<table_index*> index_;  ///< where entries are inserted; owned

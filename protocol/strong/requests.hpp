@@ -47,6 +47,8 @@ public:
   /// The link could not take this attempt: it never left the node. `why` it could not take another one either;
   /// none = it may.
   void unsent(node_id to, const v1::Operation& attempt, errc why, instant now, effects& out);
+  /// `home` seems to be home of `shard`: what is submitted from now on is sent there first.
+  void hear_of_home(shard_id shard, node_id home) { hints_[shard] = home; }
   void peer(node_id who, bool connected, instant now, effects& out);
   void tick(instant now, effects& out);
   instant wake_at() const;

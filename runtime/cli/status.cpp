@@ -113,6 +113,14 @@ void print_links(const json& status, std::ostream& out) {
       out << "  " << text(link, "name") << ": refused: " << why << "\n";
 }
 
+void print_memory(const json& status, std::ostream& out) {
+  const auto memory = status.find("memory");
+  if (memory == status.end() || !memory->is_object()) return;
+  out << "\n  memory: " << number(*memory, "hits") << " hits, " << number(*memory, "misses") << " misses, "
+      << number(*memory, "entries") << " entries in " << number(*memory, "bytes") << " of "
+      << number(*memory, "bytes_max") << " bytes, " << number(*memory, "leases") << " leases held\n";
+}
+
 void print_store(const json& status, std::ostream& out) {
   const auto store = status.find("store");
   if (store == status.end() || !store->is_object()) return;
@@ -130,6 +138,7 @@ void print_status(const json& status, std::ostream& out) {
     out << "not ready: " << text(status, "not_ready_because") << "\n";
   print_homes(status, out);
   print_links(status, out);
+  print_memory(status, out);
   print_store(status, out);
 }
 

@@ -45,7 +45,8 @@ family gauge(std::string name, std::string help) {
 }
 
 void add_homes(const node_status& status, std::vector<MetricFamily>& families) {
-  std::uint64_t leading = 0, claiming = 0, keys = 0, queued = 0, undecided = 0, in_doubt = 0, committed = 0;
+  std::uint64_t leading = 0, claiming = 0, keys = 0, queued = 0, undecided = 0, in_doubt = 0, committed = 0,
+                dropped = 0;
   auto lease_left = nanoseconds::max();
   for (const auto& shard : status.homes) {
     claiming += shard.claiming ? 1 : 0;
@@ -53,6 +54,7 @@ void add_homes(const node_status& status, std::vector<MetricFamily>& families) {
     undecided += shard.undecided;
     in_doubt += shard.in_doubt;
     committed += shard.committed;
+    dropped += shard.dropped;
     if (!shard.leading) continue;
     ++leading;
     keys += shard.keys;
@@ -66,6 +68,10 @@ void add_homes(const node_status& status, std::vector<MetricFamily>& families) {
   families.push_back(
       gauge("home_in_doubt_keys", "Keys whose last write no majority has answered").add(in_doubt).take());
   families.push_back(counter("home_committed_total", "Writes committed by this node's homes").add(committed).take());
+  families.push_back(
+      counter("home_dropped_messages_total", "Messages about read locks given here that were malformed")
+          .add(dropped)
+          .take());
   if (leading > 0)
     families.push_back(gauge("home_lease_left_seconds", "What is left of the shortest lease held")
                            .add(std::chrono::duration<double>(lease_left).count())
@@ -113,6 +119,23 @@ void add_door(const door_status& door, std::vector<MetricFamily>& families) {
                          .take());
 }
 
+void add_memory(const memory_status& memory, std::vector<MetricFamily>& families) {
+  families.push_back(
+      counter("memory_hits_total", "Strong reads answered from this node's memory").add(memory.hits).take());
+  families.push_back(
+      counter("memory_misses_total", "Looks into this node's memory that found no answer").add(memory.misses).take());
+  families.push_back(
+      counter("memory_evictions_total", "Copies put out for want of room").add(memory.evictions).take());
+  families.push_back(
+      counter("memory_dropped_messages_total", "Messages about read locks held here that were malformed")
+          .add(memory.dropped)
+          .take());
+  families.push_back(gauge("memory_entries", "Copies in this node's memory").add(memory.entries).take());
+  families.push_back(gauge("memory_bytes", "What they take").add(memory.bytes).take());
+  families.push_back(gauge("memory_leases", "Shards of which this node holds read locks").add(memory.leases).take());
+  families.push_back(gauge("memory_waiting_reads", "Reads that wait for a read lock").add(memory.waiting).take());
+}
+
 void add_store(const store_driver::counters& store, std::vector<MetricFamily>& families) {
   families.push_back(counter("store_syncs_total", "Times the store waited for the disk").add(store.syncs).take());
   families.push_back(
@@ -139,6 +162,7 @@ std::vector<MetricFamily> metrics_of(const node_setup& setup, const node_status&
   add_homes(status, families);
   add_links(status, families);
   if (status.door) add_door(*status.door, families);
+  if (status.memory) add_memory(*status.memory, families);
   if (store != nullptr) {
     families.push_back(
         gauge("store_failed", "1 = the store refuses writes for good").add(status.store_failed ? 1 : 0).take());

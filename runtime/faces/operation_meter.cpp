@@ -50,6 +50,28 @@ void operation_meter::add_type(const std::string& name, std::string_view level) 
   }
 }
 
+void operation_meter::count_memory_read(std::string_view type) {
+  static std::atomic<std::size_t> threads{0};
+  thread_local const std::size_t place = threads.fetch_add(1, std::memory_order_relaxed) % places;
+  if (const auto found = types_.find(type); found != types_.end())
+    found->second.from_memory[place].count.fetch_add(1, std::memory_order_relaxed);
+}
+
+std::vector<prometheus::MetricFamily> operation_meter::collect() {
+  for (auto& [name, series] : types_) {
+    double reads = 0;
+    for (auto& place : series.from_memory)
+      reads += static_cast<double>(place.count.exchange(0, std::memory_order_relaxed));
+    if (reads == 0) continue;
+    const auto& gets = series.by_kind[0];
+    gets.by_outcome[done]->Increment(reads);
+    std::vector<double> buckets(latency_buckets().size() + 1);
+    buckets[0] = reads;
+    gets.seconds->ObserveMultiple(buckets, 0);
+  }
+  return registry_.Collect();
+}
+
 void operation_meter::count(std::string_view type, v1::Operation::WhatCase what, const v1::Result& result,
                             nanoseconds took) {
   if (what == v1::Operation::WHAT_NOT_SET) return;

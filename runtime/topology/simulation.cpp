@@ -51,6 +51,7 @@ private:
   static cluster shape_of(const simulation_options& o);
   void start(machine& m);
   void crash(machine& m);
+  void count_memory(const machine& m);
   void restart_later(machine& m, nanoseconds delay);
   void pause(machine& m, nanoseconds how_long);
   template <class Fault> void repeat(milliseconds mean, Fault fault);
@@ -175,6 +176,7 @@ void simulation::start(machine& m) {
   setup.region = shape_.members[m.index].region;
   setup.life = {ground->store->identity().incarnation()};
   setup.disk = ground->store->identity().disk();
+  setup.memory_bytes_max = options_.memory_bytes;
   setup.frames.chunk_bytes = options_.chunk_bytes;
   if (options_.chunk_bytes < limits::small_message_bytes) { // a narrow path: a large value takes many round trips
     setup.frames.window_bytes_min = 4 * options_.chunk_bytes;
@@ -208,6 +210,7 @@ void simulation::start(machine& m) {
 void simulation::crash(machine& m) {
   world_.note(m.name, "crash", "");
   ++report_.crashes;
+  count_memory(m);
   m.running.reset();
   judge_.ended(m.name);
   for (auto& s : m.sessions)
@@ -218,6 +221,13 @@ void simulation::crash(machine& m) {
   if (std::exchange(m.paused, false)) world_.resume(m.index);
   for (auto& c : clients_)
     if (c->node == m.index && c->busy() && c->node_life == m.life) settle(*c, nullptr);
+}
+
+void simulation::count_memory(const machine& m) {
+  if (!m.running || !m.running->memory()) return;
+  const auto counted = m.running->memory()->count();
+  report_.memory_hits += counted.hits;
+  report_.evictions += counted.evictions;
 }
 
 void simulation::restart_later(machine& m, nanoseconds delay) {
@@ -344,6 +354,7 @@ void simulation::leave(machine& m) {
   if (!m.running) return;
   ++report_.leaves;
   world_.note(m.name, "leave", "");
+  if (const auto& memory = m.running->actors().memory_layer) caf::anon_send(memory, release_atom::value);
   for (const auto& manager : m.running->actors().lock_managers)
     if (manager) caf::anon_send(manager, release_atom::value);
   world_.after(random_.between(nanoseconds{0}, options_.lease), [this, &m, life = m.life] {
@@ -504,6 +515,8 @@ simulation_report simulation::run() {
     check_liveness();
   }
   if (judge_.content()) check_durability();
+  for (const auto& m : machines_)
+    count_memory(m);
   judge_.check();
 
   report_.violated = judge_.violated();

@@ -27,6 +27,7 @@ struct simulation_options {
   bool rollback = false;           ///< on_timeout of the data type
   std::uint32_t value_bytes_max = 16;
   std::uint32_t chunk_bytes = 1024; ///< links cut larger messages into pieces
+  std::size_t memory_bytes = 0;     ///< of copies that each node answers reads with; 0 = none
   // network
   nanoseconds latency_max{0};
   double stall = 0; ///< chance that a message is late
@@ -62,7 +63,8 @@ struct simulation_report {
   std::uint64_t events = 0, lines = 0;
   std::uint64_t operations = 0, done = 0, not_done = 0, unknown = 0;
   std::uint64_t crashes = 0, leaves = 0, pauses = 0, cuts = 0, breaks = 0, lags = 0, leaderships = 0;
-  bool undecided = false; ///< the checker ran out of its budget for some key
+  std::uint64_t memory_hits = 0, evictions = 0; ///< of the memory tables of all nodes
+  bool undecided = false;                       ///< the checker ran out of its budget for some key
   nanoseconds virtual_time{0};
   std::vector<std::string> last_events;
   bool clean() const { return violated.empty(); }

@@ -60,6 +60,7 @@ simulation_options options_for(std::uint64_t seed) {
   o.damage = d.chance(0.2) && o.nodes > 1;
   o.drift_ppm_max = d.chance(0.7) ? 4'900 : 0; // leases allow for 10,000 between two clocks
   if (d.chance(0.5)) o.leave_every = ms(2 * lease, 12 * lease);
+  if (!d.chance(0.1)) o.memory_bytes = d.chance(0.4) ? 8'192 : std::size_t{1} << 20;
   return o;
 }
 
@@ -70,7 +71,8 @@ std::string describe(const simulation_options& o) {
       << " deadline_ms=" << o.deadline_min.count() << ".." << o.deadline_max.count()
       << " lease_ms=" << o.lease.count() << " read_percent=" << o.read_percent
       << " readers=" << (o.readers ? "yes" : "no") << " on_timeout=" << (o.rollback ? "rollback" : "unknown")
-      << " value_bytes_max=" << o.value_bytes_max << " chunk_bytes=" << o.chunk_bytes << "\n"
+      << " value_bytes_max=" << o.value_bytes_max << " chunk_bytes=" << o.chunk_bytes
+      << " memory_bytes=" << o.memory_bytes << "\n"
       << "network latency_max_us=" << o.latency_max.count() / 1000 << " stall=" << o.stall
       << " stall_max_ms=" << o.stall_max.count() << " break_every_ms=" << o.break_every.count()
       << " cut_every_ms=" << o.cut_every.count() << " cut_max_ms=" << o.cut_max.count()

@@ -117,6 +117,18 @@ TEST_CASE("config: a valid file is read to the last key") {
   CHECK(config->notes.empty());
 }
 
+TEST_CASE("config: the room for copies is 256 MiB, what the file says, or none") {
+  REQUIRE(parse_config(valid, "us-1.toml"));
+  CHECK(parse_config(valid, "us-1.toml")->memory_bytes_max == std::size_t{256} << 20);
+  for (const std::size_t bytes : {0, 65'536, 1'000'000}) {
+    const auto text = with("[log]", "[memory]\nbytes_max = " + std::to_string(bytes) + "\n[log]");
+    const auto config = parse_config(text, "us-1.toml");
+    REQUIRE(config);
+    CHECK(config->memory_bytes_max == bytes);
+    CHECK(parse_config(print_config(*config), "printed")->memory_bytes_max == bytes);
+  }
+}
+
 TEST_CASE("config: every rule names file, line, key, value and what is allowed") {
   const mistake mistakes[] = {
       {"name = \"shop\"", "name = \"my shop\"",
@@ -127,6 +139,9 @@ TEST_CASE("config: every rule names file, line, key, value and what is allowed")
       {"shards = 64", "shards = \"64\"", "us-1.toml:3: cluster.shards is '64'; allowed: a whole number"},
       {"shards = 64", "shards = 64.0", "us-1.toml:3: cluster.shards is 64.0; allowed: a whole number"},
       {"replicas = 3", "replicas = 4", "us-1.toml:4: cluster.replicas is 4; allowed: a whole number from 1 to 3"},
+      {"[log]", "[memory]\nbytes_max = 4096\n[log]",
+       "memory.bytes_max is 4096; allowed: 0 (none), or 65536 to 1099511627776"},
+      {"[log]", "[memory]\nbytes_max = -1\n[log]", "memory.bytes_max is -1; allowed"},
       {"lease_ms = 400", "lease_ms = 49", "us-1.toml:5: cluster.lease_ms is 49; allowed: a whole number from 50 to"},
       {"lease_ms = 400", "lease_ms = 60001", "us-1.toml:5: cluster.lease_ms is 60001; allowed"},
       {"drift = 0.01", "drift = 0.21",

@@ -323,6 +323,35 @@ TEST_CASE("http: the probes, the status and the metrics of a cluster at work") {
   CHECK(status["shards"].size() == 256);
 }
 
+TEST_CASE("S1: what RESP and HTTP read from a node's memory is what another node has just written") {
+  auto& cluster = shared();
+  auto client = http(cluster.node(0));
+  raw_client reader{cluster.node(0)};
+  raw_client writer{cluster.node(1)};
+  const auto hits = [&] {
+    const auto page = client.Get("/metrics");
+    REQUIRE(page);
+    return series(page->body, "troupe_memory_hits_total");
+  };
+  const auto before = hits();
+  for (int round = 0; round < 10; ++round) {
+    const auto value = std::to_string(round);
+    writer.say(array({"SET", "inventory:near", value}));
+    REQUIRE(writer.line() == "+OK\r\n");
+    for (int i = 0; i < 3; ++i) {
+      const auto page = client.Get("/v1/keys/inventory/near");
+      REQUIRE(page);
+      CHECK(page->body == value);
+      reader.say(array({"GET", "inventory:near"}));
+      CHECK(reader.line() == "$1\r\n");
+      CHECK(reader.line() == value + "\r\n");
+    }
+  }
+  CHECK(hits() >= before + 10);
+  const auto shown = run({troupe_binary(), "status", "--admin", cluster.node(0).admin()});
+  CHECK(shown.output.find("  memory: ") != std::string::npos);
+}
+
 TEST_CASE("cli: keys and status by hand, with exit codes that say what happened") {
   auto& cluster = shared();
   const auto troupe = [&](std::vector<std::string> words, std::size_t node = 0) {

@@ -296,6 +296,29 @@ TEST_CASE("memory table X1: the byte bound holds, unread entries go first, and e
   CHECK(static_cast<std::uint64_t>(missing) == counted.evictions);
 }
 
+TEST_CASE("memory table: the keys that are put out are told, but not those whose lease has ended") {
+  std::set<std::string, std::less<>> told;
+  memory_table table{{.bytes_max = 16'384, .evicted = [&](std::string_view key) { told.emplace(key); }}};
+  REQUIRE(table.set_lease(home, generation(1), at(100ms)));
+  for (int i = 0; i < 500; ++i)
+    REQUIRE(table.publish(record("key-" + std::to_string(i), 1, "some value")) == published::done);
+  CHECK(told.size() == table.count().evictions);
+  std::string value;
+  for (const auto& key : told)
+    CHECK_FALSE(table.read(key, at(50ms), value));
+  told.clear();
+  table.end_lease(home);
+  REQUIRE(table.set_lease(home, generation(2), at(100ms)));
+  auto next = record("key", 1, std::string(2'000, 'v'));
+  next.generation = generation(2);
+  for (int i = 0; i < 4; ++i) {
+    const auto key = "next-" + std::to_string(i);
+    next.key = key;
+    static_cast<void>(table.publish(next));
+  }
+  CHECK(told.empty());
+}
+
 TEST_CASE("memory table X1: what is larger than the table is refused and evicts nothing") {
   leased_table t{memory_table::bytes_max_least};
   REQUIRE(t.table.publish(record("cart:1", 1, "apple")) == published::done);

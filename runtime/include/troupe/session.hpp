@@ -81,8 +81,9 @@ struct add_options {
 };
 
 /// Where an asynchronous call delivers: a function, and the options of the call. The function runs once: before the
-/// call returns when the call is refused, else on the thread that does the runtime's network I/O. There it must be
-/// short and must not block, calls that wait and stop() are refused, and exceptions that leave it end the process.
+/// call returns when the call is refused, or is a read that this node's memory answers; else on the thread that does
+/// the runtime's network I/O. There it must be short and must not block, calls that wait and stop() are refused, and
+/// exceptions that leave it end the process.
 template <class T, class Options = call_options> struct on_done {
   template <class Function>
   requires std::is_invocable_v<Function&, result<T>> on_done(Function f, Options o = {})
