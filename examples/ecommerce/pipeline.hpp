@@ -1,6 +1,8 @@
 /// Many asynchronous operations at once, with a bound, and their answers one after the other.
 #pragma once
 
+#include <troupe/pending.hpp>
+
 #include <chrono>
 #include <cstddef>
 #include <deque>
@@ -13,16 +15,16 @@
 namespace shop {
 
 /// Keeps up to `width` operations open. For one thread.
-template <class Answer> class pipeline {
+template <class T> class pipeline {
 public:
   /// Told the key and the answer, in the order of push(); no answer = it did not come in time.
-  using taker = std::function<void(const std::string& key, std::optional<Answer> answer)>;
+  using taker = std::function<void(const std::string& key, std::optional<troupe::result<T>> answer)>;
 
   /// @param patience  for one answer, once its turn has come; above the deadline of the operations.
   pipeline(std::size_t width, std::chrono::milliseconds patience, taker take)
       : width_(width), patience_(patience), take_(std::move(take)) {}
 
-  void push(std::string key, std::future<Answer> answer) {
+  void push(std::string key, troupe::pending<T> answer) {
     if (open_.size() >= width_) take_oldest();
     open_.emplace_back(std::move(key), std::move(answer));
   }
@@ -43,7 +45,7 @@ private:
   const std::size_t width_;
   const std::chrono::milliseconds patience_;
   const taker take_;
-  std::deque<std::pair<std::string, std::future<Answer>>> open_;
+  std::deque<std::pair<std::string, troupe::pending<T>>> open_;
 };
 
 } // namespace shop

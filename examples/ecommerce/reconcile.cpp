@@ -88,10 +88,11 @@ std::map<std::string, std::optional<std::string>> read_all(troupe::session& sess
                                                            const Keys& keys) {
   using answer = troupe::result<std::optional<troupe::found>>;
   std::map<std::string, std::optional<std::string>> values;
-  pipeline<answer> reads{reads_at_once, read_deadline + read_grace,
-                         [&](const std::string& key, std::optional<answer> a) {
-                           if (a && *a) values[key] = **a ? std::optional{(**a)->value} : std::nullopt;
-                         }};
+  pipeline<std::optional<troupe::found>> reads{reads_at_once, read_deadline + read_grace,
+                                               [&](const std::string& key, std::optional<answer> a) {
+                                                 if (a && *a)
+                                                   values[key] = **a ? std::optional{(**a)->value} : std::nullopt;
+                                               }};
   for (const auto& [key, ignored] : keys)
     reads.push(key, session.async().get(type, key, {.deadline = read_deadline}));
   reads.drain();

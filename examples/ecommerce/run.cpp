@@ -248,11 +248,11 @@ done shop_run::find_probe_keys(troupe::session& session) {
 done shop_run::stock_others(troupe::session& session) {
   using answer = troupe::result<troupe::written>;
   done outcome;
-  pipeline<answer> puts{stocking_at_once, stocking_deadline + stocking_grace,
-                        [&](const std::string& item, std::optional<answer> a) {
-                          if (a && *a) return;
-                          outcome = failure{"stocking " + item + ": " + (a ? a->error().message() : "no answer")};
-                        }};
+  pipeline<troupe::written> puts{
+      stocking_at_once, stocking_deadline + stocking_grace, [&](const std::string& item, std::optional<answer> a) {
+        if (a && *a) return;
+        outcome = failure{"stocking " + item + ": " + (a ? a->error().message() : "no answer")};
+      }};
   std::vector<ledger_entry> entries;
   for (const auto& [item, units] : plan_.stock) {
     if (!outcome) break;
