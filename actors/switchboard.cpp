@@ -20,9 +20,9 @@ bool hand_to_shard(const std::vector<lock_manager_actor>& owners, node_id from, 
 bool split_by_shard(const std::vector<lock_manager_actor>& owners, node_id from, v1::LeaseRenew& renew) {
   bool all = true;
   for (auto& held : *renew.mutable_leases()) {
-    const bool owned = held.shard() < owners.size() && owners[held.shard()];
-    if (owned) caf::anon_send(owners[held.shard()], held_renewal{from, renew.number(), std::move(held)});
-    all = all && owned;
+    const auto owner = held.shard() < owners.size() ? owners[held.shard()] : lock_manager_actor{};
+    if (owner) caf::anon_send(owner, held_renewal{from, renew.number(), std::move(held)});
+    all = all && owner;
   }
   return all;
 }
