@@ -89,6 +89,10 @@ applied apply(const v1::Operation& operation, v1::Record& record, bool exists) {
     return apply_compare_and_set(operation.compare_and_set(), record, exists);
   case v1::Operation::kAdd:
     return apply_add(operation.add(), record, exists);
+  case v1::Operation::kAcquireLock: // not about a value
+  case v1::Operation::kRenewLock:
+  case v1::Operation::kReleaseLock:
+  case v1::Operation::kRaiseFence:
   case v1::Operation::WHAT_NOT_SET:
     break;
   }

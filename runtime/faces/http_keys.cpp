@@ -194,8 +194,7 @@ answer answer_to(const key_request& request, v1::Operation::WhatCase asked, v1::
     reply.status = result.applied() ? 200 : 409;
     reply.body = text_of({{"applied", result.applied()}, {"number", result.number()}});
     return reply;
-  case v1::Operation::kPut:
-  case v1::Operation::WHAT_NOT_SET:
+  default:
     break;
   }
   reply.body = text_of({{"applied", true}});

@@ -34,6 +34,14 @@ std::string_view name_of(v1::Operation::WhatCase what) {
     return "compare_and_set";
   case v1::Operation::kAdd:
     return "add";
+  case v1::Operation::kAcquireLock:
+    return "acquire_lock";
+  case v1::Operation::kRenewLock:
+    return "renew_lock";
+  case v1::Operation::kReleaseLock:
+    return "release_lock";
+  case v1::Operation::kRaiseFence:
+    return "raise_fence";
   case v1::Operation::WHAT_NOT_SET:
     break;
   }
