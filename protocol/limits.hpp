@@ -49,6 +49,16 @@ inline constexpr std::size_t holder_queue_max = 8'192;
 /// Reads of a node that may be waiting for a read lock; and keys per lease that are recalled and not committed.
 inline constexpr std::size_t lock_requests_max = 65'536;
 inline constexpr std::size_t pending_copies_max = 1'024;
+/// Named locks: how long one may be asked for, who may have one together, and what a grant protects; with the keys of
+/// former grants that nobody has fenced yet.
+inline constexpr std::uint64_t lock_duration_max_ms = 3'600'000;
+inline constexpr std::size_t lock_owner_bytes_max = 256;
+inline constexpr std::size_t lock_owners_max = 256;
+inline constexpr std::size_t lock_protects_max = 64;
+inline constexpr std::size_t lock_fenced_keys_max = 1'024;
+inline constexpr std::size_t lock_fenced_bytes_max = std::size_t{64} << 10;
+/// A lock's name leaves room for the key of its floor.
+inline constexpr std::size_t lock_name_bytes_max = key_bytes_max - 1;
 /// Memory for records that a node keeps as home, and for what it knows of its own replica's records.
 inline constexpr std::size_t home_bytes_max = std::size_t{256} << 20;
 inline constexpr std::size_t replica_index_max = 1'000'000;

@@ -42,6 +42,14 @@ std::string_view name_of(mutation m) {
     return "old_connection_accepted";
   case mutation::duplicate_committed:
     return "duplicate_committed";
+  case mutation::token_not_checked:
+    return "token_not_checked";
+  case mutation::floor_raised_without_draining:
+    return "floor_raised_without_draining";
+  case mutation::lock_expiry_not_restarted:
+    return "lock_expiry_not_restarted";
+  case mutation::renewal_after_expiry:
+    return "renewal_after_expiry";
   case mutation::table_lease_not_checked:
     return "table_lease_not_checked";
   case mutation::table_generation_reused:

@@ -11,27 +11,31 @@ namespace troupe {
 
 enum class mutation : std::uint8_t {
   none,
-  promise_not_persisted,     ///< a replica forgets its promises and leases when it restarts
-  lease_from_answer,         ///< a home counts its lease from the answer's arrival, not from the request's departure
-  first_touch_skipped,       ///< a home serves its own replica's copy without asking a majority
-  write_back_skipped,        ///< a touched record that only a majority holds is served without being accepted again
-  epoch_not_checked,         ///< a replica accepts from an epoch below its promise
-  epoch_used_twice,          ///< a home that lapsed goes on in the same epoch
-  lower_version_accepted,    ///< a replica stores a lower (ballot, version) over a higher one
-  restarted_home_same,       ///< a replica takes a restarted node for the lessee that it was
-  deduplication_off,         ///< a home executes a retry whose request id stands in the record
-  acknowledged_before_sync,  ///< a replica answers Accepted before the record is on disk
-  recall_not_sent,           ///< a home commits without a word to the holders of the key
-  recall_not_awaited,        ///< a home commits before the holders of the key have answered
-  drain_not_awaited,         ///< a home lets its shard go while nodes still hold leases of it
-  holder_outlives_home,      ///< a home grants a whole lease, whatever remains of its own
-  held_from_grant,           ///< a holder counts its lease from the grant's arrival, not from the request's departure
-  generation_not_checked,    ///< a holder applies what was sent in another generation
-  old_connection_accepted,   ///< a holder goes on over a new connection, and takes what the old one brings late
-  duplicate_committed,       ///< a holder takes a repeated Committed for that of what is pending by then
-  table_lease_not_checked,   ///< a reader of the memory table does not look at the lease
-  table_generation_reused,   ///< entries of the former generation of a lease live on in the next one
-  table_pending_not_checked, ///< a commit of another version makes the pending record readable
+  promise_not_persisted,    ///< a replica forgets its promises and leases when it restarts
+  lease_from_answer,        ///< a home counts its lease from the answer's arrival, not from the request's departure
+  first_touch_skipped,      ///< a home serves its own replica's copy without asking a majority
+  write_back_skipped,       ///< a touched record that only a majority holds is served without being accepted again
+  epoch_not_checked,        ///< a replica accepts from an epoch below its promise
+  epoch_used_twice,         ///< a home that lapsed goes on in the same epoch
+  lower_version_accepted,   ///< a replica stores a lower (ballot, version) over a higher one
+  restarted_home_same,      ///< a replica takes a restarted node for the lessee that it was
+  deduplication_off,        ///< a home executes a retry whose request id stands in the record
+  acknowledged_before_sync, ///< a replica answers Accepted before the record is on disk
+  recall_not_sent,          ///< a home commits without a word to the holders of the key
+  recall_not_awaited,       ///< a home commits before the holders of the key have answered
+  drain_not_awaited,        ///< a home lets its shard go while nodes still hold leases of it
+  holder_outlives_home,     ///< a home grants a whole lease, whatever remains of its own
+  held_from_grant,          ///< a holder counts its lease from the grant's arrival, not from the request's departure
+  generation_not_checked,   ///< a holder applies what was sent in another generation
+  old_connection_accepted,  ///< a holder goes on over a new connection, and takes what the old one brings late
+  duplicate_committed,      ///< a holder takes a repeated Committed for that of what is pending by then
+  token_not_checked,        ///< a home lets a write pass under whatever grant of its lock
+  floor_raised_without_draining, ///< a fence is answered while an older write of its keys is undecided
+  lock_expiry_not_restarted,     ///< a new home takes the lock that it finds for one whose time is over
+  renewal_after_expiry,          ///< a home renews a grant whose time is over
+  table_lease_not_checked,       ///< a reader of the memory table does not look at the lease
+  table_generation_reused,       ///< entries of the former generation of a lease live on in the next one
+  table_pending_not_checked,     ///< a commit of another version makes the pending record readable
 };
 
 /// Those of the cores.
@@ -47,6 +51,14 @@ inline constexpr mutation lock_mutations[] = {
     mutation::recall_not_sent,         mutation::recall_not_awaited,  mutation::drain_not_awaited,
     mutation::holder_outlives_home,    mutation::held_from_grant,     mutation::generation_not_checked,
     mutation::old_connection_accepted, mutation::duplicate_committed,
+};
+
+/// Those of the cores for named locks.
+inline constexpr mutation named_lock_mutations[] = {
+    mutation::token_not_checked,
+    mutation::floor_raised_without_draining,
+    mutation::lock_expiry_not_restarted,
+    mutation::renewal_after_expiry,
 };
 
 /// Those of the memory table, which simulation cannot interleave: its stress test must catch them.

@@ -253,7 +253,13 @@ void home::stop_leading(std::string_view why, instant now, effects& out) {
         refuse_lock(w, errc::unavailable, out);
       else
         turn_away(w.from, w.operation, v1::NotHome::NO_HOME, out);
+    if (state.named)
+      for (const auto& w : state.named->waiters)
+        turn_away(w.from, w.operation, v1::NotHome::NO_HOME, out);
   }
+  for (const auto& f : std::exchange(fences_, {}))
+    turn_away(f.who.from, f.who.operation, v1::NotHome::INTERRUPTED, out);
+  locks_.clear();
   busy_.clear();
   keys_.clear();
   by_use_.clear();
@@ -369,6 +375,7 @@ void home::tick(instant now, effects& out) {
     auto e = keys_.find(name);
     if (e != keys_.end()) look_after(*e, now, out);
   }
+  expire_drains(now, out);
   forget_surplus();
   look_after_holders(now, out);
   finish_draining(now, out);

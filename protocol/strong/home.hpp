@@ -19,9 +19,12 @@
 #include "protocol/limits.hpp"
 #include "protocol/strong/holders.hpp"
 #include "protocol/strong/lease.hpp"
+#include "protocol/strong/named_lock.hpp"
+#include "protocol/strong/register_value.hpp"
 
 #include <list>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -107,6 +110,20 @@ public:
   std::uint64_t committed() const { return commits_; }
   const holders& held() const { return holders_; }
 
+  /// A named lock that this home knows to be taken, or waited for.
+  struct lock_view {
+    struct owner_view {
+      std::string owner;
+      bool shared = false;
+      nanoseconds remaining{0}; ///< at most; not above 0 = its time is over
+    };
+    std::string key;
+    std::vector<owner_view> owners;
+    std::size_t waiting = 0;
+  };
+  /// The first `max` of them, by key.
+  std::vector<lock_view> locks(instant now, std::size_t max) const;
+
 private:
   /// An operation that is not answered yet, and whom to answer.
   struct waiting {
@@ -117,6 +134,7 @@ private:
     version base;
     std::size_t bytes = 0;               ///< of key and values; what it counts in held_bytes_ while it is queued
     std::optional<holders::wish> lock{}; ///< it is a LockRequest, and `operation` a get of its key
+    bool first = false;                  ///< an acquire of a named lock whose turn has come
   };
   /// An operation that came while this node claims the shard: decided when it leads, turned away when the claim
   /// fails.
@@ -143,6 +161,19 @@ private:
     instant sent_at;        ///< of the last transmission
     std::size_t weight = 0; ///< what it counts in held_bytes_, until it has committed
     bool recalling = false; ///< somebody who holds the key has not given it back
+    bool lock = false;      ///< the record is that of a named lock
+  };
+  /// What a home knows of a named lock beside its record.
+  struct lock_state {
+    lock_terms terms;
+    std::list<waiting> waiters; ///< acquires; first come first served
+  };
+  /// A RaiseFence whose floor is committed, and which older writes may still be under way to.
+  struct draining_fence {
+    waiting who;
+    v1::Result result;
+    bool settled = false;
+    std::set<std::string> left; ///< keys that are being read, or had an undecided write
   };
   /// What one replica said to ReadLatest.
   struct copy {
@@ -163,7 +194,8 @@ private:
     version number;                 ///< ready: of the committed record; round 0 = never written
     std::string record;             ///< ready: the committed record, serialized
     std::optional<proposal> undecided;
-    std::list<waiting> queue;              ///< first come first served
+    std::list<waiting> queue;              ///< first come first served; of a floor: writes that wait for it, too
+    std::unique_ptr<lock_state> named;     ///< it is a named lock
     std::list<std::string>::iterator used; ///< place in the list of keys by use
     std::size_t bytes = 0;                 ///< what it counts in bytes_
   };
@@ -230,6 +262,22 @@ private:
   void look_after_holders(instant now, effects& out);
   void pass_on(holders::effects& from, instant now, effects& out);
 
+  // named locks
+  static bool reads(const v1::Operation& operation) { return operation.has_get() || operation.has_renew_lock(); }
+  static bool waits_for_lock(const key_state& state) { return state.named && !state.named->waiters.empty(); }
+  std::optional<applied> decide(entry& e, waiting& w, v1::Record& next, bool there, instant now, effects& out);
+  void wait_for_lock(entry& e, waiting w, effects& out);
+  void call_waiters(entry& e, const v1::Record& committed, instant now);
+  void follow_lock(entry& e, const v1::Record& committed, bool inherited, instant now);
+  const key_state* floor_of(const v1::Fence& fence) const;
+  void wait_for_floor(waiting w, instant now, effects& out);
+  void pass_floor(entry& e, instant now, effects& out);
+  void drain(waiting w, v1::Result result, bool settled, instant now, effects& out);
+  void drained(const std::string& key, effects& out);
+  void fail_drains(const std::string& key, effects& out);
+  void expire_drains(instant now, effects& out);
+  bool is_drained(const std::string& key) const;
+
   // answers
   /// `settled`: the committed record remembers this outcome, or it is a read.
   void answer(const waiting& who, const v1::Result& result, bool settled, effects& out) const;
@@ -268,6 +316,8 @@ private:
 
   holders holders_; ///< leading: the read locks of this epoch
   key_map keys_;
+  std::list<draining_fence> fences_;
+  std::set<std::string> locks_;   ///< keys that are named locks; sorted
   std::list<std::string> by_use_; ///< keys, most recently used first
   std::set<std::string> busy_;    ///< keys that are being read, have an undecided proposal or a queue; sorted
   std::size_t bytes_ = 0;

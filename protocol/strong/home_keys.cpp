@@ -45,18 +45,23 @@ void home::receive(node_id from, v1::Operation operation, instant now, effects& 
     return answer(w, errc::key_too_long, out);
   if (w.operation.what_case() == v1::Operation::WHAT_NOT_SET || w.id.number == 0)
     return answer(w, errc::invalid_argument, out);
+  if (const auto flaw = lock_flaw_of(w.operation); flaw != errc::none) return answer(w, flaw, out);
 
   admit(std::move(w), now, out);
 }
 
 /// Serves a read of a key that was touched; queues everything else.
 void home::admit(waiting w, instant now, effects& out) {
+  if (w.operation.has_fence() && floor_of(w.operation.fence()) == nullptr) {
+    if (const auto i = keys_.find(w.operation.key()); i != keys_.end() && join(*i, w)) return;
+    return wait_for_floor(std::move(w), now, out);
+  }
   // Bounded beside the queues: keys under way, those in doubt and those that nobody waits for any more included.
   const bool room = busy_.contains(w.operation.key()) || busy_.size() < options_.shard_queue_max;
   if (!keys_.contains(w.operation.key()) && (!room || !has_room(w.bytes))) return refuse_overload(w, out);
   auto& e = key(w.operation.key(), now, out);
   if (join(e, w)) return;
-  if (e.second.at == key_state::stage::ready && w.operation.has_get()) {
+  if (e.second.at == key_state::stage::ready && reads(w.operation)) {
     if (options_.trace)
       out.emplace_back(note{"home.read", "shard=" + to_string(options_.shard) + " epoch=" + to_string(era_)});
     opened_record record{e.second.record};
@@ -74,6 +79,11 @@ void home::admit(waiting w, instant now, effects& out) {
 /// Answers a read from `committed`, the record of the key: until a write has committed, nobody has seen it.
 void home::serve(entry& e, const waiting& w, v1::Record& committed, instant now, effects& out) {
   if (w.lock) return lock(e, w, committed, now, out);
+  if (w.operation.has_renew_lock()) {
+    lock_terms none;
+    auto& terms = e.second.named ? e.second.named->terms : none;
+    return answer(w, renew_lock(w.operation.renew_lock(), committed, terms, now), true, out);
+  }
   auto result = apply(w.operation, committed, exists(committed, e.second.number)).result;
   to_wire(e.second.number, *result.mutable_version());
   answer(w, result, true, out);
@@ -109,6 +119,12 @@ bool home::join(entry& e, const waiting& again) {
   };
   for (auto& w : e.second.queue)
     if (take_place(w)) return true;
+  if (e.second.named)
+    for (auto& w : e.second.named->waiters)
+      if (take_place(w)) return true;
+  if (again.operation.has_raise_fence())
+    for (auto& f : fences_)
+      if (take_place(f.who)) return true;
   if (e.second.undecided)
     for (auto& p : e.second.undecided->participants)
       if (take_place(p.who)) return true;
@@ -119,7 +135,10 @@ bool home::join(entry& e, const waiting& again) {
 bool home::settled_before(const v1::Record& committed, const waiting& w, effects& out) const {
   if (mutated(mutation::deduplication_off)) return false;
   if (const auto* s = find_settled(committed, w.id)) {
-    answer(w, s->result(), true, out);
+    auto result = s->result();
+    if (w.operation.has_acquire_lock() && result.applied())
+      quote_protected(committed.lock(), w.operation.acquire_lock().owner(), result);
+    answer(w, result, true, out);
     return true;
   }
   if (w.base >= from_wire(committed.evicted())) return false;
@@ -133,10 +152,11 @@ bool home::settled_before(const v1::Record& committed, const waiting& w, effects
 void home::advance(entry& e, instant now, effects& out) {
   auto& state = e.second;
   TROUPE_ASSERT(state.at == key_state::stage::ready);
-  if (!state.queue.empty()) {
+  pass_floor(e, now, out);
+  if (!state.queue.empty() || waits_for_lock(state)) {
     opened_record committed{state.record};
     for (auto i = state.queue.begin(); i != state.queue.end();) {
-      if (!i->operation.has_get()) {
+      if (!reads(i->operation)) {
         ++i;
         continue;
       }
@@ -144,7 +164,8 @@ void home::advance(entry& e, instant now, effects& out) {
       leave_queue(*i);
       i = state.queue.erase(i);
     }
-    if (!state.undecided && !state.queue.empty() && !draining_) {
+    if (!state.undecided && !draining_) {
+      call_waiters(e, *committed, now);
       proposal p;
       combine(e, *committed, committed.copy(), p, now, out);
       if (p.number) propose(e, std::move(p), now, out);
@@ -160,11 +181,13 @@ void home::advance(entry& e, instant now, effects& out) {
 void home::combine(entry& e, const v1::Record& committed, v1::Record& next, proposal& p, instant now, effects& out) {
   auto& state = e.second;
   bool there = exists(committed, state.number);
-  if (!there) next.set_tombstone(true); // what is committed may be a refusal only
+  if (!state.number) next.set_tombstone(true); // what is committed may be a refusal only
   std::size_t effective = 0;
   while (!state.queue.empty() && p.participants.size() < options_.combine_max) {
     auto& front = state.queue.front();
-    if (front.operation.roll_back() && !p.participants.empty()) break; // undone alone, so decided alone
+    // Undone alone, or with a token of its own: decided alone.
+    const bool alone = front.operation.roll_back() || is_lock_operation(front.operation.what_case());
+    if (alone && !p.participants.empty()) break;
     auto w = std::move(front);
     state.queue.pop_front();
     leave_queue(w);
@@ -172,34 +195,47 @@ void home::combine(entry& e, const v1::Record& committed, v1::Record& next, prop
       answer(w, w.operation.unsettled() ? errc::timeout : errc::expired, out);
       continue;
     }
+    if (w.operation.has_raise_fence()) {
+      const auto* before = find_settled(committed, w.id);
+      if (before != nullptr && before->result().applied()) { // by another home, perhaps, which did not see it drained
+        drain(std::move(w), before->result(), true, now, out);
+        continue;
+      }
+    }
     if (settled_before(committed, w, out)) continue;
-    auto a = apply(w.operation, next, there);
-    if (!a.changed && !w.operation.unsettled() && p.participants.empty()) {
-      to_wire(state.number, *a.result.mutable_version());
-      answer(w, a.result, false, out);
+    auto a = decide(e, w, next, there, now, out);
+    if (!a) continue;
+    if (!a->changed && !w.operation.unsettled() && p.participants.empty()) {
+      to_wire(state.number, *a->result.mutable_version());
+      if (w.operation.has_raise_fence() && a->result.applied())
+        drain(std::move(w), std::move(a->result), false, now, out);
+      else
+        answer(w, a->result, false, out);
       continue;
     }
     // A retry's refusal is committed too: the attempt that it repeats may still arrive, and must find it.
-    const bool alone = w.operation.roll_back();
-    const bool settled = a.changed || w.operation.unsettled();
+    const bool settled = a->changed || w.operation.unsettled();
     if (settled) {
       if (!p.number) p.number = {.era = era_, .counter = ++counter_};
-      there = !next.tombstone();
-      to_wire(p.number, *a.result.mutable_version());
-      settle(next, w.id, a.result, p.number, std::max(options_.settled_kept, ++effective));
+      there = exists(next, p.number);
+      to_wire(p.number, *a->result.mutable_version());
+      settle(next, w.id, a->result, p.number, std::max(options_.settled_kept, ++effective));
     } else {
-      to_wire(p.number ? p.number : state.number, *a.result.mutable_version());
+      to_wire(p.number ? p.number : state.number, *a->result.mutable_version());
     }
-    p.participants.push_back({std::move(w), std::move(a.result), settled});
+    p.participants.push_back({std::move(w), std::move(a->result), settled});
     if (alone) break;
   }
-  if (p.number) p.bytes = next.SerializeAsString();
+  if (!p.number) return;
+  p.bytes = next.SerializeAsString();
+  p.lock = next.has_lock();
 }
 
 /// Nobody waits for this key any more: it need not be looked after.
 void home::rest(entry& e) {
   const auto& state = e.second;
-  if (state.at == key_state::stage::ready && !state.undecided && state.queue.empty()) busy_.erase(e.first);
+  if (state.at == key_state::stage::ready && !state.undecided && state.queue.empty() && !waits_for_lock(state))
+    busy_.erase(e.first);
 }
 
 void home::fail_queue(entry& e, errc code, effects& out) {
@@ -208,6 +244,7 @@ void home::fail_queue(entry& e, errc code, effects& out) {
     leave_queue(w);
   }
   e.second.queue.clear();
+  fail_drains(e.first, out);
 }
 
 // -- acceptance
@@ -225,7 +262,7 @@ void home::propose(entry& e, proposal p, instant now, effects& out) {
   // Until it has committed it counts by what it holds, whether anybody still waits for it or not.
   p.weight = (e.second.held ? 2 : 1) * p.bytes.size(); // the record, and its copy in the recall
   for (auto& part : p.participants) {
-    part.who.operation.clear_what(); // it is decided
+    if (!part.who.operation.has_raise_fence()) part.who.operation.clear_what(); // it is decided
     p.weight += participant_overhead + part.result.value().size();
   }
   if (const auto& undone = e.second.undecided) held_bytes_ -= undone->weight;
@@ -294,8 +331,17 @@ void home::commit(entry& e, instant now, effects& out) {
   if (options_.trace)
     out.emplace_back(
         note{"home.committed", "shard=" + to_string(options_.shard) + " version=" + to_string(p.number)});
-  for (const auto& part : p.participants)
-    answer(part.who, part.result, part.settled, out);
+  if (state.named || p.lock) {
+    opened_record committed{state.record};
+    follow_lock(e, *committed, p.what == proposal::kind::write_back, now);
+  }
+  for (auto& part : p.participants) {
+    if (part.who.operation.has_raise_fence() && part.result.applied())
+      drain(std::move(part.who), std::move(part.result), part.settled, now, out);
+    else
+      answer(part.who, part.result, part.settled, out);
+  }
+  drained(e.first, out);
   if (state.held) tell_holders(e, now, out);
   weigh(e);
   advance(e, now, out);
@@ -319,6 +365,7 @@ void home::roll_back(entry& e, instant now, effects& out) {
     part.settled = true;
   }
   p.bytes = record->SerializeAsString();
+  p.lock = record->has_lock();
   p.participants = std::move(undone.participants);
   p.repairs = std::move(undone.repairs);
   out.emplace_back(note{"home.rolling_back", "shard=" + to_string(options_.shard) + " version="
@@ -333,16 +380,20 @@ void home::roll_back(entry& e, instant now, effects& out) {
 /// the home goes on with it.
 void home::expire(entry& e, instant now, effects& out) {
   auto& state = e.second;
-  for (auto i = state.queue.begin(); i != state.queue.end();) {
-    if (now < i->deadline) {
-      watch(i->deadline);
-      ++i;
-      continue;
+  auto end = [&](std::list<waiting>& queue) {
+    for (auto i = queue.begin(); i != queue.end();) {
+      if (now < i->deadline) {
+        watch(i->deadline);
+        ++i;
+        continue;
+      }
+      answer(*i, i->operation.unsettled() ? errc::timeout : errc::expired, out);
+      leave_queue(*i);
+      i = queue.erase(i);
     }
-    answer(*i, i->operation.unsettled() ? errc::timeout : errc::expired, out);
-    leave_queue(*i);
-    i = state.queue.erase(i);
-  }
+  };
+  end(state.queue);
+  if (state.named) end(state.named->waiters);
   if (!state.undecided) return;
   auto& p = *state.undecided;
   if (p.what == proposal::kind::write && p.participants.size() == 1 && p.participants[0].who.operation.roll_back()
@@ -370,13 +421,16 @@ void home::look_after(entry& e, instant now, effects& out) {
       watch(state.undecided->sent_at + nanoseconds{options_.retransmit});
   } else if (state.at == key_state::stage::reading) {
     // Nobody waits for it, and a replica that is needed does not answer: the next operation asks again.
-    if (state.queue.empty() && now >= state.first_asked_at + nanoseconds{options_.lease}) return forget(e);
+    const bool wanted = !state.queue.empty() || is_drained(e.first);
+    if (!wanted && now >= state.first_asked_at + nanoseconds{options_.lease}) return forget(e);
     if (now >= state.settle_at) return touched(e, now, out);
     watch(state.settle_at);
     if (now >= state.asked_at + nanoseconds{options_.retransmit})
       ask_latest(e, now, out);
     else
       watch(state.asked_at + nanoseconds{options_.retransmit});
+  } else if (waits_for_lock(state)) {
+    advance(e, now, out); // somebody's time may be over
   } else {
     rest(e);
   }
@@ -390,13 +444,14 @@ void home::use(entry& e) { by_use_.splice(by_use_.begin(), by_use_, e.second.use
 void home::weigh(entry& e) {
   auto& state = e.second;
   bytes_ -= state.bytes;
-  state.bytes = key_overhead + 2 * e.first.size() + state.record.size();
+  state.bytes = key_overhead + 2 * e.first.size() + (state.named ? 3 : 1) * state.record.size(); // terms of owners
   bytes_ += state.bytes;
 }
 
 /// Forgets a key that nothing is under way for; `e` is gone afterwards.
 void home::forget(entry& e) {
   busy_.erase(e.first);
+  locks_.erase(e.first);
   bytes_ -= e.second.bytes;
   by_use_.erase(e.second.used);
   keys_.erase(keys_.find(e.first));

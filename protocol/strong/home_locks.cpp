@@ -61,7 +61,7 @@ void home::lock(entry& e, const waiting& w, const v1::Record& committed, instant
   auto& state = e.second;
   auto committed_copy = copy_of(committed, state.number);
   const bool written = state.undecided || std::any_of(state.queue.begin(), state.queue.end(), [](const auto& other) {
-                         return !other.operation.has_get();
+                         return !reads(other.operation);
                        });
   if (!written && !draining_) {
     holders_.home_leads_until(lease_->until());

@@ -133,6 +133,8 @@ void home::touched(entry& e, instant now, effects& out) {
     weigh(e);
     state.copies.clear();
     state.at = key_state::stage::ready;
+    if (record.has_lock()) follow_lock(e, record, true, now);
+    drained(e.first, out);
     return advance(e, now, out);
   }
   if (draining_) { // nothing new is proposed: who waits is turned away at the end
@@ -147,6 +149,7 @@ void home::touched(entry& e, instant now, effects& out) {
              .repairs = {},
              .participants = {},
              .sent_at = {}};
+  p.lock = record.has_lock();
   for (const auto& [replica, c] : state.copies)
     if (c.damaged) p.repairs[replica] = c.abstained;
   if (!p.number) {
@@ -166,6 +169,7 @@ bool home::overwrite(entry& e, const copy& best, v1::Record& record, instant now
   auto& queue = e.second.queue;
   auto w = std::find_if(queue.begin(), queue.end(), [](const waiting& q) { return !q.operation.has_get(); });
   if (w == queue.end() || w->operation.unsettled() || w->operation.roll_back() || now >= w->deadline) return false;
+  if (w->operation.has_fence() || is_lock_operation(w->operation.what_case())) return false;
   if (find_settled(record, w->id) != nullptr || w->base < from_wire(record.evicted())) return false;
   auto a = apply(w->operation, record, exists(record, best.number));
   if (!a.changed) return false;

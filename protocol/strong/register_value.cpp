@@ -65,6 +65,7 @@ applied apply_compare_and_set(const v1::CompareAndSet& cas, v1::Record& record, 
 
 applied apply(const v1::Operation& operation, v1::Record& record, bool exists) {
   applied a;
+  const bool is_value = !record.has_lock() && !record.has_floor();
   switch (operation.what_case()) {
   case v1::Operation::kGet:
     a.result.set_exists(exists);
@@ -72,6 +73,7 @@ applied apply(const v1::Operation& operation, v1::Record& record, bool exists) {
     a.result.set_applied(true);
     return a;
   case v1::Operation::kPut:
+    if (!is_value) return failed(errc::wrong_kind);
     store(record, operation.put().value());
     a.result.set_applied(true);
     a.changed = true;
@@ -86,8 +88,10 @@ applied apply(const v1::Operation& operation, v1::Record& record, bool exists) {
     }
     return a;
   case v1::Operation::kCompareAndSet:
+    if (!is_value) return failed(errc::wrong_kind);
     return apply_compare_and_set(operation.compare_and_set(), record, exists);
   case v1::Operation::kAdd:
+    if (!is_value) return failed(errc::wrong_kind);
     return apply_add(operation.add(), record, exists);
   case v1::Operation::kAcquireLock: // not about a value
   case v1::Operation::kRenewLock:
@@ -113,6 +117,7 @@ void settle(v1::Record& record, const request_id& id, const v1::Result& result, 
     entry.mutable_result()->clear_value();
     entry.mutable_result()->set_value_omitted(true);
   }
+  entry.mutable_result()->clear_protects(); // the record says it
   to_wire(at, *entry.mutable_version());
   const auto total = static_cast<std::size_t>(record.settled_size());
   if (total <= kept) return;

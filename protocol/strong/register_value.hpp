@@ -7,11 +7,12 @@
 
 namespace troupe {
 
-/// Applies `operation` to `record`: value and tombstone change when the condition holds, nothing else ever does.
+/// Applies an operation on a value to `record`: value and tombstone change when the condition holds, nothing else
+/// ever does. A named lock has no value, and none can be stored in its place.
 ///
 /// A record that was never written, or is a tombstone, is absent; an absent number counts as 0.
 /// @return the answer, without `version`; `changed` says whether the record did.
-/// @errors in result.error: not_a_number, out_of_range, invalid_argument (all not done, nothing changed).
+/// @errors in result.error: not_a_number, out_of_range, invalid_argument wrong_kind (all not done, nothing changed).
 struct applied {
   v1::Result result;
   bool changed = false;
@@ -20,7 +21,7 @@ applied apply(const v1::Operation& operation, v1::Record& record, bool exists);
 
 /// Whether a key whose committed record is `record`, of version `number`, has a value.
 inline bool exists(const v1::Record& record, const version& number) {
-  return static_cast<bool>(number) && !record.tombstone();
+  return static_cast<bool>(number) && !record.tombstone() && !record.has_lock() && !record.has_floor();
 }
 
 /// Finds what `id` was answered; nullptr when the record does not remember it.
