@@ -309,7 +309,8 @@ TEST_CASE("memory table: the keys that are put out are told, but not those whose
   told.clear();
   table.end_lease(home);
   REQUIRE(table.set_lease(home, generation(2), at(100ms)));
-  auto next = record("key", 1, std::string(2'000, 'v'));
+  const std::string large(2'000, 'v');
+  auto next = record("key", 1, large);
   next.generation = generation(2);
   for (int i = 0; i < 4; ++i) {
     const auto key = "next-" + std::to_string(i);
