@@ -6,7 +6,7 @@
 #include <caf/all.hpp>
 #include <caf/io/all.hpp>
 #include <caf/io/basp_broker.hpp>
-#include <caf/io/network/multiplexer.hpp>
+#include <caf/io/network/default_multiplexer.hpp>
 #include <tl/expected.hpp>
 
 #include <netdb.h>
@@ -16,16 +16,17 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <mutex>
 #include <random>
 #include <set>
 #include <stdexcept>
+#include <string_view>
 #include <system_error>
-#include <thread>
 
 // CAF 0.17 makes its node id from the process id and the machine's network cards: two containers that share a machine
 // and whose main process is number 1 are then one node to each other, and never connect. actor_system grants
 // friendship to a class that 0.17 declares and does not define; as a module it runs after the middleman has set its
-// id, before anything has used it.
+// id, before anything has used it. It also knows which clusters have a node in the system.
 namespace caf::net {
 
 class middleman final : public actor_system::module {
@@ -45,8 +46,20 @@ public:
   id_t id() const override { return network_manager; }
   void* subtype_ptr() override { return this; }
 
+  /// False: the cluster has a node here. Else leave() has to follow. Safe from any thread.
+  bool enter(const std::string& cluster) {
+    const std::lock_guard lock{mutex_};
+    return clusters_.insert(cluster).second;
+  }
+  void leave(const std::string& cluster) {
+    const std::lock_guard lock{mutex_};
+    clusters_.erase(cluster);
+  }
+
 private:
   actor_system& system_;
+  std::mutex mutex_;
+  std::set<std::string> clusters_;
 };
 
 } // namespace caf::net
@@ -56,6 +69,13 @@ namespace troupe {
 namespace {
 
 constexpr milliseconds connect_timeout{1000};
+
+// What both ends of a connection must agree on.
+constexpr const char* heartbeat_key = "middleman.heartbeat-interval";
+constexpr const char* timeout_key = "middleman.connection-timeout";
+constexpr const char* automatic_key = "middleman.enable-automatic-connections";
+constexpr caf::timespan heartbeat_interval = std::chrono::seconds{2};
+constexpr caf::timespan connection_timeout = std::chrono::seconds{8};
 
 class unique_socket {
 public:
@@ -142,31 +162,43 @@ void configure(caf::actor_system_config& config) {
   config.load<caf::io::middleman>();
   config.load<caf::net::middleman>(); // the node id above
 
-  // As many workers as cores; CAF starts at least four, which costs wake-ups on small machines.
-  config.set("scheduler.max-threads", std::size_t{std::max(1U, std::thread::hardware_concurrency())});
-  // Messages that one actor may handle before the next gets its turn; without it a busy actor starves its worker.
-  config.set("scheduler.max-throughput", std::size_t{200});
-  // Idle workers wait on a condition variable at once: polling with sleeps of 50 us makes a lone request four times
-  // slower.
-  config.set("work-stealing.aggressive-poll-attempts", std::size_t{0});
-  config.set("work-stealing.moderate-poll-attempts", std::size_t{0});
-  // How often they look whether another has more than it can do. A job of their own wakes them at once.
-  config.set("work-stealing.relaxed-sleep-duration", caf::timespan{std::chrono::seconds{1}});
   // Frames are deserialized by the thread that reads them: a hand-over to a worker costs more than it saves.
   config.set("middleman.workers", std::size_t{0});
   // TCP connections that died silently are cut, on both sides. Links notice a silent peer much earlier by their own
   // pings, and close. The interval is long because an unfinished handshake is killed at the next beat whatever the
   // timeout says, so it has to be well above any round trip.
-  config.set("middleman.heartbeat-interval", caf::timespan{std::chrono::seconds{2}});
-  config.set("middleman.connection-timeout", caf::timespan{std::chrono::seconds{8}});
+  config.set(heartbeat_key, heartbeat_interval);
+  config.set(timeout_key, connection_timeout);
   // Off is the default, and must stay: on, every node opens another port on all interfaces.
-  config.set("middleman.enable-automatic-connections", false);
+  config.set(automatic_key, false);
+}
+
+void require_configured(caf::actor_system& system) {
+  std::string lacks;
+  auto check = [&lacks](bool there, std::string_view what) {
+    if (!there) lacks.append(lacks.empty() ? "" : ", ").append(what);
+  };
+  const bool connected = system.has_middleman();
+  check(connected, "the middleman");
+  check(system.has_network_manager(), "a node id that is unique");
+  check(system.types().make_value("troupe::v1::Hello") != nullptr, "the message types of Troupe");
+  check(!connected || dynamic_cast<caf::io::network::default_multiplexer*>(&system.middleman().backend()) != nullptr,
+        "the middleman's default network-backend");
+  const auto& config = system.config();
+  check(!caf::get_or(config, "middleman.manual-multiplexing", false), "manual-multiplexing = false");
+  check(caf::get_or(config, heartbeat_key, caf::timespan{}) == heartbeat_interval, "heartbeat-interval = 2s");
+  check(caf::get_or(config, timeout_key, caf::timespan{}) == connection_timeout, "connection-timeout = 8s");
+  check(!caf::get_or(config, automatic_key, false), "enable-automatic-connections = false");
+  if (!lacks.empty())
+    throw std::runtime_error("this actor system lacks what troupe::configure sets in its configuration: " + lacks);
 }
 
 basp_transport::basp_transport(caf::actor_system& system, cluster shape, node_id self)
     : system_(system), shape_(std::move(shape)), self_(self) {
-  if (!system.has_middleman())
-    throw std::runtime_error("this actor system has no middleman: pass its configuration to troupe::configure first");
+  require_configured(system);
+  if (!system.network_manager().enter(shape_.name))
+    throw std::runtime_error("a node of the cluster \"" + shape_.name
+                             + "\" runs in this actor system; another one needs another system");
   broker_ = system.middleman().named_broker<caf::io::basp_broker>(caf::atom("BASP"));
 }
 
@@ -174,6 +206,7 @@ basp_transport::~basp_transport() {
   for (auto& [peer, dialer] : dialers_)
     caf::anon_send_exit(dialer, caf::exit_reason::kill);
   if (port_ != 0) (void)system_.middleman().unpublish(door_, port_);
+  system_.network_manager().leave(shape_.name);
 }
 
 void basp_transport::listen(const caf::actor& door) {

@@ -12,20 +12,26 @@
 
 #include <map>
 #include <mutex>
+#include <string>
 
 namespace troupe {
 
-/// Prepares a configuration for a node: message types, middleman, threads, heartbeats, a node id of its own. Each
-/// setting is explained in the source.
+/// Prepares a configuration for nodes: message types, middleman, heartbeats, a node id of its own. Each setting is
+/// explained in the source.
 ///
 /// Do not call `config.parse` afterwards: it reads caf-application.ini from whatever directory the process is in, and
 /// what it finds there wins over these settings.
 void configure(caf::actor_system_config& config);
 
+/// Throws std::runtime_error that names what a node needs and the system has not; it has everything when it was made
+/// with a configuration from `configure`, whose settings were left as they were.
+void require_configured(caf::actor_system& system);
+
+/// Several may stand on one system, of different clusters: nodes of one cluster would take each other for themselves.
 /// Where members listen is taken from the cluster's member list. Destroy it before the actor system.
 class basp_transport final : public transport {
 public:
-  /// @param system  made with a configuration from `configure`; throws std::runtime_error when it was not.
+  /// Throws what require_configured throws, and std::runtime_error where a node of the same cluster runs.
   /// @param self    a member's id, or that of a client node, which listens nowhere.
   basp_transport(caf::actor_system& system, cluster shape, node_id self);
   basp_transport(const basp_transport&) = delete;
@@ -50,7 +56,7 @@ private:
   caf::actor_system& system_;
   cluster shape_;
   node_id self_;
-  caf::actor broker_; ///< CAF's BASP broker
+  caf::actor broker_; ///< CAF's BASP broker; connections are its, and outlive this
   caf::actor door_;
   std::uint16_t port_ = 0;
   std::mutex mutex_;                      ///< guards dialers_: links of several threads dial

@@ -14,15 +14,17 @@
 
 namespace troupe {
 
+class io_loop;
+
 /// The structured event trace: called on actor threads, in simulation from the one thread. Empty = none.
 using trace_sink = std::function<void(instant at, std::string_view name, std::string_view fields)>;
 
 struct actor_context {
   const node_clock* clock = nullptr;
   std::shared_ptr<const switchboard> board;
-  std::shared_ptr<spdlog::logger> log;   ///< may be null
-  trace_sink trace;                      ///< may be empty
-  caf::execution_unit* thread = nullptr; ///< runs the actor; null = any worker of the system
+  std::shared_ptr<spdlog::logger> log; ///< may be null
+  trace_sink trace;                    ///< may be empty
+  io_loop* thread = nullptr;           ///< runs the actor; null = any worker of the system
 
   instant now() const { return clock->now(); }
 

@@ -78,13 +78,26 @@ struct held_renewal {
   v1::HeldLease lease;
 };
 
+/// API -> SESSION: nobody waits any more for the call with this ticket. It is answered at once, as cancelled or
+/// abandoned; does nothing when it has been answered.
+struct call_cancelled {
+  std::uint64_t ticket = 0;
+};
+
+/// SESSION -> MEMORY LAYER -> STRONG MANAGER: the same for an operation that was sent on; each answers it if it is
+/// the one who has it.
+struct operation_cancelled {
+  request_id id;
+};
+
 /// API, FACES -> SESSION: one operation. `done` runs on an actor's thread, exactly once; it must not block or throw.
 struct session_call {
   v1::Operation operation; ///< key, what, roll_back; the session fills in id
   std::string type;        ///< data type
   instant deadline;        ///< on this node's clock
   std::function<void(const v1::Result&)> done;
-  bool missed = false; ///< a read that the memory table had no answer to a moment ago
+  bool missed = false;      ///< a read that the memory table had no answer to a moment ago
+  std::uint64_t ticket = 0; ///< unique in the session, for a call that may be cancelled; 0 = it will not be
 };
 
 /// LINK -> whoever asked: how one link is doing.
@@ -210,7 +223,7 @@ using timekeeper_actor = caf::typed_actor<caf::reacts_to<wake_request>,
                                           caf::reacts_to<caf::atom_constant<caf::atom("tick")>>>;
 
 /// One per open session. Numbers the session's operations, keeps their order, records them.
-using session_actor = caf::typed_actor<caf::reacts_to<session_call>,
+using session_actor = caf::typed_actor<caf::reacts_to<session_call>, caf::reacts_to<call_cancelled>,
                                        /// STRONG MANAGER: the outcome, exactly once per operation.
                                        caf::reacts_to<v1::OperationAnswer>,
                                        /// API: fail what is open as *unknown* and end.
@@ -234,8 +247,8 @@ struct unsent {
 /// One per node. Keeps this node's strong operations until they are settled: redirect, retry, deadline. Core:
 /// `requests`.
 using strong_manager_actor =
-    caf::typed_actor<caf::reacts_to<submission>, caf::reacts_to<node_id, v1::OperationAnswer>,
-                     caf::reacts_to<node_id, v1::NotHome>,
+    caf::typed_actor<caf::reacts_to<submission>, caf::reacts_to<operation_cancelled>,
+                     caf::reacts_to<node_id, v1::OperationAnswer>, caf::reacts_to<node_id, v1::NotHome>,
                      /// LINK: this operation was not sent.
                      caf::reacts_to<unsent>, caf::reacts_to<peer_change>,
                      /// INTERNAL.
@@ -247,8 +260,9 @@ using memory_layer_actor = caf::typed_actor<
     caf::reacts_to<node_id, v1::LeaseGranted>, caf::reacts_to<node_id, v1::LockGranted>,
     caf::reacts_to<node_id, v1::LargeCopy>, caf::reacts_to<node_id, v1::LockRefused>,
     caf::reacts_to<node_id, v1::Recall>, caf::reacts_to<node_id, v1::Committed>,
-    /// SESSION: a read that the table had no answer to. Answered as the strong manager does; or handed to it.
-    caf::reacts_to<submission>,
+    /// SESSION: a read that the table had no answer to. Answered as the strong manager does; or handed to it, and so
+    /// is a cancellation that comes after it.
+    caf::reacts_to<submission>, caf::reacts_to<operation_cancelled>,
     /// MEMBERSHIP.
     caf::reacts_to<peer_change>,
     /// NODE: give every lease back, and ask for none any more.
@@ -283,7 +297,10 @@ using release_atom = caf::atom_constant<caf::atom("release")>;
 using start_atom = caf::atom_constant<caf::atom("start")>;
 using close_atom = caf::atom_constant<caf::atom("close")>;
 
-/// Makes the message types of this page known to a system that is about to be made.
+/// Of errors of ours that travel as CAF's; their codes are those of errc, and their context is the detail.
+constexpr caf::atom_value error_category = caf::atom("troupe");
+
+/// Makes the message types of this page, and our errors, known to a system that is about to be made.
 void register_types(caf::actor_system_config& config);
 
 template <class Inspector, class Tag, class Rep>
@@ -304,6 +321,8 @@ TROUPE_LOCAL_MESSAGE(troupe::persisted)
 TROUPE_LOCAL_MESSAGE(troupe::loaded)
 TROUPE_LOCAL_MESSAGE(troupe::wake_request)
 TROUPE_LOCAL_MESSAGE(troupe::session_call)
+TROUPE_LOCAL_MESSAGE(troupe::call_cancelled)
+TROUPE_LOCAL_MESSAGE(troupe::operation_cancelled)
 TROUPE_LOCAL_MESSAGE(troupe::submission)
 TROUPE_LOCAL_MESSAGE(troupe::unsent)
 TROUPE_LOCAL_MESSAGE(troupe::link_status)
@@ -311,7 +330,9 @@ TROUPE_LOCAL_MESSAGE(troupe::door_status)
 TROUPE_LOCAL_MESSAGE(troupe::home_status)
 #undef TROUPE_LOCAL_MESSAGE
 
-CAF_BEGIN_TYPE_ID_BLOCK(troupe, first_custom_type_id)
+// Far from CAF's first free number, where the block of a service begins that has actors of its own: two blocks must
+// not overlap in one program. Between nodes names travel, not numbers.
+CAF_BEGIN_TYPE_ID_BLOCK(troupe, 30'000)
 CAF_ADD_TYPE_ID(troupe, (troupe::node_id))
 CAF_ADD_TYPE_ID(troupe, (troupe::v1::Hello))
 CAF_ADD_TYPE_ID(troupe, (troupe::v1::HelloRefused))
@@ -356,4 +377,6 @@ CAF_ADD_TYPE_ID(troupe, (troupe::v1::Recalled))
 CAF_ADD_TYPE_ID(troupe, (troupe::v1::Committed))
 CAF_ADD_TYPE_ID(troupe, (troupe::held_renewal))
 CAF_ADD_TYPE_ID(troupe, (troupe::memory_status))
+CAF_ADD_TYPE_ID(troupe, (troupe::call_cancelled))
+CAF_ADD_TYPE_ID(troupe, (troupe::operation_cancelled))
 CAF_END_TYPE_ID_BLOCK(troupe)

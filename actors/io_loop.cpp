@@ -3,7 +3,11 @@
 #include <caf/ref_counted.hpp>
 #include <caf/resumable.hpp>
 
+#include <condition_variable>
+#include <cstddef>
 #include <deque>
+#include <future>
+#include <mutex>
 #include <utility>
 
 namespace troupe {
@@ -46,10 +50,33 @@ private:
   bool planned_ = false;                                ///< the multiplexer has this round, or runs it
 };
 
+/// How many actors there are that have not ended. Kept by each of them.
+class io_loop::roll {
+public:
+  void enter() {
+    const std::lock_guard lock{mutex_};
+    ++actors_;
+  }
+  void leave() {
+    const std::lock_guard lock{mutex_};
+    if (--actors_ == 0) emptied_.notify_all();
+  }
+  void wait_empty() {
+    std::unique_lock lock{mutex_};
+    emptied_.wait(lock, [this] { return actors_ == 0; });
+  }
+
+private:
+  std::mutex mutex_;
+  std::condition_variable emptied_;
+  std::size_t actors_ = 0;
+};
+
 io_loop::io_loop(caf::actor_system& system, caf::io::network::multiplexer& sockets)
     : caf::execution_unit{&system},
       multiplexer_{&sockets},
       thread_{sockets.thread_id()},
+      roll_{std::make_shared<roll>()},
       round_{caf::make_counted<round>(this, multiplexer_)} {}
 
 io_loop::~io_loop() = default;
@@ -59,6 +86,20 @@ void io_loop::exec_later(caf::resumable* job) {
     round_->add(job);
   else
     multiplexer_->exec_later(job); // through its pipe, which wakes it
+}
+
+void io_loop::post(std::function<void()> job) { multiplexer_->post(std::move(job)); }
+
+void io_loop::enrol(caf::abstract_actor& actor) {
+  roll_->enter();
+  actor.attach_functor([roll = roll_] { roll->leave(); });
+}
+
+void io_loop::await_actors() {
+  roll_->wait_empty();
+  std::promise<void> came_out; // the thread is in the round that the last of them ended in, or was
+  post([&came_out] { came_out.set_value(); });
+  came_out.get_future().wait();
 }
 
 } // namespace troupe

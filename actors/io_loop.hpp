@@ -6,16 +6,18 @@
 /// of its own: five system calls that find nothing. Here the whole chain is one round.
 #pragma once
 
+#include <caf/abstract_actor.hpp>
 #include <caf/actor_system.hpp>
 #include <caf/execution_unit.hpp>
 #include <caf/io/network/multiplexer.hpp>
 
+#include <functional>
 #include <memory>
 #include <thread>
 
 namespace troupe {
 
-/// Give it to `spawn_on`. It has to live until the actor system has ended.
+/// Give it to `spawn_on`. It has to live until its actors have ended: see await_actors.
 class io_loop final : public caf::execution_unit {
 public:
   /// `sockets`: what the middleman of `system` runs.
@@ -27,10 +29,24 @@ public:
   /// From any thread. What the I/O thread itself hands over runs before the sockets are looked at again.
   void exec_later(caf::resumable* job) override;
 
+  /// Runs `job` on the thread, soon. From any thread.
+  void post(std::function<void()> job);
+
+  /// Counts an actor that runs here, until it has ended.
+  void enrol(caf::abstract_actor& actor);
+
+  /// Waits, without bound, until all actors that were enrolled have ended and the thread has come out of the last.
+  /// From another thread.
+  ///
+  /// Why not CAF's own await_all_actors_done: the system may be a service's, whose actors live on.
+  void await_actors();
+
 private:
   class round;
-  caf::execution_unit* multiplexer_;
+  class roll;
+  caf::io::network::multiplexer* multiplexer_;
   std::thread::id thread_;
+  std::shared_ptr<roll> roll_;
   caf::intrusive_ptr<round> round_;
 };
 

@@ -37,7 +37,7 @@ struct link_config {
   node_clock* clock = nullptr;
   transport* wires = nullptr;
   std::shared_ptr<const switchboard> board; ///< membership, strong manager, and the owners of what arrives
-  caf::execution_unit* thread = nullptr;    ///< runs the link; null = any worker of the system
+  io_loop* thread = nullptr;                ///< runs the link; null = any worker of the system
   std::shared_ptr<spdlog::logger> log;      ///< may be null
 };
 

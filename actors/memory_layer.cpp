@@ -31,6 +31,7 @@ struct memory_layer_state {
   holder::effects effects;                         ///< empty between handlers; keeps its capacity
   std::map<std::uint64_t, missed_read> missed;     ///< by the core's number; one entry per read under way
   std::set<std::pair<instant, std::uint64_t>> due; ///< the same, by give_up
+  std::map<request_id, std::uint64_t> numbers;     ///< the same, by the session's id
   /// Keys of which the table holds nothing any more; empty between handlers.
   std::vector<std::pair<shard_id, std::string>> gone;
   instant reclaim_at = never;
@@ -59,6 +60,7 @@ std::optional<missed_read> take(memory_layer_state& state, std::uint64_t number)
   auto found = state.missed.extract(number);
   if (found.empty()) return std::nullopt;
   state.due.erase({found.mapped().give_up, number});
+  state.numbers.erase(from_wire(found.mapped().asked.operation.id()));
   return std::move(found.mapped());
 }
 
@@ -163,8 +165,24 @@ void acquire(self_ptr self, submission& asked) {
     const auto number = core.acquire(home, shard, asked.operation.key(), left / 2, moment, out);
     const auto give_up = moment + left / 2;
     state.due.emplace(give_up, number);
+    state.numbers.emplace(from_wire(asked.operation.id()), number);
     state.missed.emplace(number, missed_read{std::move(asked), home, give_up});
   });
+}
+
+/// The lock may still arrive, and serve the next reader.
+void cancel(self_ptr self, const operation_cancelled& c) {
+  auto& state = self->state;
+  const auto number = state.numbers.find(c.id);
+  if (number == state.numbers.end()) {
+    self->send(context(self).board->strong_manager, c);
+    return;
+  }
+  const auto read = take(state, number->second);
+  v1::OperationAnswer answer;
+  *answer.mutable_id() = read->asked.operation.id();
+  answer.mutable_result()->set_error(static_cast<std::uint32_t>(errc::cancelled));
+  self->send(read->asked.answer_to, std::move(answer));
 }
 
 void tick(self_ptr self) {
@@ -213,6 +231,7 @@ memory_layer_actor::behavior_type memory_layer(self_ptr self, memory_layer_confi
       [pass](node_id from, v1::Recall& m) { pass(from, std::move(m)); },
       [pass](node_id from, const v1::Committed& m) { pass(from, m); },
       [self](submission& asked) { acquire(self, asked); },
+      [self](const operation_cancelled& c) { cancel(self, c); },
       [self](const peer_change& p) {
         self->state.guesses->peer(p.peer, p.up);
         step(self, [&](holder& core, instant now, holder::effects& out) { core.peer(p.peer, p.up, now, out); });

@@ -6,6 +6,7 @@
 
 #include <caf/typed_event_based_actor.hpp>
 
+#include <algorithm>
 #include <deque>
 
 namespace troupe {
@@ -17,16 +18,22 @@ struct open_call {
   std::size_t bytes = 0;   ///< what it weighed
   instant deadline;
   std::function<void(const v1::Result&)> done;
-  bool missed = false; ///< the memory table was asked already
+  bool missed = false;      ///< the memory table was asked already
+  std::uint64_t ticket = 0; ///< as the caller knows it; 0 = it will not be cancelled
+  std::uint64_t number = 0; ///< of the request; 0 = it waits, and was not sent on
+  bool is_read = false;     ///< set when it was sent on
 };
+
+using call_queue = std::deque<open_call>;
 
 struct session_state {
   std::optional<session_config> config;
   std::uint64_t issued = 0;
-  std::map<std::uint64_t, std::string> sent; ///< by request number: the key; one entry per operation sent on
-  std::map<std::string, std::deque<open_call>> by_key; ///< the first of each queue is the one that was sent on
-  std::size_t open = 0;                                ///< entries of all queues of by_key
-  std::size_t open_bytes = 0;                          ///< sum of their `bytes`
+  std::map<std::uint64_t, std::string> sent;    ///< by request number: the key; one entry per operation sent on
+  std::map<std::string, call_queue> by_key;     ///< the first of each queue is the one that was sent on
+  std::map<std::uint64_t, std::string> tickets; ///< the key of each open call that may be cancelled
+  std::size_t open = 0;                         ///< entries of all queues of by_key
+  std::size_t open_bytes = 0;                   ///< sum of their `bytes`
   static inline const char* name = "troupe.session";
 };
 
@@ -66,9 +73,10 @@ std::optional<v1::Result> read_here(const session_config& config, const open_cal
 
 void send_on(self_ptr self, const std::string& key, open_call& call) {
   auto& state = self->state;
-  const auto number = ++state.issued;
-  state.sent.emplace(number, key);
-  to_wire(request_id{state.config->id, number}, *call.operation.mutable_id());
+  call.number = ++state.issued;
+  call.is_read = call.operation.has_get();
+  state.sent.emplace(call.number, key);
+  to_wire(request_id{state.config->id, call.number}, *call.operation.mutable_id());
   const auto& board = *state.config->context.board;
   submission asked{std::move(call.operation), call.deadline, caf::actor_cast<session_actor>(self), {}};
   if (asked.operation.has_get() && board.memory_layer)
@@ -77,23 +85,24 @@ void send_on(self_ptr self, const std::string& key, open_call& call) {
     self->send(board.strong_manager, std::move(asked));
 }
 
-/// Takes the first call of the queue out and answers it.
-void finish(session_state& state, std::deque<open_call>& queue, const v1::Result& result) {
-  const auto done = std::move(queue.front().done);
+/// Takes a call of the queue out and answers it.
+void finish(session_state& state, call_queue& queue, call_queue::iterator call, const v1::Result& result) {
+  const auto done = std::move(call->done);
   --state.open;
-  state.open_bytes -= queue.front().bytes;
-  queue.pop_front();
+  state.open_bytes -= call->bytes;
+  if (call->ticket != 0) state.tickets.erase(call->ticket);
+  queue.erase(call);
   done(result);
 }
 
 /// Sends the first call on that the memory table does not answer; forgets the key when there is none.
-void advance(self_ptr self, std::map<std::string, std::deque<open_call>>::iterator i) {
+void advance(self_ptr self, std::map<std::string, call_queue>::iterator i) {
   auto& state = self->state;
   auto& [key, queue] = *i;
   while (!queue.empty()) {
     const auto known = read_here(*state.config, queue.front());
     if (!known) return send_on(self, key, queue.front());
-    finish(state, queue, *known);
+    finish(state, queue, queue.begin(), *known);
   }
   state.by_key.erase(i);
 }
@@ -109,7 +118,9 @@ void invoke(self_ptr self, session_call& call) {
   call.operation.set_roll_back(type.timeout == on_timeout::rollback);
   call.operation.set_shard(shard_of(call.operation.key(), state.config->shape.shards).value);
   const auto i = state.by_key.try_emplace(call.operation.key()).first;
-  i->second.push_back({std::move(call.operation), bytes, call.deadline, std::move(call.done), call.missed});
+  if (call.ticket != 0) state.tickets.emplace(call.ticket, i->first);
+  i->second.push_back(
+      {std::move(call.operation), bytes, call.deadline, std::move(call.done), call.missed, call.ticket});
   ++state.open;
   state.open_bytes += bytes;
   if (i->second.size() == 1) advance(self, i);
@@ -121,8 +132,23 @@ void settle(self_ptr self, const v1::OperationAnswer& answer) {
   if (sent == state.sent.end()) return;
   const auto i = state.by_key.find(sent->second);
   state.sent.erase(sent);
-  finish(state, i->second, answer.result());
+  finish(state, i->second, i->second.begin(), answer.result());
   advance(self, i);
+}
+
+void cancel(self_ptr self, std::uint64_t ticket) {
+  auto& state = self->state;
+  const auto key = state.tickets.find(ticket);
+  if (key == state.tickets.end()) return; // it has been answered
+  auto& queue = state.by_key.find(key->second)->second;
+  const auto call = std::find_if(queue.begin(), queue.end(), [&](const open_call& c) { return c.ticket == ticket; });
+  if (call->number == 0) return finish(state, queue, call, failure(errc::cancelled));
+  const operation_cancelled sent{{state.config->id, call->number}};
+  const auto& board = *state.config->context.board;
+  if (call->is_read && board.memory_layer)
+    self->send(board.memory_layer, sent);
+  else
+    self->send(board.strong_manager, sent);
 }
 
 void close(self_ptr self) {
@@ -141,6 +167,7 @@ session_actor::behavior_type session(self_ptr self, session_config config) {
   self->set_default_handler(caf::drop);
   return {
       [self](session_call& call) { invoke(self, call); },
+      [self](const call_cancelled& c) { cancel(self, c.ticket); },
       [self](const v1::OperationAnswer& answer) { settle(self, answer); },
       [self](close_atom) { close(self); },
   };

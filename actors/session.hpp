@@ -3,6 +3,10 @@
 /// say. A read with nothing before it on its key is answered from the node's memory table when that may answer it;
 /// else it goes to the memory layer, and everything else to the strong manager.
 ///
+/// An operation that is cancelled while it waits here is *not done*. One that was sent on is cancelled where it is,
+/// so that what comes after it on its key follows at once; what its home may do with it, it may also do after a
+/// deadline.
+///
 /// Spawned by the node when a session is opened; ends with close_atom, which fails what is still open.
 #pragma once
 

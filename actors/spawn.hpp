@@ -6,6 +6,9 @@
 /// by `troupe bench strong`.) CAF runs its brokers in this way; `io_bound` makes any actor one of them.
 #pragma once
 
+#include "actors/io_loop.hpp"
+
+#include <caf/actor_cast.hpp>
 #include <caf/actor_config.hpp>
 #include <caf/actor_system.hpp>
 #include <caf/execution_unit.hpp>
@@ -36,15 +39,16 @@ private:
 
 /// Spawns behave(self, config) to be run by `thread`, or by any worker when it is null.
 template <class Self, class Behavior, class Config>
-auto spawn_on(caf::actor_system& system, caf::execution_unit* thread, Behavior (*behave)(Self*, Config),
-              Config config) {
+auto spawn_on(caf::actor_system& system, io_loop* thread, Behavior (*behave)(Self*, Config), Config config) {
   if (thread == nullptr) return system.spawn(behave, std::move(config));
   caf::actor_config spawning{thread};
   spawning.init_fun = caf::actor_config::init_fun_type{
       [behave, config = std::move(config)](caf::local_actor* self) mutable -> caf::behavior {
         return std::move(behave(static_cast<Self*>(self), std::move(config)).unbox());
       }};
-  return system.spawn_class<io_bound<Self>, caf::no_spawn_options>(spawning);
+  auto spawned = system.spawn_class<io_bound<Self>, caf::no_spawn_options>(spawning);
+  thread->enrol(*caf::actor_cast<caf::abstract_actor*>(spawned));
+  return spawned;
 }
 
 } // namespace troupe

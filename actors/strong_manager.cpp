@@ -57,6 +57,9 @@ strong_manager_actor::behavior_type strong_manager(self_ptr self, strong_manager
           core.submit(std::move(s.operation), s.deadline, now, out);
         });
       },
+      [self](const operation_cancelled& c) {
+        step(self, [&](requests& core, instant, requests::effects& out) { core.cancel(c.id, out); });
+      },
       [self](node_id from, const v1::OperationAnswer& answer) {
         step(self,
              [&](requests& core, instant now, requests::effects& out) { core.receive(from, answer, now, out); });

@@ -25,8 +25,10 @@ namespace troupe {
 /// Log, clock, store, actor system, transport, node, faces: alive from build() to the destructor.
 class assembly {
 public:
-  /// @errors see runtime::start.
-  static result<std::unique_ptr<assembly>> build(const node_config& config, std::shared_ptr<operation_meter> meter);
+  /// @param system  what to stand on, made with a configuration from `configure`; null = a system of its own.
+  /// @errors see runtime::start, start_in.
+  static result<std::unique_ptr<assembly>> build(const node_config& config, std::shared_ptr<operation_meter> meter,
+                                                 caf::actor_system* system);
   assembly(const assembly&) = delete;
   assembly& operator=(const assembly&) = delete;
   /// Kills the actors, waits for them, closes the store and ends every thread. Unbounded: see runtime_impl::stop.
@@ -39,6 +41,9 @@ public:
   node_clock& clock() { return clock_; }
   store_driver* store() { return store_.get(); } ///< none on a client node
   caf::actor_system& system() { return *system_; }
+  /// The system is somebody else's, who may talk to the actors.
+  bool is_guest() const { return own_system_ == nullptr; }
+  io_loop& thread() { return *thread_; }
   node& actors() { return *node_; }
 
   /// The store refuses writes for good: this node can only be stopped, and repaired.
@@ -57,8 +62,8 @@ public:
   bool release_homes(instant until);
 
 private:
-  assembly(node_config config, std::shared_ptr<operation_meter> meter)
-      : config_(std::move(config)), meter_(std::move(meter)) {}
+  assembly(node_config config, std::shared_ptr<operation_meter> meter, caf::actor_system* system)
+      : config_(std::move(config)), meter_(std::move(meter)), system_(system) {}
   result<void> open_own_store();
   void start_system();
   void start_node();
@@ -66,13 +71,14 @@ private:
 
   node_config config_;
   std::shared_ptr<operation_meter> meter_;
+  caf::actor_system* system_;               ///< what all actors are in
   std::shared_ptr<runtime_log> log_writer_; ///< outlives all that logs
   std::shared_ptr<spdlog::logger> log_;
   boot_clock clock_;
   std::unique_ptr<store_driver> store_;
   std::unique_ptr<caf::actor_system_config> system_config_;
-  std::unique_ptr<io_loop> thread_; ///< of the node's actors; outlives the system
-  std::unique_ptr<caf::actor_system> system_;
+  std::unique_ptr<io_loop> thread_;               ///< of the node's actors; outlives our own system
+  std::unique_ptr<caf::actor_system> own_system_; ///< null = a guest in another
   std::unique_ptr<transport> wires_;
   std::unique_ptr<node> node_;
   std::unique_ptr<resp_gateway> resp_;

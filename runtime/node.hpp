@@ -53,7 +53,7 @@ struct node_seams {
   std::shared_ptr<spdlog::logger> log;
   trace_sink trace;
   /// Runs the actors; null = the workers of the actor system.
-  caf::execution_unit* thread = nullptr;
+  io_loop* thread = nullptr;
   std::function<void()> store_failed; ///< the store refuses writes for good; called once, on an actor's thread
 };
 

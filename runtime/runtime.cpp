@@ -21,6 +21,8 @@ namespace {
 constexpr nanoseconds status_patience = std::chrono::seconds{1};
 /// How often wait_ready asks again.
 constexpr nanoseconds ready_interval = milliseconds{10};
+/// How long the end of a handle may take.
+constexpr nanoseconds destruction_patience = std::chrono::seconds{5};
 /// A patience that no clock counts over its end with, and that is as good as for ever when that was meant.
 nanoseconds bounded(nanoseconds patience) {
   return std::clamp<nanoseconds>(patience, nanoseconds{0}, std::chrono::hours{24 * 365});
@@ -28,16 +30,17 @@ nanoseconds bounded(nanoseconds patience) {
 
 } // namespace
 
-result<std::shared_ptr<runtime_impl>> runtime_impl::start(const config& configuration) {
+result<std::shared_ptr<runtime_impl>> runtime_impl::start(const config& configuration, caf::actor_system* system) {
   std::shared_ptr<runtime_impl> impl{new runtime_impl{configuration}};
   if (const auto& file = impl->settings().history_file; !file.empty()) {
     auto recorder = history_recorder::open(file, {});
     if (!recorder) return tl::unexpected{error{errc::invalid_argument, recorder.error()}};
     impl->history_ = std::move(*recorder);
   }
-  auto parts = assembly::build(impl->settings(), impl->meter_);
+  auto parts = assembly::build(impl->settings(), impl->meter_, system);
   if (!parts) return tl::unexpected{parts.error()};
   impl->parts_ = std::move(*parts);
+  if (system != nullptr) impl->parts_->thread().post(never_wait_on_this_thread);
   return impl;
 }
 
@@ -173,7 +176,7 @@ result<void> runtime_impl::take_apart(std::unique_ptr<assembly> parts, instant u
 
 result<runtime> runtime::start(result<config> configuration) {
   if (!configuration) return tl::unexpected{configuration.error()};
-  auto impl = runtime_impl::start(*configuration);
+  auto impl = runtime_impl::start(*configuration, nullptr);
   if (!impl) return tl::unexpected{impl.error()};
   return runtime{std::move(*impl)};
 }
@@ -192,7 +195,11 @@ runtime& runtime::operator=(runtime&& other) noexcept {
 }
 
 runtime::~runtime() {
-  if (impl_) (void)impl_->stop(std::chrono::seconds{5});
+  if (!impl_) return;
+  if (must_not_wait()) // and its actors need this thread to end
+    std::thread{[impl = std::move(impl_)] { (void)impl->stop(destruction_patience); }}.detach();
+  else
+    (void)impl_->stop(destruction_patience);
 }
 
 } // namespace troupe

@@ -22,6 +22,13 @@ public:
   /// keep it short, and keep none of the references.
   bool with_parts(const std::function<void(assembly&)>& use) const { return impl_->with_parts(use); }
 
+  /// Starts a runtime in a system that somebody else made; see start_in.
+  static result<runtime> start_in(caf::actor_system& system, const config& configuration) {
+    auto impl = runtime_impl::start(configuration, &system);
+    if (!impl) return tl::unexpected{impl.error()};
+    return runtime{std::move(*impl)};
+  }
+
 private:
   std::shared_ptr<runtime_impl> impl_;
 };

@@ -20,6 +20,7 @@
 #include <optional>
 #include <set>
 #include <shared_mutex>
+#include <stop_token>
 #include <string>
 #include <string_view>
 
@@ -28,7 +29,8 @@ namespace troupe {
 /// One runtime. Its sessions keep it alive; after stop() it refuses everything.
 class runtime_impl : public std::enable_shared_from_this<runtime_impl> {
 public:
-  static result<std::shared_ptr<runtime_impl>> start(const config& configuration);
+  /// @param system  what to stand on; null = a system of its own.
+  static result<std::shared_ptr<runtime_impl>> start(const config& configuration, caf::actor_system* system);
 
   result<void> wait_ready(nanoseconds at_most);
   std::shared_ptr<session_impl> open_session(session_options options);
@@ -137,6 +139,9 @@ public:
   issued_call(std::shared_ptr<runtime_impl> owner, subject about, std::optional<recording> record,
               std::shared_ptr<open_operations> open, std::size_t bytes, delivery deliver);
 
+  /// Asks `session` to end the call that it knows by `ticket`, as soon as somebody asks `token` to. Once.
+  void cancel_with(const std::stop_token& token, session_actor session, std::uint64_t ticket);
+
   void settle(result<v1::Result> outcome) noexcept;
   /// The answer of the session actor.
   void answer(const v1::Result& outcome) noexcept;
@@ -151,8 +156,11 @@ private:
   const std::shared_ptr<open_operations> open_;
   const std::size_t bytes_;
   delivery deliver_;
+  std::optional<std::stop_callback<std::function<void()>>> cancellation_;
 };
 
+/// From now on this thread must not wait: it does the network I/O of a runtime, and runs other code besides.
+void never_wait_on_this_thread();
 using detail::must_not_wait;
 using detail::wait_refusal;
 
@@ -162,6 +170,7 @@ struct call_request {
   std::string_view key;
   v1::Operation operation; ///< `what` is set
   std::optional<nanoseconds> deadline;
+  std::stop_token stop{};
 };
 
 /// One session of one runtime. Thread-safe.
@@ -200,8 +209,9 @@ private:
   const std::shared_ptr<history_clients> clients_;
   const std::shared_ptr<const memory_table> memory_;
   const std::shared_ptr<open_operations> open_ = std::make_shared<open_operations>();
-  std::mutex mutex_;    ///< held from the numbering of an operation to its sending: the order of the calls
-  session_actor actor_; ///< none after retire()
+  std::mutex mutex_;          ///< held from the numbering of an operation to its sending: the order of the calls
+  session_actor actor_;       ///< none after retire()
+  std::uint64_t tickets_ = 0; ///< given out
 };
 
 } // namespace troupe

@@ -19,6 +19,8 @@ constexpr nanoseconds answer_grace = std::chrono::seconds{1};
 
 /// This thread runs a call's own function: nothing that it waits for could arrive.
 thread_local bool delivering = false;
+/// See never_wait_on_this_thread.
+thread_local bool does_network_io = false;
 
 std::int64_t stamp(instant at) { return at.time_since_epoch().count(); }
 
@@ -73,25 +75,25 @@ template <class T> result<T> wait(session_impl& session, call_request request) {
 }
 
 call_request get_request(std::string_view type, std::string_view key, call_options options) {
-  call_request request{type, key, {}, options.deadline};
+  call_request request{type, key, {}, options.deadline, options.stop};
   request.operation.mutable_get();
   return request;
 }
 
 call_request put_request(std::string_view type, std::string_view key, std::string value, call_options options) {
-  call_request request{type, key, {}, options.deadline};
+  call_request request{type, key, {}, options.deadline, options.stop};
   request.operation.mutable_put()->set_value(std::move(value));
   return request;
 }
 
 call_request remove_request(std::string_view type, std::string_view key, call_options options) {
-  call_request request{type, key, {}, options.deadline};
+  call_request request{type, key, {}, options.deadline, options.stop};
   request.operation.mutable_remove();
   return request;
 }
 
 call_request swap_call(std::string_view type, std::string_view key, swap_request what, call_options options) {
-  call_request request{type, key, {}, options.deadline};
+  call_request request{type, key, {}, options.deadline, options.stop};
   auto& swap = *request.operation.mutable_compare_and_set();
   swap.set_expect_absent(!what.expected.has_value());
   if (what.expected) swap.set_expected(std::move(*what.expected));
@@ -100,7 +102,7 @@ call_request swap_call(std::string_view type, std::string_view key, swap_request
 }
 
 call_request add_request(std::string_view type, std::string_view key, std::int64_t delta, add_options options) {
-  call_request request{type, key, {}, options.deadline};
+  call_request request{type, key, {}, options.deadline, options.stop};
   auto& add = *request.operation.mutable_add();
   add.set_delta(delta);
   add.set_has_floor(options.floor.has_value());
@@ -175,6 +177,11 @@ issued_call::issued_call(std::shared_ptr<runtime_impl> owner, subject about, std
       bytes_(bytes),
       deliver_(std::move(deliver)) {}
 
+void issued_call::cancel_with(const std::stop_token& token, session_actor session, std::uint64_t ticket) {
+  cancellation_.emplace(token,
+                        [session = std::move(session), ticket] { caf::anon_send(session, call_cancelled{ticket}); });
+}
+
 void issued_call::answer(const v1::Result& outcome) noexcept {
   if (outcome.error() == 0) return settle(outcome);
   settle(tl::unexpected{error{static_cast<errc>(outcome.error()), subject_.key}});
@@ -201,11 +208,15 @@ void issued_call::record(const result<v1::Result>& outcome) {
   if (is_known) recording_->clients->give_back(recording_->client);
 }
 
-bool detail::must_not_wait() { return delivering; }
+bool detail::must_not_wait() { return delivering || does_network_io; }
+
+void never_wait_on_this_thread() { does_network_io = true; }
 
 error detail::wait_refusal() {
-  return error{errc::invalid_argument,
-               "a call's own function must not wait: the answer needs the thread that runs it"};
+  return error{
+      errc::invalid_argument,
+      "a call's own function, and the thread that does the network I/O, must not wait: the answer needs that "
+      "thread"};
 }
 
 session_impl::session_impl(std::shared_ptr<runtime_impl> owner, session_id id, session_options options,
@@ -256,6 +267,7 @@ std::optional<error> session_impl::refusal(const call_request& request) const {
   const auto deadline = request.deadline.value_or(owner_->settings().deadline);
   if (deadline <= nanoseconds{0}) return error{errc::expired, "the deadline was not in the future"};
   if (deadline > deadline_max) return error{errc::invalid_argument, "a deadline of more than an hour"};
+  if (request.stop.stop_requested()) return error{errc::cancelled, "before it was called"};
   return std::nullopt;
 }
 
@@ -270,6 +282,7 @@ std::optional<std::optional<found>> session_impl::read_here(std::string_view typ
                                                             const call_options& options) const {
   if (!memory_ || delivering || owner_->gate().closed()) return std::nullopt;
   if (options_.recorded && owner_->history() != nullptr) return std::nullopt;
+  if (options.stop.stop_requested()) return std::nullopt;
   // What is not plainly well is left to refusal(): the table knows stored keys only, and no levels.
   if (options_.consistency.value_or(level::strong) != level::strong) return std::nullopt;
   if (options.deadline && (*options.deadline <= nanoseconds{0} || *options.deadline > deadline_max))
@@ -347,8 +360,11 @@ std::shared_ptr<issued_call> session_impl::issue(call_request request, issued_ca
   message.operation.set_roll_back(policy.timeout == on_timeout::rollback);
   message.type = request.type;
   message.deadline = now + request.deadline.value_or(owner_->settings().deadline);
+  if (request.stop.stop_possible()) message.ticket = ++tickets_;
+  const auto ticket = message.ticket;
   message.done = [slip = std::make_shared<answer_slip>(call)](const v1::Result& outcome) { slip->answer(outcome); };
   caf::anon_send(actor_, std::move(message));
+  if (ticket != 0) call->cancel_with(request.stop, actor_, ticket); // which comes after it
   return call;
 }
 

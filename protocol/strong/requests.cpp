@@ -175,6 +175,13 @@ void requests::unsent(node_id to, const v1::Operation& sent, errc why, instant n
   again(i, nanoseconds{options_.pause}, now, out);
 }
 
+void requests::cancel(request_id id, effects& out) {
+  auto i = calls_.find(id);
+  if (i == calls_.end()) return; // settled before
+  const bool harmless = i->second.open.empty() || i->second.operation.has_get();
+  finish(i, failure(harmless ? errc::cancelled : errc::abandoned), out);
+}
+
 void requests::peer(node_id who, bool connected, instant now, effects& out) {
   if (connected) {
     connected_.insert(who);

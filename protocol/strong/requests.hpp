@@ -47,6 +47,9 @@ public:
   /// The link could not take this attempt: it never left the node. `why` it could not take another one either;
   /// none = it may.
   void unsent(node_id to, const v1::Operation& attempt, errc why, instant now, effects& out);
+  /// Its caller waits no more: settles it at once. A read, and what has no open attempt, is *not done* and will not
+  /// be; anything else is *unknown*. Nothing happens to an operation that is not under way.
+  void cancel(request_id id, effects& out);
   /// `home` seems to be home of `shard`: what is submitted from now on is sent there first.
   void hear_of_home(shard_id shard, node_id home) { hints_[shard] = home; }
   void peer(node_id who, bool connected, instant now, effects& out);

@@ -64,7 +64,10 @@ struct scripted_layer {
     });
     auto manager = system.spawn([this](caf::event_based_actor* actor) -> caf::behavior {
       actor->set_default_handler(caf::drop);
-      return {[this](submission& s) { operations.put(std::move(s)); }};
+      return {
+          [this](submission& s) { operations.put(std::move(s)); },
+          [this](const operation_cancelled& c) { cancelled.put(c); },
+      };
     });
     board->self = self;
     board->lock_managers = {caf::actor_cast<lock_manager_actor>(home)};
@@ -122,20 +125,30 @@ struct scripted_layer {
     return table->read(key, clock.time, value).has_value();
   }
 
-  void operate(v1::Operation operation, const std::string& key, nanoseconds deadline = 1s) {
+  void operate(v1::Operation operation, const std::string& key, nanoseconds deadline = 1s, std::uint64_t ticket = 0) {
     session_call call;
     call.operation = std::move(operation);
     call.operation.set_key(stored_key("data", key));
     call.type = "data";
     call.deadline = clock.time + deadline;
+    call.ticket = ticket;
     call.done = [this](const v1::Result& r) { results.put(r); };
     caf::anon_send(session, std::move(call));
     run();
   }
-  void get(const std::string& key, nanoseconds deadline = 1s) {
+  void get(const std::string& key, nanoseconds deadline = 1s, std::uint64_t ticket = 0) {
     v1::Operation operation;
     operation.mutable_get();
-    operate(std::move(operation), key, deadline);
+    operate(std::move(operation), key, deadline, ticket);
+  }
+  void put(const std::string& key, const std::string& value, std::uint64_t ticket) {
+    v1::Operation operation;
+    operation.mutable_put()->set_value(value);
+    operate(std::move(operation), key, 1s, ticket);
+  }
+  void cancel(std::uint64_t ticket) {
+    caf::anon_send(session, call_cancelled{ticket});
+    run();
   }
 
   lease_generation generation() const { return {era, generation_number}; }
@@ -203,6 +216,7 @@ struct scripted_layer {
   inbox<v1::Recalled> recalled;
   inbox<held_renewal> renewals;
   inbox<submission> operations;
+  inbox<operation_cancelled> cancelled; ///< that came to the strong manager
   inbox<v1::Result> results;
   bool readable_when_recalled = true;
   std::uint64_t generation_number = first_generation;
@@ -374,4 +388,41 @@ TEST_CASE("S1: a new connection to the home ends what was held over the old one"
   CHECK_FALSE(l.readable("data:k"));
   l.get("k");
   CHECK(l.requests.take().generation() == first_generation + 1);
+}
+
+TEST_CASE("memory layer: a read that is cancelled while it waits for a lock is not done, and the lock serves the next") {
+  scripted_layer node;
+  node.get("k", 1s, 7);
+  const auto request = node.requests.take();
+  node.cancel(7);
+  CHECK(node.results.take().error() == static_cast<std::uint32_t>(errc::cancelled));
+  node.begin_lease(request.number());
+  node.grant(request, 1, "one");
+  CHECK(node.results.empty());
+  CHECK(node.readable("data:k"));
+  node.pass(1s); // nothing of it went on as an operation
+  CHECK(node.operations.empty());
+}
+
+TEST_CASE("session: what is cancelled while it waits behind its key is not done; what was sent on is cancelled there") {
+  scripted_layer node;
+  node.put("k", "one", 1);
+  node.put("k", "two", 2);
+  const auto sent = node.operations.take();
+  node.cancel(2);
+  CHECK(node.results.take().error() == static_cast<std::uint32_t>(errc::cancelled));
+  node.cancel(2); // once is enough
+  CHECK(node.results.empty());
+  node.cancel(1);
+  CHECK(node.results.empty()); // it is for who has it to say
+  CHECK(node.cancelled.take().id == from_wire(sent.operation.id()));
+  node.put("k", "three", 3);
+  CHECK(node.operations.empty());
+  v1::OperationAnswer answer;
+  *answer.mutable_id() = sent.operation.id();
+  answer.mutable_result()->set_error(static_cast<std::uint32_t>(errc::abandoned));
+  caf::anon_send(node.session, answer);
+  node.run();
+  CHECK(node.results.take().error() == static_cast<std::uint32_t>(errc::abandoned));
+  CHECK(node.operations.take().operation.put().value() == "three");
 }

@@ -1,17 +1,12 @@
 /// The public API over a real cluster: three members and a client node in this process, connected over loopback.
 #include <troupe/runtime.hpp>
 
-#include "actors/layers/rocksdb_store.hpp"
 #include "protocol/check/history.hpp"
 #include "protocol/limits.hpp"
-#include "runtime/config_file.hpp"
 #include "runtime/runtime_access.hpp"
+#include "tests/actors/three_nodes.hpp"
 
 #include <doctest/doctest.h>
-
-#include <arpa/inet.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <coroutine>
 #include <exception>
@@ -24,6 +19,7 @@
 #include <vector>
 
 using namespace troupe;
+using namespace troupe::test;
 using namespace std::chrono_literals;
 
 namespace {
@@ -40,95 +36,6 @@ struct detached {
     void unhandled_exception() const { std::terminate(); }
   };
 };
-
-/// A TCP port of loopback that nobody listens at now.
-std::uint16_t free_port() {
-  const int s = ::socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in at{};
-  at.sin_family = AF_INET;
-  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof at;
-  auto* address = reinterpret_cast<sockaddr*>(&at); // NOLINT: the socket API's own idiom
-  REQUIRE(::bind(s, address, size) == 0);
-  REQUIRE(::getsockname(s, address, &size) == 0);
-  ::close(s);
-  return ntohs(at.sin_port);
-}
-
-/// A folder of this test's own, gone with it.
-struct test_folder {
-  fs::path path;
-  test_folder() {
-    auto name = (fs::temp_directory_path() / "troupe-runtime-XXXXXX").string();
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    path = name;
-  }
-  test_folder(const test_folder&) = delete;
-  test_folder& operator=(const test_folder&) = delete;
-  ~test_folder() { fs::remove_all(path); }
-};
-
-/// Three members with few shards, and configurations for client nodes.
-struct three_nodes {
-  test_folder folder;
-  node_config base = example_config("eu-1");
-
-  three_nodes() {
-    base.shape.shards = 8;
-    base.shape.types["drafts"] = {level::causal, on_timeout::unknown};
-    for (auto& m : base.shape.members)
-      m.port = free_port();
-    base.resp.reset();
-    base.admin.reset();
-    base.deadline = 5s;
-  }
-
-  config of(std::string_view name) const {
-    auto c = base;
-    c.name = name;
-    const auto* m = c.shape.find(name);
-    c.self = m == nullptr ? node_id{} : m->id;
-    c.region = m == nullptr ? "eu" : m->region;
-    c.directory = m == nullptr ? fs::path{} : folder.path / name;
-    c.log.file = folder.path / (std::string{name} + ".log");
-    auto read = config::from_toml(print_config(c), name);
-    if (!read) FAIL(read.error().message());
-    return *read;
-  }
-
-  void create_store(std::string_view name) const {
-    rocksdb_options options;
-    options.directory = folder.path / name;
-    options.cluster = base.shape.name;
-    options.node = base.shape.find(name)->id;
-    auto made = troupe::create_store(options);
-    if (!made) FAIL(made.error().what);
-  }
-
-  runtime start(std::string_view name) const {
-    auto started = runtime::start(of(name));
-    if (!started) FAIL(started.error().message());
-    return std::move(*started);
-  }
-
-  std::vector<runtime> start_members() const {
-    std::vector<runtime> running;
-    for (const auto& m : base.shape.members) {
-      create_store(m.name);
-      running.push_back(start(m.name));
-    }
-    for (auto& r : running)
-      if (auto ready = r.wait_ready(20s); !ready) FAIL(ready.error().message());
-    return running;
-  }
-};
-
-template <class T> T value_of(result<T> r) {
-  if (!r) FAIL(r.error().message());
-  return std::move(*r);
-}
-
-template <class T> errc error_of(const result<T>& r) { return r ? errc::none : r.error().code(); }
 
 } // namespace
 

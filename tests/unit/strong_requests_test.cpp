@@ -290,3 +290,39 @@ TEST_CASE("X1: operations that would carry more bytes than the bound are overloa
   core.submit(put(3, 10), deadline + std::chrono::seconds{1}, deadline, out);
   CHECK(core.open() == 1);
 }
+
+TEST_CASE("a cancelled operation is settled once, as not done only if no attempt of it is open") {
+  manager m;
+  const request_id id{{5}, 1};
+  auto cancel = [&] { return m.does([&](auto& out) { m.core.cancel(id, out); }); };
+
+  SUBCASE("an open attempt may be executed: unknown, and a late answer is told to nobody") {
+    m.submit(1);
+    CHECK(cancel() == "settled 5#1 abandoned");
+    CHECK(m.answer(n1, 1, errc::none).empty());
+    CHECK(cancel().empty());
+  }
+  SUBCASE("its home said that it executed nothing: not done") {
+    m.submit(1);
+    m.not_home(n1, 1, v1::NotHome::NO_HOME);
+    for (auto n : {n1, n2, n3})
+      m.down(n);
+    CHECK(m.core.open() == 1);
+    CHECK(cancel() == "settled 5#1 cancelled");
+  }
+  SUBCASE("nobody to send it to: not done") {
+    for (auto n : {n1, n2, n3})
+      m.down(n);
+    m.submit(1);
+    CHECK(cancel() == "settled 5#1 cancelled");
+  }
+  SUBCASE("a read changes nothing, wherever it is: not done") {
+    auto read = put(1);
+    read.mutable_get();
+    m.does([&](auto& out) { m.core.submit(read, m.now + 1s, m.now, out); });
+    CHECK(cancel() == "settled 5#1 cancelled");
+  }
+  SUBCASE("what is not under way is left alone") { CHECK(cancel().empty()); }
+  CHECK(m.core.open() == 0);
+  CHECK(m.core.wake_at() == never);
+}

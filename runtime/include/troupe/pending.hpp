@@ -75,7 +75,7 @@ private:
 
 } // namespace detail
 
-/// To be waited for or co_awaited, once. Dropping it does not cancel the call.
+/// To be waited for or co_awaited, once. Dropping it does not cancel the call; the token in the call's options does.
 ///
 /// A coroutine goes on at once when the outcome is there, else on the thread that does the runtime's network I/O,
 /// where it is under the rules of a call's own function (see on_done) until it is suspended again. A coroutine that

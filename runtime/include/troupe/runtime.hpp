@@ -46,7 +46,7 @@ public:
 
   runtime(runtime&&) noexcept = default;
   runtime& operator=(runtime&& other) noexcept;
-  ~runtime(); ///< stop()
+  ~runtime(); ///< stop(); where that is refused, another thread does it
 
 private:
   friend class runtime_access;

@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -73,11 +74,15 @@ struct added {
 struct call_options {
   /// From the moment of the call; the configuration's `api.deadline_ms` when absent. More than an hour is refused.
   std::optional<std::chrono::nanoseconds> deadline{};
+  /// Cancels the call, of whatever form: it ends at once, by `cancelled` when nothing happened, else `abandoned`, or
+  /// by the outcome that was on its way. One token may serve many calls.
+  std::stop_token stop{};
 };
 
 struct add_options {
   std::optional<std::int64_t> floor{}; ///< refuse to go below
   std::optional<std::chrono::nanoseconds> deadline{};
+  std::stop_token stop{};
 };
 
 /// Where an asynchronous call delivers: a function, and the options of the call. The function runs once: before the
@@ -124,9 +129,9 @@ private:
 ///
 /// What every operation may answer besides its own errors: key_too_long, value_too_large, unknown_type and
 /// unsupported_level before anything is sent; unavailable, overloaded, expired and shutting_down, when nothing
-/// happened; timeout, when it is not known. An operation is retried, and repeated on another node, at most once in
-/// effect, until its deadline. A session may have 4,096 operations open whose values hold 64 MiB together; what is
-/// above that is overloaded.
+/// happened; timeout, when it is not known; cancelled and abandoned, when its caller has asked it to stop. An
+/// operation is retried, and repeated on another node, at most once in effect, until its deadline. A session may have
+/// 4,096 operations open whose values hold 64 MiB together; what is above that is overloaded.
 class session {
 public:
   /// @errors corrupt.
