@@ -3,6 +3,7 @@
 #include "actors/memory_layer.hpp"
 #include "actors/spawn.hpp"
 #include "protocol/limits.hpp"
+#include "protocol/strong/named_lock.hpp"
 
 #include <caf/typed_event_based_actor.hpp>
 
@@ -29,6 +30,7 @@ using call_queue = std::deque<open_call>;
 struct session_state {
   std::optional<session_config> config;
   std::uint64_t issued = 0;
+  std::uint64_t unordered = 0;                  ///< calls about named locks; each has a queue of its own
   std::map<std::uint64_t, std::string> sent;    ///< by request number: the key; one entry per operation sent on
   std::map<std::string, call_queue> by_key;     ///< the first of each queue is the one that was sent on
   std::map<std::uint64_t, std::string> tickets; ///< the key of each open call that may be cancelled
@@ -116,8 +118,13 @@ void invoke(self_ptr self, session_call& call) {
     return call.done(failure(errc::overloaded));
   const auto& type = state.config->shape.types.at(call.type);
   call.operation.set_roll_back(type.timeout == on_timeout::rollback);
-  call.operation.set_shard(shard_of(call.operation.key(), state.config->shape.shards).value);
-  const auto i = state.by_key.try_emplace(call.operation.key()).first;
+  // What is said about named locks is in no order with anything: one call may wait until another gives a lock back.
+  const bool about_lock = is_lock_operation(call.operation.what_case());
+  if (!call.operation.has_raise_fence()) // which says where
+    call.operation.set_shard(shard_of(call.operation.key(), state.config->shape.shards).value);
+  auto place = call.operation.key();
+  if (about_lock) place.append(1, '\0').append(std::to_string(++state.unordered));
+  const auto i = state.by_key.try_emplace(std::move(place)).first;
   if (call.ticket != 0) state.tickets.emplace(call.ticket, i->first);
   i->second.push_back(
       {std::move(call.operation), bytes, call.deadline, std::move(call.done), call.missed, call.ticket});

@@ -171,6 +171,7 @@ struct call_request {
   v1::Operation operation; ///< `what` is set
   std::optional<nanoseconds> deadline;
   std::stop_token stop{};
+  lock_fence under{};
 };
 
 /// One session of one runtime. Thread-safe.
@@ -193,6 +194,11 @@ public:
   /// @return the call under way; null when it was refused, and `deliver` has been told.
   std::shared_ptr<issued_call> issue(call_request request, issued_call::delivery deliver);
 
+  const node_config& settings() const { return owner_->settings(); }
+  const node_clock& clock() const { return owner_->clock(); }
+  /// Unlike any other of any session of the cluster.
+  std::string unique_name();
+
   /// How long a caller waits for an answer that never comes.
   nanoseconds patience(std::optional<nanoseconds> deadline) const;
 
@@ -205,6 +211,7 @@ private:
   std::optional<issued_call::recording> start_recording(const call_request& request) const;
 
   const std::shared_ptr<runtime_impl> owner_;
+  const session_id id_;
   const session_options options_;
   const std::shared_ptr<history_clients> clients_;
   const std::shared_ptr<const memory_table> memory_;
@@ -212,6 +219,7 @@ private:
   std::mutex mutex_;          ///< held from the numbering of an operation to its sending: the order of the calls
   session_actor actor_;       ///< none after retire()
   std::uint64_t tickets_ = 0; ///< given out
+  std::atomic<std::uint64_t> names_{0};
 };
 
 } // namespace troupe

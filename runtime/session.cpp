@@ -2,6 +2,8 @@
 
 #include "actors/memory_layer.hpp"
 #include "protocol/limits.hpp"
+#include "protocol/strong/named_lock.hpp"
+#include "runtime/lock_calls.hpp"
 
 #include <caf/send.hpp>
 
@@ -75,25 +77,25 @@ template <class T> result<T> wait(session_impl& session, call_request request) {
 }
 
 call_request get_request(std::string_view type, std::string_view key, call_options options) {
-  call_request request{type, key, {}, options.deadline, options.stop};
+  call_request request{type, key, {}, options.deadline, options.stop, options.under};
   request.operation.mutable_get();
   return request;
 }
 
 call_request put_request(std::string_view type, std::string_view key, std::string value, call_options options) {
-  call_request request{type, key, {}, options.deadline, options.stop};
+  call_request request{type, key, {}, options.deadline, options.stop, options.under};
   request.operation.mutable_put()->set_value(std::move(value));
   return request;
 }
 
 call_request remove_request(std::string_view type, std::string_view key, call_options options) {
-  call_request request{type, key, {}, options.deadline, options.stop};
+  call_request request{type, key, {}, options.deadline, options.stop, options.under};
   request.operation.mutable_remove();
   return request;
 }
 
 call_request swap_call(std::string_view type, std::string_view key, swap_request what, call_options options) {
-  call_request request{type, key, {}, options.deadline, options.stop};
+  call_request request{type, key, {}, options.deadline, options.stop, options.under};
   auto& swap = *request.operation.mutable_compare_and_set();
   swap.set_expect_absent(!what.expected.has_value());
   if (what.expected) swap.set_expected(std::move(*what.expected));
@@ -102,7 +104,7 @@ call_request swap_call(std::string_view type, std::string_view key, swap_request
 }
 
 call_request add_request(std::string_view type, std::string_view key, std::int64_t delta, add_options options) {
-  call_request request{type, key, {}, options.deadline, options.stop};
+  call_request request{type, key, {}, options.deadline, options.stop, options.under};
   auto& add = *request.operation.mutable_add();
   add.set_delta(delta);
   add.set_has_floor(options.floor.has_value());
@@ -222,6 +224,7 @@ error detail::wait_refusal() {
 session_impl::session_impl(std::shared_ptr<runtime_impl> owner, session_id id, session_options options,
                            session_actor actor, std::shared_ptr<const memory_table> memory)
     : owner_(std::move(owner)),
+      id_(id),
       options_(options),
       clients_(std::make_shared<history_clients>(id.value)),
       memory_(std::move(memory)),
@@ -240,6 +243,10 @@ void session_impl::retire() {
 
 nanoseconds session_impl::patience(std::optional<nanoseconds> deadline) const {
   return std::clamp(deadline.value_or(owner_->settings().deadline), nanoseconds{0}, deadline_max) + answer_grace;
+}
+
+std::string session_impl::unique_name() {
+  return settings().name + "/" + std::to_string(id_.value) + "/" + std::to_string(++names_);
 }
 
 std::optional<error> session_impl::refusal(const call_request& request) const {
@@ -264,6 +271,8 @@ std::optional<error> session_impl::refusal(const call_request& request) const {
   if (const auto size = value_bytes(request.operation); size > limits::value_bytes_max)
     return error{errc::value_too_large,
                  std::to_string(size) + " bytes; allowed are " + std::to_string(limits::value_bytes_max)};
+  if (const auto& lock = grant_of(request.under); lock && !lock->has(owner_->clock().now()))
+    return error{errc::lock_lost, lock->stored};
   const auto deadline = request.deadline.value_or(owner_->settings().deadline);
   if (deadline <= nanoseconds{0}) return error{errc::expired, "the deadline was not in the future"};
   if (deadline > deadline_max) return error{errc::invalid_argument, "a deadline of more than an hour"};
@@ -282,7 +291,7 @@ std::optional<std::optional<found>> session_impl::read_here(std::string_view typ
                                                             const call_options& options) const {
   if (!memory_ || delivering || owner_->gate().closed()) return std::nullopt;
   if (options_.recorded && owner_->history() != nullptr) return std::nullopt;
-  if (options.stop.stop_requested()) return std::nullopt;
+  if (options.stop.stop_requested() || grant_of(options.under)) return std::nullopt;
   // What is not plainly well is left to refusal(): the table knows stored keys only, and no levels.
   if (options_.consistency.value_or(level::strong) != level::strong) return std::nullopt;
   if (options.deadline && (*options.deadline <= nanoseconds{0} || *options.deadline > deadline_max))
@@ -311,9 +320,14 @@ std::shared_ptr<issued_call> session_impl::issue(call_request request, issued_ca
     return nullptr;
   };
   if (auto why = refusal(request)) return refuse(std::move(*why));
+  if (const auto& lock = grant_of(request.under); lock && !request.operation.has_get()) {
+    request.operation.mutable_fence()->set_lock(lock->stored);
+    to_wire(lock->token, *request.operation.mutable_fence()->mutable_token());
+  }
   // Here, not only in the session's actor: what waits in a mailbox weighs as much.
   const auto bytes = request.operation.ByteSizeLong() + request.type.size() + request.key.size();
-  auto key = stored_key(request.type, request.key);
+  const bool about_lock = is_lock_operation(request.operation.what_case());
+  auto key = about_lock ? request.operation.key() : stored_key(request.type, request.key);
   const auto taken = open_->take(key, bytes);
   if (taken == open_operations::taken::no_room) {
     return refuse(error{errc::overloaded, "the session's open operations hold more than "
@@ -326,7 +340,7 @@ std::shared_ptr<issued_call> session_impl::issue(call_request request, issued_ca
 
   std::unique_lock lock{mutex_};
   auto failed = actor_ ? errc::none : errc::shutting_down;
-  const bool recorded = options_.recorded && owner_->history() != nullptr;
+  const bool recorded = options_.recorded && owner_->history() != nullptr && !about_lock;
   if (failed == errc::none && recorded) failed = owner_->history()->begin();
   if (failed != errc::none) {
     lock.unlock();
@@ -447,6 +461,108 @@ pending<added> async_session::add(std::string_view type, std::string_view key, s
 void async_session::add(std::string_view type, std::string_view key, std::int64_t delta,
                         on_done<added, add_options> done) {
   issue<added>(*impl_, add_request(type, key, delta, done.options), std::move(done.done));
+}
+
+// -- named locks
+// --------------------------------------------------------------------------------------------------------
+
+namespace {
+
+/// What `issue` delivers, waited for. A lock that comes too late gives itself back.
+template <class T, class Issue>
+result<T> wait_for_lock(session_impl& session, const lock_options& options, Issue issue) {
+  if (must_not_wait()) return tl::unexpected{wait_refusal()};
+  const auto outcome = std::make_shared<detail::outcome<T>>();
+  issue([outcome](result<T> r) { outcome->deliver(std::move(r)); });
+  if (!outcome->wait_for(session.patience(options.deadline)))
+    return tl::unexpected{error{errc::timeout, "the node did not answer at all"}};
+  return outcome->take();
+}
+
+template <class T, class Issue> pending<T> pending_lock(Issue issue) {
+  auto outcome = std::make_shared<detail::outcome<T>>();
+  issue([outcome](result<T> r) { outcome->deliver(std::move(r)); });
+  return pending<T>{std::move(outcome)};
+}
+
+/// For who waits until there is one.
+lock_calls::granted certainly(std::function<void(result<named_lock>)> done) {
+  return [done = std::move(done)](result<std::optional<named_lock>> lock) {
+    if (!lock) return done(tl::unexpected{std::move(lock.error())});
+    if (!*lock) return done(tl::unexpected{error{errc::internal, "no lock where one was waited for"}});
+    done(std::move(**lock));
+  };
+}
+
+} // namespace
+
+result<named_lock> session::lock(std::string_view type, std::string_view key, lock_options options) {
+  return wait_for_lock<named_lock>(*impl_, options, [&](auto done) {
+    lock_calls::acquire(impl_, {std::string{type}, std::string{key}}, options, true, certainly(std::move(done)));
+  });
+}
+
+result<std::optional<named_lock>> session::try_lock(std::string_view type, std::string_view key,
+                                                    lock_options options) {
+  return wait_for_lock<std::optional<named_lock>>(*impl_, options, [&](auto done) {
+    lock_calls::acquire(impl_, {std::string{type}, std::string{key}}, options, false, std::move(done));
+  });
+}
+
+result<std::vector<named_lock>> session::lock_many(std::vector<key_name> locks, lock_options options) {
+  return wait_for_lock<std::vector<named_lock>>(*impl_, options, [&](auto done) {
+    lock_calls::acquire_all(impl_, std::move(locks), options, std::move(done));
+  });
+}
+
+pending<named_lock> async_session::lock(std::string_view type, std::string_view key, lock_options options) {
+  return pending_lock<named_lock>([&](auto done) {
+    lock_calls::acquire(impl_, {std::string{type}, std::string{key}}, std::move(options), true,
+                        certainly(std::move(done)));
+  });
+}
+
+void async_session::lock(std::string_view type, std::string_view key, on_done<named_lock, lock_options> done) {
+  lock_calls::acquire(impl_, {std::string{type}, std::string{key}}, std::move(done.options), true,
+                      certainly(std::move(done.done)));
+}
+
+pending<std::optional<named_lock>> async_session::try_lock(std::string_view type, std::string_view key,
+                                                           lock_options options) {
+  return pending_lock<std::optional<named_lock>>([&](auto done) {
+    lock_calls::acquire(impl_, {std::string{type}, std::string{key}}, std::move(options), false, std::move(done));
+  });
+}
+
+void async_session::try_lock(std::string_view type, std::string_view key,
+                             on_done<std::optional<named_lock>, lock_options> done) {
+  lock_calls::acquire(impl_, {std::string{type}, std::string{key}}, std::move(done.options), false,
+                      std::move(done.done));
+}
+
+pending<std::vector<named_lock>> async_session::lock_many(std::vector<key_name> locks, lock_options options) {
+  return pending_lock<std::vector<named_lock>>(
+      [&](auto done) { lock_calls::acquire_all(impl_, std::move(locks), std::move(options), std::move(done)); });
+}
+
+void async_session::lock_many(std::vector<key_name> locks, on_done<std::vector<named_lock>, lock_options> done) {
+  lock_calls::acquire_all(impl_, std::move(locks), std::move(done.options), std::move(done.done));
+}
+
+result<std::chrono::nanoseconds> named_lock::renew(std::optional<std::chrono::nanoseconds> deadline) {
+  if (!grant_) return tl::unexpected{error{errc::lock_lost, "of nothing"}};
+  return wait_for_lock<nanoseconds>(*session_, {.deadline = deadline}, [&](auto done) {
+    lock_calls::renew(session_, grant_, deadline, std::move(done));
+  });
+}
+
+result<void> named_lock::release(std::optional<std::chrono::nanoseconds> deadline) {
+  if (!grant_) return tl::unexpected{error{errc::lock_lost, "of nothing"}};
+  const auto released = wait_for_lock<bool>(*session_, {.deadline = deadline}, [&](auto done) {
+    lock_calls::release(session_, grant_, deadline, std::move(done));
+  });
+  if (!released) return tl::unexpected{released.error()};
+  return {};
 }
 
 } // namespace troupe

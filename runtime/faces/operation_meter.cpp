@@ -79,7 +79,8 @@ void operation_meter::count(std::string_view type, v1::Operation::WhatCase what,
   if (found == types_.end()) found = types_.find("");
   const auto& [name, series] = *found;
   const auto code = code_of(result);
-  const bool conditional = what == v1::Operation::kAdd || what == v1::Operation::kCompareAndSet;
+  const bool conditional = what == v1::Operation::kAdd || what == v1::Operation::kCompareAndSet
+                           || what == v1::Operation::kAcquireLock || what == v1::Operation::kReleaseLock;
   auto ended = conditional && !result.applied() ? refused : done;
   if (code != errc::none) {
     ended = outcome_of(code) == outcome::unknown ? unknown : not_done;

@@ -40,7 +40,7 @@ public:
 private:
   /// How an operation can end. `refused` = it was done, and its condition did not hold.
   enum outcome_index : std::size_t { done, refused, not_done, unknown, outcomes };
-  static constexpr std::size_t kinds = 5;
+  static constexpr std::size_t kinds = 9;
 
   struct kind_series {
     std::array<prometheus::Counter*, outcomes> by_outcome{};

@@ -2,11 +2,12 @@
 #pragma once
 
 #include <troupe/error.hpp>
+#include <troupe/key_version.hpp>
 #include <troupe/level.hpp>
+#include <troupe/lock.hpp>
 #include <troupe/pending.hpp>
 
 #include <chrono>
-#include <compare>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -16,26 +17,9 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace troupe {
-
-/// Which write of a key a value comes from. Versions of one key grow with its writes; of two keys they say nothing.
-class key_version {
-public:
-  key_version() = default; ///< of a key that was never written
-  key_version(std::uint64_t round, std::uint32_t node, std::uint64_t life, std::uint64_t counter)
-      : round_(round), incarnation_(life), counter_(counter), node_(node) {}
-
-  friend bool operator==(const key_version&, const key_version&) = default;
-  friend std::strong_ordering operator<=>(const key_version& a, const key_version& b) noexcept;
-  friend std::string to_string(const key_version& v);
-
-private:
-  std::uint64_t round_ = 0;
-  std::uint64_t incarnation_ = 0;
-  std::uint64_t counter_ = 0;
-  std::uint32_t node_ = 0;
-};
 
 /// get: the value of a key that is there.
 struct found {
@@ -77,12 +61,16 @@ struct call_options {
   /// Cancels the call, of whatever form: it ends at once, by `cancelled` when nothing happened, else `abandoned`, or
   /// by the outcome that was on its way. One token may serve many calls.
   std::stop_token stop{};
+  /// A named lock that the write relies on, and that protects the key: `lock_lost` before anything is sent when its
+  /// time is over, `fenced` when another grant of it was answered meanwhile.
+  lock_fence under{};
 };
 
 struct add_options {
   std::optional<std::int64_t> floor{}; ///< refuse to go below
   std::optional<std::chrono::nanoseconds> deadline{};
   std::stop_token stop{};
+  lock_fence under{};
 };
 
 /// Where an asynchronous call delivers: a function, and the options of the call. The function runs once: before the
@@ -119,6 +107,15 @@ public:
   pending<added> add(std::string_view type, std::string_view key, std::int64_t delta, add_options = {});
   void add(std::string_view type, std::string_view key, std::int64_t delta, on_done<added, add_options> done);
 
+  pending<named_lock> lock(std::string_view type, std::string_view key, lock_options = {});
+  void lock(std::string_view type, std::string_view key, on_done<named_lock, lock_options> done);
+
+  pending<std::optional<named_lock>> try_lock(std::string_view type, std::string_view key, lock_options = {});
+  void try_lock(std::string_view type, std::string_view key, on_done<std::optional<named_lock>, lock_options> done);
+
+  pending<std::vector<named_lock>> lock_many(std::vector<key_name> locks, lock_options = {});
+  void lock_many(std::vector<key_name> locks, on_done<std::vector<named_lock>, lock_options> done);
+
 private:
   friend class session;
   explicit async_session(std::shared_ptr<session_impl> impl) : impl_(std::move(impl)) {}
@@ -149,6 +146,19 @@ public:
   /// Adds to a decimal number; a key that is not there counts as 0.
   /// @errors not_a_number, out_of_range.
   result<added> add(std::string_view type, std::string_view key, std::int64_t delta, add_options = {});
+
+  /// Waits for a named lock: first come, first served, until the deadline. It says nothing about the key's value, for
+  /// the key has none: what was once a lock stays one.
+  /// @errors wrong_kind: the key has a value; lock_lost: it was granted, and its time was over before it could be
+  /// used.
+  result<named_lock> lock(std::string_view type, std::string_view key, lock_options = {});
+
+  /// Does not wait for other owners: absent = somebody has it, or waits for it.
+  result<std::optional<named_lock>> try_lock(std::string_view type, std::string_view key, lock_options = {});
+
+  /// All of them or none, under one deadline; taken in one order by everybody, so that nobody waits in a circle.
+  /// @errors invalid_argument: none or more than 64, or one of them twice.
+  result<std::vector<named_lock>> lock_many(std::vector<key_name> locks, lock_options = {});
 
   async_session async() const { return async_session{impl_}; }
 
