@@ -21,7 +21,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// Adds to one counter from one node until told to stop; every addition that was answered, and those that are not known.
+/// Adds to one counter from one node until told to stop; every addition that was answered, and those that are not
+/// known.
 struct adder {
   std::atomic<std::int64_t> sure{0};
   std::atomic<std::int64_t> maybe{0};
