@@ -85,7 +85,7 @@ void io_loop::exec_later(caf::resumable* job) {
   if (job->subtype() == caf::resumable::io_actor && std::this_thread::get_id() == thread_)
     round_->add(job);
   else
-    multiplexer_->exec_later(job); // through its pipe, which wakes it; or to a worker, whose actors a service may have
+    multiplexer_->exec_later(job); // through its pipe, which wakes it; an actor of the workers goes to them
 }
 
 void io_loop::post(std::function<void()> job) { multiplexer_->post(std::move(job)); }
