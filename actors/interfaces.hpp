@@ -127,6 +127,18 @@ struct door_status {
   std::string last_refusal;  ///< of a hello that belongs to no link: strangers, client nodes; empty = never
 };
 
+/// A named lock that somebody has, or waits for.
+struct named_lock_status {
+  struct owner {
+    std::string name;
+    bool shared = false;
+    nanoseconds left{0}; ///< at most, on the home's clock; not above 0 = its time is over
+  };
+  std::string key; ///< as stored
+  std::vector<owner> owners;
+  std::uint64_t waiting = 0;
+};
+
 /// LOCK MANAGER -> whoever asked.
 struct home_status {
   shard_id shard;
@@ -140,7 +152,8 @@ struct home_status {
   std::uint64_t undecided = 0;
   std::uint64_t in_doubt = 0;
   std::uint64_t committed = 0;
-  std::uint64_t dropped = 0; ///< messages about read locks that were malformed
+  std::uint64_t dropped = 0;            ///< messages about read locks that were malformed
+  std::vector<named_lock_status> locks; ///< by key, the first hundred
 };
 
 /// MEMORY LAYER -> whoever asked. Counts of this start of the node.

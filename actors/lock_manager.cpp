@@ -54,6 +54,9 @@ template <class Step> void step(self_ptr self, Step&& take) {
     caf::anon_send(state.context->board->timekeeper, wake_request{at, caf::actor_cast<lock_manager_actor>(self)});
 }
 
+/// Of the named locks of one shard.
+constexpr std::size_t locks_shown_max = 100;
+
 home_status describe(const lock_manager_state& state) {
   const auto& core = *state.core;
   home_status s;
@@ -69,6 +72,13 @@ home_status describe(const lock_manager_state& state) {
   s.in_doubt = core.in_doubt();
   s.committed = core.committed();
   s.dropped = state.dropped;
+  for (auto& lock : core.locks(state.context->now(), locks_shown_max)) {
+    named_lock_status& shown = s.locks.emplace_back();
+    shown.key = std::move(lock.key);
+    shown.waiting = lock.waiting;
+    for (auto& owner : lock.owners)
+      shown.owners.push_back({std::move(owner.owner), owner.shared, owner.remaining});
+  }
   return s;
 }
 
