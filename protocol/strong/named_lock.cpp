@@ -206,6 +206,7 @@ v1::Result renew_lock(const v1::RenewLock& asked, const v1::Record& record, lock
   v1::Result result;
   result.set_applied(true);
   *result.mutable_version() = owner->token();
+  result.set_lock_remaining_ms(owner->duration_ms());
   return result;
 }
 
