@@ -39,7 +39,8 @@ inline constexpr std::size_t settled_kept = 8;
 /// Operations of this node's sessions that may be under way at once.
 inline constexpr std::size_t operations_max = 65'536;
 inline constexpr std::size_t operations_bytes_max = std::size_t{512} << 20;
-/// What the operations of one session that are not settled may weigh together.
+/// Operations of one session that are not settled: how many, and what they may weigh together.
+inline constexpr std::size_t session_operations_max = 4'096;
 inline constexpr std::size_t session_bytes_max = std::size_t{64} << 20;
 /// Nodes that hold read locks of one shard, what their locks take together, and messages on their way to each of
 /// them: at its home.

@@ -19,7 +19,6 @@ namespace troupe {
 namespace {
 
 /// Operations that one session may have open; a connection of a face pipelines no more than this.
-constexpr std::size_t session_open_max = 4096;
 
 actor_context context_of(const node_seams& seams, std::shared_ptr<const switchboard> board) {
   return {.clock = seams.clock,
@@ -84,6 +83,8 @@ memory_layer_config memory_layer_of(const node_setup& setup, actor_context conte
   config.options.life = setup.life;
   config.options.lease = setup.shape.lease;
   config.options.drift_ppm = setup.shape.drift_ppm;
+  // A lease is several round trips long, and so is what a home far away may take.
+  config.options.patience = std::max(config.options.patience, setup.shape.lease / 2);
   config.replica_sets = std::move(replica_sets);
   return config;
 }
@@ -182,7 +183,7 @@ session_actor node::open_session(session_id id) {
                                  .id = id,
                                  .shape = setup_.shape,
                                  .memory = memory_,
-                                 .open_max = session_open_max});
+                                 .open_max = limits::session_operations_max});
 }
 
 std::vector<caf::actor> node::all_actors() const {
