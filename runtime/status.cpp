@@ -73,14 +73,14 @@ nlohmann::ordered_json to_json(const home_status& home, const cluster& shape, in
           {"dropped_messages", home.dropped}};
 }
 
-nlohmann::ordered_json to_json(const named_lock_status& lock, shard_id shard) {
+nlohmann::ordered_json to_json(const lock_view& lock, shard_id shard) {
   nlohmann::ordered_json out{{"lock", lock.key}, {"shard", shard.value}};
   out["owners"] = nlohmann::ordered_json::array();
   for (const auto& owner : lock.owners)
     out["owners"].push_back(
-        {{"owner", owner.name},
+        {{"owner", owner.owner},
          {"shared", owner.shared},
-         {"remaining_ms", std::chrono::ceil<milliseconds>(std::max(owner.left, nanoseconds{0})).count()}});
+         {"remaining_ms", std::chrono::ceil<milliseconds>(std::max(owner.remaining, nanoseconds{0})).count()}});
   out["waiting"] = lock.waiting;
   return out;
 }
