@@ -57,8 +57,8 @@ inline constexpr std::size_t lock_owners_max = 256;
 inline constexpr std::size_t lock_protects_max = 64;
 inline constexpr std::size_t lock_fenced_keys_max = 1'024;
 inline constexpr std::size_t lock_fenced_bytes_max = std::size_t{64} << 10;
-/// A lock's name leaves room for the key of its floor.
-inline constexpr std::size_t lock_name_bytes_max = key_bytes_max - 1;
+/// A lock's name leaves room for the keys of its floors.
+inline constexpr std::size_t lock_name_bytes_max = key_bytes_max - 5;
 /// Memory for records that a node keeps as home, and for what it knows of its own replica's records.
 inline constexpr std::size_t home_bytes_max = std::size_t{256} << 20;
 inline constexpr std::size_t replica_index_max = 1'000'000;

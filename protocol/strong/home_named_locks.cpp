@@ -135,14 +135,14 @@ std::vector<lock_view> home::locks(instant now, std::size_t max) const {
 
 /// The floor of the fence's lock in this shard; nullptr = it has to be touched first.
 home::entry* home::floor_of(const v1::Fence& fence) {
-  const auto i = keys_.find(floor_key(fence.lock()));
+  const auto i = keys_.find(floor_key(fence.lock(), options_.shard));
   return i != keys_.end() && i->second.at == key_state::stage::ready ? &*i : nullptr;
 }
 
 /// A write under a lock waits in the queue of its floor until that was touched.
 void home::wait_for_floor(waiting w, instant now, effects& out) {
   if (const auto i = keys_.find(w.operation.key()); i != keys_.end() && join(*i, w)) return;
-  const auto name = floor_key(w.operation.fence().lock());
+  const auto name = floor_key(w.operation.fence().lock(), options_.shard);
   const auto known = keys_.find(name);
   if (known != keys_.end() && join(*known, w)) return;
   const bool room = (busy_.contains(name) || busy_.size() < options_.shard_queue_max) && has_room(w.bytes)
@@ -159,7 +159,7 @@ void home::wait_for_floor(waiting w, instant now, effects& out) {
 /// Admits the writes that waited for this floor.
 void home::pass_floor(entry& e, instant now, effects& out) {
   auto& queue = e.second.queue;
-  if (queue.empty() || !e.first.starts_with(floor_key({}))) return;
+  if (queue.empty() || !is_floor_key(e.first)) return;
   std::list<waiting> passed;
   for (auto i = queue.begin(); i != queue.end();) {
     const auto each = i++;

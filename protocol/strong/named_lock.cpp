@@ -20,6 +20,9 @@ lock_step failed(errc code) {
   return s;
 }
 
+/// No type begins so.
+constexpr char floor_mark = '\x01';
+
 bool is_lock_name(const std::string& name) { return !name.empty() && name.size() <= limits::lock_name_bytes_max; }
 
 bool are_keys(const key_list& keys) {
@@ -56,15 +59,18 @@ bool too_much_to_fence(const v1::NamedLock& lock) {
 
 } // namespace
 
-std::string floor_key(std::string_view lock) {
-  std::string key{'\x01'};
+std::string floor_key(std::string_view lock, shard_id shard) {
+  std::string key(1, floor_mark);
+  for (int shift = 24; shift >= 0; shift -= 8)
+    key.push_back(static_cast<char>(shard.value >> shift & 0xFF));
   return key.append(lock);
 }
 
+bool is_floor_key(std::string_view key) { return key.starts_with(floor_mark); }
+
 errc lock_flaw_of(const v1::Operation& operation) {
   const auto what = operation.what_case();
-  if (operation.key().starts_with(floor_key({})) && !operation.has_raise_fence() && !operation.has_get())
-    return errc::wrong_kind;
+  if (is_floor_key(operation.key()) && !operation.has_raise_fence() && !operation.has_get()) return errc::wrong_kind;
   bool well = true;
   if (is_lock_operation(what))
     well = operation.key().size() <= limits::lock_name_bytes_max || operation.has_raise_fence();
@@ -80,8 +86,9 @@ errc lock_flaw_of(const v1::Operation& operation) {
   } else if (what == v1::Operation::kRaiseFence) {
     const auto& f = operation.raise_fence();
     const auto keys = static_cast<std::size_t>(f.keys_size()) + static_cast<std::size_t>(f.formerly_size());
-    well = is_lock_name(f.lock()) && operation.key() == floor_key(f.lock()) && f.token().round() != 0
-           && keys <= limits::lock_fenced_keys_max && are_keys(f.keys()) && are_keys(f.formerly());
+    well = is_lock_name(f.lock()) && operation.key() == floor_key(f.lock(), {operation.shard()})
+           && f.token().round() != 0 && keys <= limits::lock_fenced_keys_max && are_keys(f.keys())
+           && are_keys(f.formerly());
   }
   if (operation.has_fence()) {
     const bool write = what == v1::Operation::kPut || what == v1::Operation::kRemove

@@ -16,8 +16,9 @@
 
 namespace troupe {
 
-/// The key under which each protected shard keeps the floor of `lock`: that of no value, for no type begins so.
-std::string floor_key(std::string_view lock);
+/// The key under which a protected shard keeps the floor of `lock`: that of no value, and of no other shard.
+std::string floor_key(std::string_view lock, shard_id shard);
+bool is_floor_key(std::string_view key);
 
 constexpr bool is_lock_operation(const v1::Operation::WhatCase what) {
   return what == v1::Operation::kAcquireLock || what == v1::Operation::kRenewLock

@@ -7,7 +7,7 @@
 namespace troupe::script {
 
 inline const std::string lock_key = "t:lock";
-inline const std::string floor_of_lock = floor_key(lock_key);
+inline const std::string floor_of_lock = floor_key(lock_key, shard);
 
 /// What an acquire is asked for; the defaults are an exclusive lock for a second that protects "t:a".
 struct wish {
