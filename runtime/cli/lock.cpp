@@ -252,8 +252,7 @@ void add_lock(CLI::App& app, action& chosen) {
   command->add_option("--owner", given->wish.owner, "By which name; unique when absent")->type_name("NAME");
   command->add_option("--protect", given->wish.protects, "A key that is written under the lock; may be repeated")
       ->type_name("TYPE:KEY")
-      ->expected(1)
-      ->take_all();
+      ->allow_extra_args(false); // or it would take the "--" before the command
   command
       ->add_option("--conflict-exit-code", given->conflict_code, "Exit code when somebody else had it all the time")
       ->type_name("CODE")

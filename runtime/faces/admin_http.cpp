@@ -85,7 +85,10 @@ struct lock_service {
     response.set_header("Cache-Control", "no-store");
     const auto unique = "http/" + std::to_string(face.next_session().value);
     auto asked = http::interpret_lock(face.shape(), request.method, request.target, bounds.deadline_max, unique);
-    if (!asked) return respond(response, std::move(asked.error()));
+    if (!asked) {
+      if (asked.error().status == 405) response.set_header("Allow", "POST, PUT, DELETE");
+      return respond(response, std::move(asked.error()));
+    }
     respond(response, asked->asked == http::asked_lock::what::acquire ? acquire(*asked) : go_on(*asked));
   }
 

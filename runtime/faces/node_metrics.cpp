@@ -56,7 +56,8 @@ void add_homes(const node_status& status, std::vector<MetricFamily>& families) {
     committed += shard.committed;
     dropped += shard.dropped;
     for (const auto& lock : shard.locks) {
-      held += std::any_of(lock.owners.begin(), lock.owners.end(), [](const auto& o) { return o.remaining.count() > 0; });
+      held +=
+          std::any_of(lock.owners.begin(), lock.owners.end(), [](const auto& o) { return o.remaining.count() > 0; });
       waiting += lock.waiting;
     }
     if (!shard.leading) continue;

@@ -1,6 +1,7 @@
 /// Named locks through the public API: three members in this process, and owners on different ones.
 #include <troupe/runtime.hpp>
 
+#include "actors/node_clock.hpp"
 #include "tests/actors/three_nodes.hpp"
 
 #include <doctest/doctest.h>
@@ -158,6 +159,31 @@ TEST_CASE("named lock: many at once, in one order, all or none") {
   CHECK(value_of(s.b.lock("inventory", "x", {.deadline = 10s})).remaining() > 0ns); // given back
   CHECK(error_of(s.a.lock_many({})) == errc::invalid_argument);
   CHECK(error_of(s.a.lock_many({forth[0], forth[0]})) == errc::invalid_argument);
+}
+
+TEST_CASE("named lock: of many at once, none is nearly over when the last has been waited for, or there are none") {
+  shop s;
+  const std::vector<key_name> names{{"inventory", "x"}, {"inventory", "y"}, {"inventory", "z"}};
+  const boot_clock clock;
+  auto blocked = value_of(s.c.lock("inventory", "z", {.ttl = 1h}));
+  auto patient = s.a.async().lock_many(names, {.ttl = 3s, .deadline = 30s});
+  CHECK(patient.wait_for(1'200ms) == std::future_status::timeout);
+  const auto released = clock.now();
+  CHECK(blocked.release());
+  auto all = value_of(patient.get());
+  for (const auto& lock : all) {
+    const auto left = lock.remaining();
+    CHECK(left + (clock.now() - released) > 2'900ms);
+  }
+  all.clear();
+
+  blocked = value_of(s.c.lock("inventory", "z", {.ttl = 1h, .deadline = 20s}));
+  auto late = s.a.async().lock_many(names, {.ttl = 300ms, .deadline = 30s});
+  CHECK(late.wait_for(600ms) == std::future_status::timeout);
+  CHECK(blocked.release());
+  CHECK(error_of(late.get()) == errc::lock_lost);
+  for (const auto& name : names)
+    CHECK(value_of(s.b.lock(name.type, name.key, {.deadline = 20s})).remaining() > 0ns);
 }
 
 TEST_CASE("named lock: a key is a lock or a value") {

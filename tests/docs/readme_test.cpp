@@ -1,5 +1,5 @@
-/// README.md and CONTRIBUTING.md are run: examples are files that are compiled, or parts of them, and shell blocks are
-/// executed in order against a cluster.
+/// README.md and CONTRIBUTING.md are run: examples are files that are compiled, or parts of them, and shell blocks
+/// are executed in order against a cluster.
 #include "tests/support/cluster.hpp"
 
 #include <doctest/doctest.h>
