@@ -131,7 +131,10 @@ node::node(caf::actor_system& system, node_setup setup, node_seams seams)
       board_->lock_managers[s] = spawn_lock_manager(system_, lock_manager_of(setup_, context, {s}, set));
     }
   }
-  if (setup_.memory_bytes_max > 0) {
+  if (setup_.unpromised) {
+    memory_ = setup_.unpromised;
+    if (seams_.log) seams_.log->warn("node.no_promise why=\"strong reads of this node may be stale: a measurement\"");
+  } else if (setup_.memory_bytes_max > 0) {
     auto layer = memory_layer_of(setup_, context, calls.replica_sets);
     memory_ = layer.table;
     board_->memory_layer = spawn_memory_layer(system_, std::move(layer));

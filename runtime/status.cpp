@@ -147,6 +147,7 @@ std::string to_json(const node_setup& setup, const node_status& status, const st
                              {"region", setup.region},      {"incarnation", setup.life.value},
                              {"cluster", setup.shape.name}, {"configuration", setup.shape.describe()},
                              {"ready", !why.has_value()},   {"not_ready_because", why.value_or("")}};
+  if (setup.unpromised) out["promise"] = "off";
   out["links"] = nlohmann::ordered_json::array();
   for (const auto& link : status.links)
     out["links"].push_back(to_json(link));
