@@ -50,13 +50,13 @@ void cluster_run::step(node& n, std::size_t l) {
   }
   if (local(n) >= k.until || k.steps-- == 0 || !issuing_) return leave_lock(n, l, chance(70));
   const auto dice = random(100);
-  if (dice < 25 && !k.wish.shared) {
+  if (dice < 40 && !k.wish.shared) {
     // Between the look at the count and the departure a thread may be stopped.
     const auto stopped = chance(70) ? 0 : random(2 * options_.held_max.count() * ms);
     on_at(n, now_ + stopped, [this, &n, l, grant = k.token] {
       if (n.lockers[l].token == grant) access(n, l, true);
     });
-  } else if (dice < 45) {
+  } else if (dice < 55) {
     access(n, l, false);
   } else if (dice < 80) {
     ask(n, l, lock_acquisition::renewal_of(k.wish.lock, k.wish.owner, k.token, options_.shards),
