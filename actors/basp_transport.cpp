@@ -71,9 +71,9 @@ namespace {
 constexpr milliseconds connect_timeout{1000};
 
 // What both ends of a connection must agree on.
-constexpr const char* heartbeat_key = "middleman.heartbeat-interval";
-constexpr const char* timeout_key = "middleman.connection-timeout";
-constexpr const char* automatic_key = "middleman.enable-automatic-connections";
+constexpr caf::string_view heartbeat_key = "middleman.heartbeat-interval";
+constexpr caf::string_view timeout_key = "middleman.connection-timeout";
+constexpr caf::string_view automatic_key = "middleman.enable-automatic-connections";
 constexpr caf::timespan heartbeat_interval = std::chrono::seconds{2};
 constexpr caf::timespan connection_timeout = std::chrono::seconds{8};
 

@@ -9,6 +9,7 @@
 #include "actors/caf_protobuf.hpp"
 #include "actors/layers/store.hpp"
 #include "protocol/ids.hpp"
+#include "protocol/strong/named_lock.hpp"
 #include "protocol/wire/frame.pb.h"
 #include "protocol/wire/membership.pb.h"
 #include "protocol/wire/strong.pb.h"
@@ -127,7 +128,7 @@ struct door_status {
   std::string last_refusal;  ///< of a hello that belongs to no link: strangers, client nodes; empty = never
 };
 
-/// LOCK MANAGER -> whoever asked.
+/// LOCK MANAGER -> whoever asked. Named locks: the first hundred by key that are held or waited for.
 struct home_status {
   shard_id shard;
   epoch era;    ///< the epoch this node leads, claims, or last led
@@ -141,6 +142,7 @@ struct home_status {
   std::uint64_t in_doubt = 0;
   std::uint64_t committed = 0;
   std::uint64_t dropped = 0; ///< messages about read locks that were malformed
+  std::vector<lock_view> locks;
 };
 
 /// MEMORY LAYER -> whoever asked. Counts of this start of the node.

@@ -82,10 +82,10 @@ io_loop::io_loop(caf::actor_system& system, caf::io::network::multiplexer& socke
 io_loop::~io_loop() = default;
 
 void io_loop::exec_later(caf::resumable* job) {
-  if (std::this_thread::get_id() == thread_)
+  if (job->subtype() == caf::resumable::io_actor && std::this_thread::get_id() == thread_)
     round_->add(job);
   else
-    multiplexer_->exec_later(job); // through its pipe, which wakes it
+    multiplexer_->exec_later(job); // through its pipe, which wakes it; an actor of the workers goes to them
 }
 
 void io_loop::post(std::function<void()> job) { multiplexer_->post(std::move(job)); }

@@ -26,7 +26,8 @@ public:
   io_loop& operator=(const io_loop&) = delete;
   ~io_loop() override;
 
-  /// From any thread. What the I/O thread itself hands over runs before the sockets are looked at again.
+  /// From any thread. What the I/O thread itself hands over runs before the sockets are looked at again, but for
+  /// actors that belong to the workers.
   void exec_later(caf::resumable* job) override;
 
   /// Runs `job` on the thread, soon. From any thread.

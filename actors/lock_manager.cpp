@@ -9,6 +9,9 @@ namespace troupe {
 
 namespace {
 
+/// Named locks of one shard in its status.
+constexpr std::size_t locks_shown_max = 100;
+
 struct lock_manager_state {
   std::optional<actor_context> context;
   std::optional<home> core;
@@ -54,7 +57,7 @@ template <class Step> void step(self_ptr self, Step&& take) {
     caf::anon_send(state.context->board->timekeeper, wake_request{at, caf::actor_cast<lock_manager_actor>(self)});
 }
 
-home_status describe(const lock_manager_state& state) {
+home_status describe(const lock_manager_state& state, instant now) {
   const auto& core = *state.core;
   home_status s;
   s.shard = state.shard;
@@ -69,6 +72,7 @@ home_status describe(const lock_manager_state& state) {
   s.in_doubt = core.in_doubt();
   s.committed = core.committed();
   s.dropped = state.dropped;
+  s.locks = core.locks(now, locks_shown_max);
   return s;
 }
 
@@ -121,7 +125,7 @@ lock_manager_actor::behavior_type lock_manager(self_ptr self, lock_manager_confi
         self->state.timer.fired(self->state.context->now());
         step(self, [](home& core, instant now, home::effects& out) { core.tick(now, out); });
       },
-      [self](status_atom) { return describe(self->state); },
+      [self](status_atom) { return describe(self->state, self->state.context->now()); },
   };
 }
 

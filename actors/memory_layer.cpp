@@ -17,11 +17,15 @@ namespace {
 constexpr milliseconds reclaim_interval{50};
 constexpr std::size_t reclaim_places = 4096;
 
+/// For so long an answer counts that comes after the read went on as an operation.
+constexpr milliseconds late_answer{1000};
+
 /// A read that the holder has asked a home to answer.
 struct missed_read {
   submission asked;
-  node_id home;    ///< whom it was asked of
-  instant give_up; ///< when it goes on as an operation
+  node_id home;           ///< whom it was asked of
+  instant give_up;        ///< when it goes on as an operation; then, when nobody waits for it any more
+  bool handed_on = false; ///< the strong manager has a copy: whoever answers first has answered it
 };
 
 struct memory_layer_state {
@@ -64,6 +68,12 @@ std::optional<missed_read> take(memory_layer_state& state, std::uint64_t number)
   return std::move(found.mapped());
 }
 
+void keep(memory_layer_state& state, std::uint64_t number, missed_read read) {
+  state.due.emplace(read.give_up, number);
+  state.numbers.emplace(from_wire(read.asked.operation.id()), number);
+  state.missed.emplace(number, std::move(read));
+}
+
 struct performer {
   self_ptr self;
 
@@ -95,7 +105,7 @@ struct performer {
   }
   void operator()(const holder::failed& f) const {
     auto read = take(self->state, f.number);
-    if (!read) return;
+    if (!read || read->handed_on) return;
     if (f.code == errc::unavailable || f.code == errc::timeout)
       self->state.guesses->refused({read->asked.operation.shard()}, read->home, f.hint);
     read->asked.hint = f.hint;
@@ -163,10 +173,7 @@ void acquire(self_ptr self, submission& asked) {
   }
   step(self, [&](holder& core, instant moment, holder::effects& out) {
     const auto number = core.acquire(home, shard, asked.operation.key(), left / 2, moment, out);
-    const auto give_up = moment + left / 2;
-    state.due.emplace(give_up, number);
-    state.numbers.emplace(from_wire(asked.operation.id()), number);
-    state.missed.emplace(number, missed_read{std::move(asked), home, give_up});
+    keep(state, number, {std::move(asked), home, moment + left / 2});
   });
 }
 
@@ -179,6 +186,10 @@ void cancel(self_ptr self, const operation_cancelled& c) {
     return;
   }
   const auto read = take(state, number->second);
+  if (read->handed_on) {
+    self->send(context(self).board->strong_manager, c);
+    return;
+  }
   v1::OperationAnswer answer;
   *answer.mutable_id() = read->asked.operation.id();
   answer.mutable_result()->set_error(static_cast<std::uint32_t>(errc::cancelled));
@@ -190,9 +201,15 @@ void tick(self_ptr self) {
   const auto now = context(self).now();
   state.timer.fired(now);
   while (!state.due.empty() && state.due.begin()->first <= now) {
-    auto read = take(state, state.due.begin()->second);
+    const auto number = state.due.begin()->second;
+    auto read = take(state, number);
+    if (read->handed_on) continue;
     state.guesses->refused({read->asked.operation.shard()}, read->home, {});
-    self->send(context(self).board->strong_manager, std::move(read->asked));
+    self->send(context(self).board->strong_manager, submission{read->asked});
+    // The answer may be on its way, and sooner here than the other.
+    read->handed_on = true;
+    read->give_up = std::min(read->asked.deadline, now + nanoseconds{late_answer});
+    keep(state, number, std::move(*read));
   }
   if (now >= state.reclaim_at)
     state.reclaim_at = state.table().reclaim(reclaim_places) ? now + nanoseconds{reclaim_interval} : never;

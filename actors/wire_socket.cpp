@@ -127,7 +127,10 @@ public:
   using doorman_impl::doorman_impl;
 
   bool new_connection() override {
-    if (detached()) return false; // the broker has closed it while a connection was on its way
+    if (detached()) { // the broker has closed it while a connection was on its way
+      network::close_socket(acceptor_.accepted_socket());
+      return false;
+    }
     auto& sockets = acceptor_.backend();
     auto connection = new_wire_socket(sockets, acceptor_.accepted_socket());
     const auto handle = connection->hdl();

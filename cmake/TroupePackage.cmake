@@ -5,7 +5,8 @@
 #   target_link_libraries(my_service PRIVATE troupe::troupe)
 include(CMakePackageConfigHelpers)
 
-# The only installed headers: the API, and the words that it shares with the protocol. Free of CAF and protobuf.
+# The only installed headers: the API, and the words that it shares with the protocol. Free of protobuf; of CAF too, but
+# for troupe/caf.hpp.
 install(DIRECTORY runtime/include/ protocol/include/ DESTINATION include)
 
 set(troupe_installed options wire base protocol check actors stores memory_table topology runtime)

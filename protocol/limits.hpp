@@ -39,7 +39,8 @@ inline constexpr std::size_t settled_kept = 8;
 /// Operations of this node's sessions that may be under way at once.
 inline constexpr std::size_t operations_max = 65'536;
 inline constexpr std::size_t operations_bytes_max = std::size_t{512} << 20;
-/// What the operations of one session that are not settled may weigh together.
+/// Operations of one session that are not settled: how many, and what they may weigh together.
+inline constexpr std::size_t session_operations_max = 4'096;
 inline constexpr std::size_t session_bytes_max = std::size_t{64} << 20;
 /// Nodes that hold read locks of one shard, what their locks take together, and messages on their way to each of
 /// them: at its home.
@@ -57,8 +58,8 @@ inline constexpr std::size_t lock_owners_max = 256;
 inline constexpr std::size_t lock_protects_max = 64;
 inline constexpr std::size_t lock_fenced_keys_max = 1'024;
 inline constexpr std::size_t lock_fenced_bytes_max = std::size_t{64} << 10;
-/// A lock's name leaves room for the key of its floor.
-inline constexpr std::size_t lock_name_bytes_max = key_bytes_max - 1;
+/// A lock's name leaves room for the keys of its floors.
+inline constexpr std::size_t lock_name_bytes_max = key_bytes_max - 5;
 /// Memory for records that a node keeps as home, and for what it knows of its own replica's records.
 inline constexpr std::size_t home_bytes_max = std::size_t{256} << 20;
 inline constexpr std::size_t replica_index_max = 1'000'000;

@@ -113,6 +113,7 @@ void assembly::start_node() {
   setup.region = config_.region;
   setup.delays = delays_to_peers(config_);
   setup.memory_bytes_max = config_.memory_bytes_max;
+  setup.unpromised = config_.unpromised;
   if (store_) {
     const auto identity = store_->identity();
     setup.self = config_.self;

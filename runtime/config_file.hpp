@@ -7,12 +7,15 @@
 #include <tl/expected.hpp>
 
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace troupe {
+
+class memory_table;
 
 /// An address to listen at.
 struct endpoint {
@@ -56,6 +59,8 @@ struct node_config {
   milliseconds deadline{1000};        ///< of an operation that names none
   std::filesystem::path history_file; ///< where operations are recorded; empty = nowhere
   std::vector<std::string> notes;     ///< what is allowed and yet worth a warning, for people
+  /// See node_setup. No file can say this: it is for `troupe bench levels`.
+  std::shared_ptr<memory_table> unpromised;
 
   bool is_client() const { return self.value == 0; }
 };

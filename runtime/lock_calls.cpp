@@ -183,7 +183,7 @@ void lock_calls::acquire_all(const std::shared_ptr<session_impl>& session, std::
     std::vector<named_lock> held;
 
     void next() {
-      if (held.size() == names.size()) return done(std::move(held));
+      if (held.size() == names.size()) return refresh(0);
       options.deadline = deadline - session->clock().now();
       acquire(session, names[held.size()], options, true,
               [self = shared_from_this()](result<std::optional<named_lock>> lock) {
@@ -195,6 +195,24 @@ void lock_calls::acquire_all(const std::shared_ptr<session_impl>& session, std::
                 self->held.push_back(std::move(**lock));
                 self->next();
               });
+    }
+
+    /// Renews what has little left, from number `i` on: while one was waited for, the time of those before it ran.
+    void refresh(std::size_t i) {
+      while (i < held.size() && held[i].remaining() > options.ttl * 2 / 3)
+        ++i;
+      if (i < held.size())
+        return renew(session, held[i].grant_, deadline - session->clock().now(),
+                     [self = shared_from_this(), i](result<nanoseconds> left) {
+                       if (left) return self->refresh(i + 1);
+                       self->held.clear();
+                       self->done(tl::unexpected{std::move(left.error())});
+                     });
+      const bool lost =
+          std::any_of(held.begin(), held.end(), [](const auto& lock) { return lock.remaining() == nanoseconds{0}; });
+      if (!lost) return done(std::move(held));
+      held.clear();
+      done(tl::unexpected{error{errc::lock_lost, "the time of one was over before all were there"}});
     }
   };
   auto all = std::make_shared<run>();

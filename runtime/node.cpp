@@ -19,7 +19,6 @@ namespace troupe {
 namespace {
 
 /// Operations that one session may have open; a connection of a face pipelines no more than this.
-constexpr std::size_t session_open_max = 4096;
 
 actor_context context_of(const node_seams& seams, std::shared_ptr<const switchboard> board) {
   return {.clock = seams.clock,
@@ -84,6 +83,8 @@ memory_layer_config memory_layer_of(const node_setup& setup, actor_context conte
   config.options.life = setup.life;
   config.options.lease = setup.shape.lease;
   config.options.drift_ppm = setup.shape.drift_ppm;
+  // A lease is several round trips long, and so is what a home far away may take.
+  config.options.patience = std::max(config.options.patience, setup.shape.lease / 2);
   config.replica_sets = std::move(replica_sets);
   return config;
 }
@@ -130,7 +131,10 @@ node::node(caf::actor_system& system, node_setup setup, node_seams seams)
       board_->lock_managers[s] = spawn_lock_manager(system_, lock_manager_of(setup_, context, {s}, set));
     }
   }
-  if (setup_.memory_bytes_max > 0) {
+  if (setup_.unpromised) {
+    memory_ = setup_.unpromised;
+    if (seams_.log) seams_.log->warn("node.no_promise why=\"strong reads of this node may be stale: a measurement\"");
+  } else if (setup_.memory_bytes_max > 0) {
     auto layer = memory_layer_of(setup_, context, calls.replica_sets);
     memory_ = layer.table;
     board_->memory_layer = spawn_memory_layer(system_, std::move(layer));
@@ -182,7 +186,7 @@ session_actor node::open_session(session_id id) {
                                  .id = id,
                                  .shape = setup_.shape,
                                  .memory = memory_,
-                                 .open_max = session_open_max});
+                                 .open_max = limits::session_operations_max});
 }
 
 std::vector<caf::actor> node::all_actors() const {

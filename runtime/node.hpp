@@ -43,6 +43,10 @@ struct node_setup {
   link_options frames; ///< sizes and times of the links; simulations use small ones
   std::size_t home_bytes_max = limits::home_bytes_max;
   std::size_t memory_bytes_max = 0; ///< of copies that answer strong reads here; 0 = none are kept
+  /// Copies that somebody else keeps, with no promise at all: what they answer may be stale. Null = none; else this
+  /// node has no memory layer, and takes no read locks. Only `troupe bench levels` sets it, to measure what the
+  /// promise costs: see runtime/bench/no_promise.hpp.
+  std::shared_ptr<memory_table> unpromised;
 };
 
 /// What the actors stand on. All outlive the node.

@@ -84,6 +84,7 @@ public:
   taken take(const std::string& key, std::size_t bytes) {
     const std::lock_guard lock{mutex_};
     if (!keys_.empty() && bytes_ + bytes > limits::session_bytes_max) return taken::no_room;
+    if (keys_.size() >= limits::session_operations_max) return taken::no_room;
     const auto before = keys_.count(key);
     keys_.insert(key);
     bytes_ += bytes;

@@ -214,6 +214,8 @@ bool detail::must_not_wait() { return delivering || does_network_io; }
 
 void never_wait_on_this_thread() { does_network_io = true; }
 
+error detail::no_outcome() { return error{errc::invalid_argument, "there is no outcome, or it was taken already"}; }
+
 error detail::wait_refusal() {
   return error{
       errc::invalid_argument,
@@ -330,7 +332,9 @@ std::shared_ptr<issued_call> session_impl::issue(call_request request, issued_ca
   auto key = about_lock ? request.operation.key() : stored_key(request.type, request.key);
   const auto taken = open_->take(key, bytes);
   if (taken == open_operations::taken::no_room) {
-    return refuse(error{errc::overloaded, "the session's open operations hold more than "
+    return refuse(error{errc::overloaded, "the session has more than "
+                                              + std::to_string(limits::session_operations_max)
+                                              + " open operations, or they hold more than "
                                               + std::to_string(limits::session_bytes_max) + " bytes"});
   }
   if (!owner_->gate().enter()) {

@@ -73,6 +73,18 @@ nlohmann::ordered_json to_json(const home_status& home, const cluster& shape, in
           {"dropped_messages", home.dropped}};
 }
 
+nlohmann::ordered_json to_json(const lock_view& lock, shard_id shard) {
+  nlohmann::ordered_json out{{"lock", lock.key}, {"shard", shard.value}};
+  out["owners"] = nlohmann::ordered_json::array();
+  for (const auto& owner : lock.owners)
+    out["owners"].push_back(
+        {{"owner", owner.owner},
+         {"shared", owner.shared},
+         {"remaining_ms", std::chrono::ceil<milliseconds>(std::max(owner.remaining, nanoseconds{0})).count()}});
+  out["waiting"] = lock.waiting;
+  return out;
+}
+
 } // namespace
 
 node_status ask_status(caf::actor_system& system, const node& actors, const node_clock& clock, nanoseconds at_most) {
@@ -135,6 +147,7 @@ std::string to_json(const node_setup& setup, const node_status& status, const st
                              {"region", setup.region},      {"incarnation", setup.life.value},
                              {"cluster", setup.shape.name}, {"configuration", setup.shape.describe()},
                              {"ready", !why.has_value()},   {"not_ready_because", why.value_or("")}};
+  if (setup.unpromised) out["promise"] = "off";
   out["links"] = nlohmann::ordered_json::array();
   for (const auto& link : status.links)
     out["links"].push_back(to_json(link));
@@ -147,6 +160,10 @@ std::string to_json(const node_setup& setup, const node_status& status, const st
   out["shards"] = nlohmann::ordered_json::array();
   for (const auto& home : status.homes)
     out["shards"].push_back(to_json(home, setup.shape, status.at));
+  out["locks"] = nlohmann::ordered_json::array();
+  for (const auto& home : status.homes)
+    for (const auto& lock : home.locks)
+      out["locks"].push_back(to_json(lock, home.shard));
   if (status.memory) {
     const auto& m = *status.memory;
     out["memory"] = {{"hits", m.hits},     {"misses", m.misses},       {"entries", m.entries},

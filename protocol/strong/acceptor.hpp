@@ -127,8 +127,8 @@ private:
   };
   using undurable_map = std::map<place, undurable_record>;
 
-  /// Keeps the ranks of recently used keys: two generations, each of at most half of the bound; the older is dropped
-  /// whole when the younger is full. Never iterated.
+  /// Keeps the ranks of recently used keys, none of which is of two shards: two generations, each of at most half of
+  /// the bound; the older is dropped whole when the younger is full. Never iterated.
   class rank_index {
   public:
     explicit rank_index(std::size_t keys_max) : half_{keys_max / 2 + 1} {}

@@ -66,7 +66,10 @@ holders::lease* holders::lease_for(const wish& asked, instant now, effects& out)
   }
   if (i == leases_.end()) i = leases_.emplace(asked.from, lease{.node = asked.from}).first;
   auto& l = i->second;
-  if (asked.generation < l.number) return nullptr; // late: the node has given it up
+  // Client nodes draw their ids, so this may be another one, of which only the life says so.
+  const bool another = is_client(asked.from) && l.number != 0 && l.number >> 32 != asked.generation >> 32;
+  if (another && runs(l, now)) return nullptr;
+  if (!another && asked.generation < l.number) return nullptr; // late: the node has given it up
   if (asked.generation == l.number) return runs(l, now) && !l.asked_back ? &l : nullptr;
   // The node gives all earlier generations up before it asks for another.
   remove_all(l);
@@ -132,6 +135,8 @@ bool holders::overflows(lease& l, instant now, effects& out) {
 /// The table is full: whoever holds most begins again with what it still reads.
 void holders::make_room(instant now, effects& out) {
   lease* most = nullptr;
+  for (const auto& [node, l] : leases_)
+    if (l.asked_back && runs(l, now) && !l.locks.empty()) return; // room is on its way
   for (auto& [node, l] : leases_)
     if (!l.asked_back && (most == nullptr || l.locks.size() > most->locks.size())) most = &l;
   if (most != nullptr && !most->locks.empty()) ask_back(*most, now, out);

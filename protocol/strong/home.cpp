@@ -375,7 +375,7 @@ void home::tick(instant now, effects& out) {
     auto e = keys_.find(name);
     if (e != keys_.end()) look_after(*e, now, out);
   }
-  expire_drains(now, out);
+  look_after_drains(now, out);
   forget_surplus();
   look_after_holders(now, out);
   finish_draining(now, out);

@@ -110,18 +110,7 @@ public:
   std::uint64_t committed() const { return commits_; }
   const holders& held() const { return holders_; }
 
-  /// A named lock that this home knows to be taken, or waited for.
-  struct lock_view {
-    struct owner_view {
-      std::string owner;
-      bool shared = false;
-      nanoseconds remaining{0}; ///< at most; not above 0 = its time is over
-    };
-    std::string key;
-    std::vector<owner_view> owners;
-    std::size_t waiting = 0;
-  };
-  /// The first `max` of them, by key.
+  /// The named locks that this home knows to be taken, or waited for: the first `max` of them, by key.
   std::vector<lock_view> locks(instant now, std::size_t max) const;
 
 private:
@@ -135,6 +124,8 @@ private:
     std::size_t bytes = 0;               ///< of key and values; what it counts in held_bytes_ while it is queued
     std::optional<holders::wish> lock{}; ///< it is a LockRequest, and `operation` a get of its key
     bool first = false;                  ///< an acquire of a named lock whose turn has come
+    bool dropped = false;                ///< an acquire whose owner has given up what it waits for
+    bool relies = false;                 ///< a write under a lock, whose floor stays here until it is decided
   };
   /// An operation that came while this node claims the shard: decided when it leads, turned away when the claim
   /// fails.
@@ -173,7 +164,7 @@ private:
     waiting who;
     v1::Result result;
     bool settled = false;
-    std::set<std::string> left; ///< keys that are being read, or had an undecided write
+    std::set<std::string> left; ///< keys to be read, and those that had an undecided write
   };
   /// What one replica said to ReadLatest.
   struct copy {
@@ -195,7 +186,8 @@ private:
     std::string record;             ///< ready: the committed record, serialized
     std::optional<proposal> undecided;
     std::list<waiting> queue;              ///< first come first served; of a floor: writes that wait for it, too
-    std::unique_ptr<lock_state> named;     ///< it is a named lock
+    std::unique_ptr<lock_state> named;     ///< ready: it is a named lock
+    std::size_t relied_on = 0;             ///< ready: of a floor: writes under its lock in other queues
     std::list<std::string>::iterator used; ///< place in the list of keys by use
     std::size_t bytes = 0;                 ///< what it counts in bytes_
   };
@@ -240,7 +232,7 @@ private:
   void serve(entry& e, const waiting& w, v1::Record& committed, instant now, effects& out);
   bool join(entry& e, const waiting& again);
   void combine(entry& e, const v1::Record& committed, v1::Record& next, proposal& p, instant now, effects& out);
-  bool settled_before(const v1::Record& committed, const waiting& w, effects& out) const;
+  bool settled_before(const v1::Record& committed, waiting& w, instant now, effects& out);
   void commit(entry& e, instant now, effects& out);
   void fail_queue(entry& e, errc code, effects& out);
   bool decided(const proposal& p) const { return p.accepted.size() >= majority() && !p.recalling; }
@@ -264,19 +256,21 @@ private:
 
   // named locks
   static bool reads(const v1::Operation& operation) { return operation.has_get() || operation.has_renew_lock(); }
-  static bool waits_for_lock(const key_state& state) { return state.named && !state.named->waiters.empty(); }
+  static bool has_waiters(const key_state& state) { return state.named && !state.named->waiters.empty(); }
   std::optional<applied> decide(entry& e, waiting& w, v1::Record& next, bool there, instant now, effects& out);
   void wait_for_lock(entry& e, waiting w, effects& out);
-  void call_waiters(entry& e, const v1::Record& committed, instant now);
+  bool call_waiter(entry& e, const v1::Record& committed, instant now);
+  void drop_waiters(entry& e, const std::string& owner);
+  v1::Result renew(entry& e, const v1::RenewLock& asked, const v1::Record& committed, instant now);
   void follow_lock(entry& e, const v1::Record& committed, bool inherited, instant now);
-  const key_state* floor_of(const v1::Fence& fence) const;
+  entry* floor_of(const v1::Fence& fence);
   void wait_for_floor(waiting w, instant now, effects& out);
   void pass_floor(entry& e, instant now, effects& out);
+  void rely(waiting& w);
   void drain(waiting w, v1::Result result, bool settled, instant now, effects& out);
+  void touch_for(draining_fence& f, instant now, effects& out);
   void drained(const std::string& key, effects& out);
-  void fail_drains(const std::string& key, effects& out);
-  void expire_drains(instant now, effects& out);
-  bool is_drained(const std::string& key) const;
+  void look_after_drains(instant now, effects& out);
 
   // answers
   /// `settled`: the committed record remembers this outcome, or it is a read.
@@ -284,7 +278,7 @@ private:
   /// An error of this attempt only.
   void answer(const waiting& who, errc code, effects& out) const;
   bool has_room(std::size_t bytes) const;
-  void leave_queue(const waiting& w);
+  void leave_queue(waiting& w);
   void refuse_overload(const waiting& who, effects& out) const;
   void turn_away(node_id to, const v1::Operation& operation, v1::NotHome::Reason reason, effects& out) const;
 
@@ -316,10 +310,10 @@ private:
 
   holders holders_; ///< leading: the read locks of this epoch
   key_map keys_;
-  std::list<draining_fence> fences_;
-  std::set<std::string> locks_;   ///< keys that are named locks; sorted
-  std::list<std::string> by_use_; ///< keys, most recently used first
-  std::set<std::string> busy_;    ///< keys that are being read, have an undecided proposal or a queue; sorted
+  std::list<draining_fence> fences_; ///< at most key_queue_max
+  std::set<std::string> locks_;      ///< those of keys_ that are named locks; sorted
+  std::list<std::string> by_use_;    ///< keys, most recently used first
+  std::set<std::string> busy_;       ///< keys that are being read, have an undecided proposal or a queue; sorted
   std::size_t bytes_ = 0;
   std::size_t queued_ = 0;     ///< operations in all queues
   std::size_t held_bytes_ = 0; ///< what these, all proposals and the lobby hold

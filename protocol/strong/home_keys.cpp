@@ -52,10 +52,8 @@ void home::receive(node_id from, v1::Operation operation, instant now, effects& 
 
 /// Serves a read of a key that was touched; queues everything else.
 void home::admit(waiting w, instant now, effects& out) {
-  if (w.operation.has_fence() && floor_of(w.operation.fence()) == nullptr) {
-    if (const auto i = keys_.find(w.operation.key()); i != keys_.end() && join(*i, w)) return;
+  if (w.operation.has_fence() && floor_of(w.operation.fence()) == nullptr)
     return wait_for_floor(std::move(w), now, out);
-  }
   // Bounded beside the queues: keys under way, those in doubt and those that nobody waits for any more included.
   const bool room = busy_.contains(w.operation.key()) || busy_.size() < options_.shard_queue_max;
   if (!keys_.contains(w.operation.key()) && (!room || !has_room(w.bytes))) return refuse_overload(w, out);
@@ -71,6 +69,7 @@ void home::admit(waiting w, instant now, effects& out) {
   watch(w.deadline);
   ++queued_;
   held_bytes_ += w.bytes;
+  if (w.operation.has_fence()) rely(w);
   e.second.queue.push_back(std::move(w));
   busy_.insert(e.first);
   if (e.second.at == key_state::stage::ready) advance(e, now, out);
@@ -79,11 +78,7 @@ void home::admit(waiting w, instant now, effects& out) {
 /// Answers a read from `committed`, the record of the key: until a write has committed, nobody has seen it.
 void home::serve(entry& e, const waiting& w, v1::Record& committed, instant now, effects& out) {
   if (w.lock) return lock(e, w, committed, now, out);
-  if (w.operation.has_renew_lock()) {
-    lock_terms none;
-    auto& terms = e.second.named ? e.second.named->terms : none;
-    return answer(w, renew_lock(w.operation.renew_lock(), committed, terms, now), true, out);
-  }
+  if (w.operation.has_renew_lock()) return answer(w, renew(e, w.operation.renew_lock(), committed, now), true, out);
   auto result = apply(w.operation, committed, exists(committed, e.second.number)).result;
   to_wire(e.second.number, *result.mutable_version());
   answer(w, result, true, out);
@@ -94,9 +89,13 @@ bool home::has_room(std::size_t bytes) const {
          && (held_bytes_ == 0 || held_bytes_ + bytes <= options_.shard_queue_bytes_max);
 }
 
-void home::leave_queue(const waiting& w) {
+void home::leave_queue(waiting& w) {
   --queued_;
   held_bytes_ -= w.bytes;
+  if (!std::exchange(w.relies, false)) return;
+  auto& floor = *floor_of(w.operation.fence());
+  --floor.second.relied_on;
+  rest(floor);
 }
 
 void home::refuse_overload(const waiting& w, effects& out) const {
@@ -132,16 +131,19 @@ bool home::join(entry& e, const waiting& again) {
 }
 
 /// Answers `w` from what the committed record remembers, or refuses what the record may have forgotten.
-bool home::settled_before(const v1::Record& committed, const waiting& w, effects& out) const {
+bool home::settled_before(const v1::Record& committed, waiting& w, instant now, effects& out) {
   if (mutated(mutation::deduplication_off)) return false;
   if (const auto* s = find_settled(committed, w.id)) {
     auto result = s->result();
     if (w.operation.has_acquire_lock() && result.applied())
       quote_protected(committed.lock(), w.operation.acquire_lock().owner(), result);
-    answer(w, result, true, out);
+    if (w.operation.has_raise_fence() && result.applied())
+      drain(std::move(w), std::move(result), true, now, out); // by another home, perhaps, that did not see it drained
+    else
+      answer(w, result, true, out);
     return true;
   }
-  if (w.base >= from_wire(committed.evicted())) return false;
+  if (w.base >= from_wire(committed.evicted()) || may_be_repeated(w.operation)) return false;
   if (w.operation.unsettled())
     answer(w, errc::forgotten, out);
   else
@@ -153,7 +155,7 @@ void home::advance(entry& e, instant now, effects& out) {
   auto& state = e.second;
   TROUPE_ASSERT(state.at == key_state::stage::ready);
   pass_floor(e, now, out);
-  if (!state.queue.empty() || waits_for_lock(state)) {
+  if (!state.queue.empty() || has_waiters(state)) {
     opened_record committed{state.record};
     for (auto i = state.queue.begin(); i != state.queue.end();) {
       if (!reads(i->operation)) {
@@ -164,11 +166,13 @@ void home::advance(entry& e, instant now, effects& out) {
       leave_queue(*i);
       i = state.queue.erase(i);
     }
-    if (!state.undecided && !draining_) {
-      call_waiters(e, *committed, now);
+    while (!state.undecided && !draining_) {
+      const bool called = call_waiter(e, *committed, now);
+      if (state.queue.empty()) break;
       proposal p;
       combine(e, *committed, committed.copy(), p, now, out);
       if (p.number) propose(e, std::move(p), now, out);
+      if (!called) break;
     }
   }
   rest(e);
@@ -195,14 +199,7 @@ void home::combine(entry& e, const v1::Record& committed, v1::Record& next, prop
       answer(w, w.operation.unsettled() ? errc::timeout : errc::expired, out);
       continue;
     }
-    if (w.operation.has_raise_fence()) {
-      const auto* before = find_settled(committed, w.id);
-      if (before != nullptr && before->result().applied()) { // by another home, perhaps, which did not see it drained
-        drain(std::move(w), before->result(), true, now, out);
-        continue;
-      }
-    }
-    if (settled_before(committed, w, out)) continue;
+    if (settled_before(committed, w, now, out)) continue;
     auto a = decide(e, w, next, there, now, out);
     if (!a) continue;
     if (!a->changed && !w.operation.unsettled() && p.participants.empty()) {
@@ -234,17 +231,17 @@ void home::combine(entry& e, const v1::Record& committed, v1::Record& next, prop
 /// Nobody waits for this key any more: it need not be looked after.
 void home::rest(entry& e) {
   const auto& state = e.second;
-  if (state.at == key_state::stage::ready && !state.undecided && state.queue.empty() && !waits_for_lock(state))
+  if (state.at == key_state::stage::ready && !state.undecided && state.queue.empty() && !has_waiters(state)
+      && state.relied_on == 0)
     busy_.erase(e.first);
 }
 
 void home::fail_queue(entry& e, errc code, effects& out) {
-  for (const auto& w : e.second.queue) {
+  for (auto& w : e.second.queue) {
     answer(w, w.operation.unsettled() ? errc::timeout : code, out);
     leave_queue(w);
   }
   e.second.queue.clear();
-  fail_drains(e.first, out);
 }
 
 // -- acceptance
@@ -263,7 +260,7 @@ void home::propose(entry& e, proposal p, instant now, effects& out) {
   p.weight = (e.second.held ? 2 : 1) * p.bytes.size(); // the record, and its copy in the recall
   for (auto& part : p.participants) {
     if (!part.who.operation.has_raise_fence()) part.who.operation.clear_what(); // it is decided
-    p.weight += participant_overhead + part.result.value().size();
+    p.weight += participant_overhead + (p.lock ? part.result.ByteSizeLong() : part.result.value().size());
   }
   if (const auto& undone = e.second.undecided) held_bytes_ -= undone->weight;
   held_bytes_ += p.weight;
@@ -331,7 +328,7 @@ void home::commit(entry& e, instant now, effects& out) {
   if (options_.trace)
     out.emplace_back(
         note{"home.committed", "shard=" + to_string(options_.shard) + " version=" + to_string(p.number)});
-  if (state.named || p.lock) {
+  if (p.lock) {
     opened_record committed{state.record};
     follow_lock(e, *committed, p.what == proposal::kind::write_back, now);
   }
@@ -421,15 +418,14 @@ void home::look_after(entry& e, instant now, effects& out) {
       watch(state.undecided->sent_at + nanoseconds{options_.retransmit});
   } else if (state.at == key_state::stage::reading) {
     // Nobody waits for it, and a replica that is needed does not answer: the next operation asks again.
-    const bool wanted = !state.queue.empty() || is_drained(e.first);
-    if (!wanted && now >= state.first_asked_at + nanoseconds{options_.lease}) return forget(e);
+    if (state.queue.empty() && now >= state.first_asked_at + nanoseconds{options_.lease}) return forget(e);
     if (now >= state.settle_at) return touched(e, now, out);
     watch(state.settle_at);
     if (now >= state.asked_at + nanoseconds{options_.retransmit})
       ask_latest(e, now, out);
     else
       watch(state.asked_at + nanoseconds{options_.retransmit});
-  } else if (waits_for_lock(state)) {
+  } else if (has_waiters(state)) {
     advance(e, now, out); // somebody's time may be over
   } else {
     rest(e);

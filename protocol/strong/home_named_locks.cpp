@@ -12,6 +12,12 @@ namespace {
 
 applied as_applied(lock_step s) { return {.result = std::move(s.result), .changed = s.changed}; }
 
+applied refused(errc why) {
+  applied a;
+  a.result.set_error(static_cast<std::uint32_t>(why));
+  return a;
+}
+
 } // namespace
 
 /// Decides an operation whose turn it is.
@@ -19,10 +25,11 @@ applied as_applied(lock_step s) { return {.result = std::move(s.result), .change
 /// @return nothing when it waits for something else, and has been moved from.
 std::optional<applied> home::decide(entry& e, waiting& w, v1::Record& next, bool there, instant now, effects& out) {
   const auto& operation = w.operation;
+  if (w.dropped) return refused(errc::lock_lost);
   if (operation.has_acquire_lock()) {
     static const lock_terms none;
     const auto& named = e.second.named;
-    const bool others = !w.first && waits_for_lock(e.second);
+    const bool others = !w.first && has_waiters(e.second);
     auto s = acquire_lock(operation.acquire_lock(), next, there, {.era = era_, .counter = counter_ + 1}, others,
                           named ? named->terms : none, now);
     if (!s.waits) return as_applied(std::move(s));
@@ -31,34 +38,15 @@ std::optional<applied> home::decide(entry& e, waiting& w, v1::Record& next, bool
   }
   if (operation.has_release_lock()) {
     auto s = release_lock(operation.release_lock(), next);
-    if (e.second.named) {
-      // Whoever gives a lock up does not wait for it any more.
-      auto& waiters = e.second.named->waiters;
-      for (auto i = waiters.begin(); i != waiters.end();) {
-        if (i->operation.acquire_lock().owner() != operation.release_lock().owner()) {
-          ++i;
-          continue;
-        }
-        answer(*i, i->operation.unsettled() ? errc::timeout : errc::expired, out);
-        leave_queue(*i);
-        i = waiters.erase(i);
-      }
-    }
+    if (static_cast<errc>(s.result.error()) == errc::none) drop_waiters(e, operation.release_lock().owner());
     return as_applied(std::move(s));
   }
   if (operation.has_raise_fence()) return as_applied(raise_floor(operation.raise_fence(), next));
   if (operation.has_fence()) {
     const auto* floor = floor_of(operation.fence());
-    if (floor == nullptr) { // it was forgotten meanwhile
-      wait_for_floor(std::move(w), now, out);
-      return std::nullopt;
-    }
-    opened_record record{floor->record};
-    if (const auto why = verdict(operation.fence(), e.first, *record); why != errc::none) {
-      applied refused;
-      refused.result.set_error(static_cast<std::uint32_t>(why));
-      return refused;
-    }
+    TROUPE_ASSERT(floor != nullptr); // it stayed here for this write
+    opened_record record{floor->second.record};
+    if (const auto why = verdict(operation.fence(), e.first, *record); why != errc::none) return refused(why);
   }
   return apply(operation, next, there);
 }
@@ -66,11 +54,13 @@ std::optional<applied> home::decide(entry& e, waiting& w, v1::Record& next, bool
 // -- waiting
 // ----------------------------------------------------------------------------------------------------------
 
+/// Why only half of the bounds: whoever waits is helped by those who release, and these need room.
 void home::wait_for_lock(entry& e, waiting w, effects& out) {
   TROUPE_ASSERT(e.second.named);
   auto& waiters = e.second.named->waiters;
-  if (waiters.size() >= options_.key_queue_max || !has_room(w.bytes)) return refuse_overload(w, out);
-  w.first = false;
+  const bool room = waiters.size() < options_.key_queue_max && queued_ < options_.shard_queue_max / 2
+                    && (held_bytes_ == 0 || held_bytes_ + w.bytes <= options_.shard_queue_bytes_max / 2);
+  if (!room) return refuse_overload(w, out);
   watch(w.deadline);
   ++queued_;
   held_bytes_ += w.bytes;
@@ -79,18 +69,41 @@ void home::wait_for_lock(entry& e, waiting w, effects& out) {
 }
 
 /// Puts the one who has waited longest before everybody else, once nobody is in its way.
-void home::call_waiters(entry& e, const v1::Record& committed, instant now) {
+bool home::call_waiter(entry& e, const v1::Record& committed, instant now) {
   auto& state = e.second;
-  if (!waits_for_lock(state)) return;
+  if (!has_waiters(state)) return false;
   auto& lock = *state.named;
-  const auto& wish = lock.waiters.front().operation.acquire_lock();
-  if (in_the_way(wish, committed.lock(), lock.terms, now) == nullptr) {
+  if (in_the_way(lock.waiters.front().operation.acquire_lock(), committed.lock(), lock.terms, now) == nullptr) {
     lock.waiters.front().first = true;
     state.queue.splice(state.queue.begin(), lock.waiters, lock.waiters.begin());
-    return;
+    return true;
   }
   for (const auto& owner : committed.lock().owners())
     if (lock.terms.has(owner, now)) watch(lock.terms.until(owner));
+  return false;
+}
+
+/// Whoever gives a lock up does not wait for it any more: its acquires are decided next, as lost.
+void home::drop_waiters(entry& e, const std::string& owner) {
+  if (!e.second.named) return;
+  auto& waiters = e.second.named->waiters;
+  for (auto i = waiters.begin(); i != waiters.end();) {
+    const auto each = i++;
+    if (each->operation.acquire_lock().owner() != owner) continue;
+    each->dropped = true;
+    e.second.queue.splice(e.second.queue.end(), waiters, each);
+  }
+}
+
+/// Served like a read. Not while a write is under way that takes the lock from its owner.
+v1::Result home::renew(entry& e, const v1::RenewLock& asked, const v1::Record& committed, instant now) {
+  auto& state = e.second;
+  if (!state.named) return refused(errc::lock_lost).result;
+  if (state.undecided && !mutated(mutation::renewal_after_expiry)) {
+    opened_record next{state.undecided->bytes};
+    if (find_grant(next->lock(), asked) == nullptr) return refused(errc::lock_lost).result;
+  }
+  return renew_lock(asked, committed, state.named->terms, now);
 }
 
 /// The record of a named lock was found or has committed.
@@ -103,7 +116,7 @@ void home::follow_lock(entry& e, const v1::Record& committed, bool inherited, in
   named->terms.follow(committed.lock(), inherited, now);
 }
 
-std::vector<home::lock_view> home::locks(instant now, std::size_t max) const {
+std::vector<lock_view> home::locks(instant now, std::size_t max) const {
   std::vector<lock_view> views;
   for (const auto& name : locks_) {
     if (views.size() == max) break;
@@ -121,19 +134,21 @@ std::vector<home::lock_view> home::locks(instant now, std::size_t max) const {
 // -----------------------------------------------------------------------------------------------------------
 
 /// The floor of the fence's lock in this shard; nullptr = it has to be touched first.
-const home::key_state* home::floor_of(const v1::Fence& fence) const {
-  const auto i = keys_.find(floor_key(fence.lock()));
-  return i != keys_.end() && i->second.at == key_state::stage::ready ? &i->second : nullptr;
+home::entry* home::floor_of(const v1::Fence& fence) {
+  const auto i = keys_.find(floor_key(fence.lock(), options_.shard));
+  return i != keys_.end() && i->second.at == key_state::stage::ready ? &*i : nullptr;
 }
 
 /// A write under a lock waits in the queue of its floor until that was touched.
 void home::wait_for_floor(waiting w, instant now, effects& out) {
-  const auto name = floor_key(w.operation.fence().lock());
-  const bool room = busy_.contains(name) || busy_.size() < options_.shard_queue_max;
-  if (!room || !has_room(w.bytes)) return refuse_overload(w, out);
+  if (const auto i = keys_.find(w.operation.key()); i != keys_.end() && join(*i, w)) return;
+  const auto name = floor_key(w.operation.fence().lock(), options_.shard);
+  const auto known = keys_.find(name);
+  if (known != keys_.end() && join(*known, w)) return;
+  const bool room = (busy_.contains(name) || busy_.size() < options_.shard_queue_max) && has_room(w.bytes)
+                    && (known == keys_.end() || known->second.queue.size() < options_.key_queue_max);
+  if (!room) return refuse_overload(w, out);
   auto& floor = key(name, now, out);
-  if (join(floor, w)) return;
-  if (floor.second.queue.size() >= options_.key_queue_max) return refuse_overload(w, out);
   watch(w.deadline);
   ++queued_;
   held_bytes_ += w.bytes;
@@ -144,17 +159,26 @@ void home::wait_for_floor(waiting w, instant now, effects& out) {
 /// Admits the writes that waited for this floor.
 void home::pass_floor(entry& e, instant now, effects& out) {
   auto& queue = e.second.queue;
-  if (queue.empty() || queue.front().lock || !e.first.starts_with(floor_key({}))) return;
+  if (queue.empty() || !is_floor_key(e.first)) return;
   std::list<waiting> passed;
   for (auto i = queue.begin(); i != queue.end();) {
-    const auto next = std::next(i);
-    if (i->operation.key() != e.first) passed.splice(passed.end(), queue, i);
-    i = next;
+    const auto each = i++;
+    if (each->operation.key() != e.first) passed.splice(passed.end(), queue, each);
   }
   for (auto& w : passed) {
     leave_queue(w);
     admit(std::move(w), now, out);
   }
+}
+
+/// The write waits in the queue of its own key. Until it leaves that its floor is not forgotten.
+///
+/// Why: either might be forgotten while the other is read, again and again.
+void home::rely(waiting& w) {
+  auto& floor = *floor_of(w.operation.fence());
+  ++floor.second.relied_on;
+  busy_.insert(floor.first);
+  w.relies = true;
 }
 
 /// The floor is raised: answers once no older write can change a protected key any more.
@@ -164,66 +188,53 @@ void home::pass_floor(entry& e, instant now, effects& out) {
 void home::drain(waiting w, v1::Result result, bool settled, instant now, effects& out) {
   draining_fence f{.who = std::move(w), .result = std::move(result), .settled = settled, .left = {}};
   const auto& fence = f.who.operation.raise_fence();
-  auto look_at = [&](const std::string& name) {
-    const auto& state = key(name, now, out).second;
-    if (state.at != key_state::stage::ready || state.undecided) f.left.insert(name);
-  };
-  if (!mutated(mutation::floor_raised_without_draining)) {
-    if (fences_.size() >= options_.key_queue_max || !has_room(f.who.bytes)) // it is repeated
-      return turn_away(f.who.from, f.who.operation, v1::NotHome::INTERRUPTED, out);
-    for (const auto& name : fence.keys())
-      look_at(name);
-    for (const auto& name : fence.formerly())
-      look_at(name);
-  }
-  if (f.left.empty()) return answer(f.who, f.result, f.settled, out);
+  for (const auto* keys : {&fence.keys(), &fence.formerly()})
+    for (const auto& name : *keys) {
+      const auto i = keys_.find(name);
+      if (i == keys_.end() || i->second.at != key_state::stage::ready || i->second.undecided) f.left.insert(name);
+    }
+  if (f.left.empty() || mutated(mutation::floor_raised_without_draining))
+    return answer(f.who, f.result, f.settled, out);
+  if (fences_.size() >= options_.key_queue_max || !has_room(f.who.bytes)) // it is repeated
+    return turn_away(f.who.from, f.who.operation, v1::NotHome::INTERRUPTED, out);
   watch(f.who.deadline);
   ++queued_;
   held_bytes_ += f.who.bytes;
+  touch_for(f, now, out);
   fences_.push_back(std::move(f));
+}
+
+/// Touches the keys that nobody else has asked for, or again those whose touch came to nothing; as many as there is
+/// room for.
+void home::touch_for(draining_fence& f, instant now, effects& out) {
+  for (const auto& name : f.left)
+    if (!keys_.contains(name) && busy_.size() < options_.shard_queue_max) key(name, now, out);
+  watch(now + nanoseconds{options_.retransmit});
 }
 
 /// `key` was touched, or the write of it that was undecided is decided.
 void home::drained(const std::string& key, effects& out) {
   for (auto i = fences_.begin(); i != fences_.end();) {
-    if (i->left.erase(key) == 0 || !i->left.empty()) {
-      ++i;
-      continue;
-    }
-    answer(i->who, i->result, i->settled, out);
-    leave_queue(i->who);
-    i = fences_.erase(i);
+    const auto each = i++;
+    if (each->left.erase(key) == 0 || !each->left.empty()) continue;
+    answer(each->who, each->result, each->settled, out);
+    leave_queue(each->who);
+    fences_.erase(each);
   }
 }
 
-/// `key` cannot be read.
-void home::fail_drains(const std::string& key, effects& out) {
+void home::look_after_drains(instant now, effects& out) {
   for (auto i = fences_.begin(); i != fences_.end();) {
-    if (!i->left.contains(key)) {
-      ++i;
+    const auto each = i++;
+    if (now < each->who.deadline) {
+      watch(each->who.deadline);
+      touch_for(*each, now, out);
       continue;
     }
-    answer(i->who, errc::timeout, out);
-    leave_queue(i->who);
-    i = fences_.erase(i);
+    answer(each->who, errc::timeout, out);
+    leave_queue(each->who);
+    fences_.erase(each);
   }
-}
-
-void home::expire_drains(instant now, effects& out) {
-  for (auto i = fences_.begin(); i != fences_.end();) {
-    if (now < i->who.deadline) {
-      watch(i->who.deadline);
-      ++i;
-      continue;
-    }
-    answer(i->who, errc::timeout, out);
-    leave_queue(i->who);
-    i = fences_.erase(i);
-  }
-}
-
-bool home::is_drained(const std::string& key) const {
-  return std::any_of(fences_.begin(), fences_.end(), [&](const auto& f) { return f.left.contains(key); });
 }
 
 } // namespace troupe

@@ -103,7 +103,7 @@ void lock_acquisition::raise_fences(const v1::Result& granted, effects& out) {
     to_wire(token_, *fence.mutable_token());
     fence.set_shared(wish_.shared);
     v1::Operation operation;
-    operation.set_key(floor_key(wish_.lock));
+    operation.set_key(floor_key(wish_.lock, {shard}));
     operation.set_shard(shard);
     *operation.mutable_raise_fence() = std::move(fence);
     send(std::move(operation), out);

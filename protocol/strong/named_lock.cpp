@@ -20,6 +20,9 @@ lock_step failed(errc code) {
   return s;
 }
 
+/// No type begins so.
+constexpr char floor_mark = '\x01';
+
 bool is_lock_name(const std::string& name) { return !name.empty() && name.size() <= limits::lock_name_bytes_max; }
 
 bool are_keys(const key_list& keys) {
@@ -56,13 +59,18 @@ bool too_much_to_fence(const v1::NamedLock& lock) {
 
 } // namespace
 
-std::string floor_key(std::string_view lock) {
-  std::string key{'\x01'};
+std::string floor_key(std::string_view lock, shard_id shard) {
+  std::string key(1, floor_mark);
+  for (int shift = 24; shift >= 0; shift -= 8)
+    key.push_back(static_cast<char>(shard.value >> shift & 0xFF));
   return key.append(lock);
 }
 
+bool is_floor_key(std::string_view key) { return key.starts_with(floor_mark); }
+
 errc lock_flaw_of(const v1::Operation& operation) {
   const auto what = operation.what_case();
+  if (is_floor_key(operation.key()) && !operation.has_raise_fence() && !operation.has_get()) return errc::wrong_kind;
   bool well = true;
   if (is_lock_operation(what))
     well = operation.key().size() <= limits::lock_name_bytes_max || operation.has_raise_fence();
@@ -72,14 +80,15 @@ errc lock_flaw_of(const v1::Operation& operation) {
            && a.duration_ms() <= limits::lock_duration_max_ms
            && static_cast<std::size_t>(a.protects_size()) <= limits::lock_protects_max && are_keys(a.protects());
   } else if (what == v1::Operation::kRenewLock) {
-    well = well && !operation.renew_lock().owner().empty() && operation.renew_lock().has_token();
+    well = well && !operation.renew_lock().owner().empty() && operation.renew_lock().token().round() != 0;
   } else if (what == v1::Operation::kReleaseLock) {
     well = well && !operation.release_lock().owner().empty();
   } else if (what == v1::Operation::kRaiseFence) {
     const auto& f = operation.raise_fence();
     const auto keys = static_cast<std::size_t>(f.keys_size()) + static_cast<std::size_t>(f.formerly_size());
-    well = is_lock_name(f.lock()) && operation.key() == floor_key(f.lock()) && f.token().round() != 0
-           && keys <= limits::lock_fenced_keys_max && are_keys(f.keys()) && are_keys(f.formerly());
+    well = is_lock_name(f.lock()) && operation.key() == floor_key(f.lock(), {operation.shard()})
+           && f.token().round() != 0 && keys <= limits::lock_fenced_keys_max && are_keys(f.keys())
+           && are_keys(f.formerly());
   }
   if (operation.has_fence()) {
     const bool write = what == v1::Operation::kPut || what == v1::Operation::kRemove
@@ -192,16 +201,20 @@ lock_step release_lock(const v1::ReleaseLock& given, v1::Record& record) {
   return s;
 }
 
+const v1::NamedLock::Owner* find_grant(const v1::NamedLock& lock, const v1::RenewLock& asked) {
+  for (const auto& owner : lock.owners())
+    if (owner.owner() == asked.owner() && from_wire(owner.token()) == from_wire(asked.token())) return &owner;
+  return nullptr;
+}
+
 v1::Result renew_lock(const v1::RenewLock& asked, const v1::Record& record, lock_terms& terms, instant now) {
-  for (const auto& owner : record.lock().owners()) {
-    if (owner.owner() != asked.owner() || from_wire(owner.token()) != from_wire(asked.token())) continue;
-    if (!terms.renew(owner, now)) break;
-    v1::Result result;
-    result.set_applied(true);
-    *result.mutable_version() = owner.token();
-    return result;
-  }
-  return failed(errc::lock_lost).result;
+  const auto* owner = find_grant(record.lock(), asked);
+  if (owner == nullptr || !terms.renew(*owner, now)) return failed(errc::lock_lost).result;
+  v1::Result result;
+  result.set_applied(true);
+  *result.mutable_version() = owner->token();
+  result.set_lock_remaining_ms(owner->duration_ms());
+  return result;
 }
 
 void quote_protected(const v1::NamedLock& lock, const std::string& owner, v1::Result& result) {
@@ -217,10 +230,11 @@ void quote_protected(const v1::NamedLock& lock, const std::string& owner, v1::Re
 lock_step raise_floor(const v1::RaiseFence& fence, v1::Record& record) {
   if (record.has_lock() || !record.value().empty()) return failed(errc::wrong_kind);
   const auto floor = from_wire(record.floor().token()), token = from_wire(fence.token());
-  if (token < floor) return failed(errc::fenced);
+  const bool both_share = fence.shared() && record.floor().shared();
+  if (token < floor && !both_share) return failed(errc::fenced);
   lock_step s;
   s.result.set_applied(true);
-  if (token == floor) return s;
+  if (token <= floor) return s;
   auto& next = *record.mutable_floor();
   *next.mutable_token() = fence.token();
   next.set_shared(fence.shared());

@@ -12,7 +12,8 @@ namespace troupe {
 ///
 /// A record that was never written, or is a tombstone, is absent; an absent number counts as 0.
 /// @return the answer, without `version`; `changed` says whether the record did.
-/// @errors in result.error: not_a_number, out_of_range, invalid_argument wrong_kind (all not done, nothing changed).
+/// @errors in result.error: not_a_number, out_of_range, invalid_argument, wrong_kind (all not done, nothing
+/// changed).
 struct applied {
   v1::Result result;
   bool changed = false;

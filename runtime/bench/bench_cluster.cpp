@@ -61,9 +61,8 @@ nlohmann::json status_of(std::uint16_t admin) {
 
 } // namespace
 
-tl::expected<std::unique_ptr<bench_cluster>, std::string> bench_cluster::start(const std::filesystem::path& troupe,
-                                                                               const std::filesystem::path& folder) {
-  std::unique_ptr<bench_cluster> made{new bench_cluster{troupe, folder}};
+tl::expected<std::unique_ptr<bench_cluster>, std::string> bench_cluster::start(cluster_options options) {
+  std::unique_ptr<bench_cluster> made{new bench_cluster{std::move(options)}};
   const auto ports = free_ports(2 * nodes);
   if (ports.size() < 2 * nodes) return failure{"no free ports on the loopback address"};
   for (std::size_t i = 0; i < nodes; ++i) {
@@ -83,7 +82,7 @@ tl::expected<std::unique_ptr<bench_cluster>, std::string> bench_cluster::start(c
 
 std::string bench_cluster::shared_toml() const {
   std::ostringstream out;
-  out << "[cluster]\nname = \"bench\"\nlease_ms = 400\nshards = " << shards << "\n";
+  out << "[cluster]\nname = \"bench\"\nlease_ms = " << options_.lease.count() << "\nshards = " << shards << "\n";
   for (std::size_t i = 0; i < nodes; ++i)
     out << "\n[[cluster.nodes]]\nname = \"" << processes_[i].name << "\"\nid = " << i + 1 << "\nregion = \"r" << i + 1
         << "\"\naddress = \"" << address(processes_[i].port) << "\"\n";
@@ -91,9 +90,9 @@ std::string bench_cluster::shared_toml() const {
   return out.str();
 }
 
-std::string bench_cluster::client_toml() const {
-  return shared_toml() + "file = \"" + (folder_ / "clients.log").string()
-         + "\"\n\n[node]\nrole = \"client\"\nname = \"clients\"\nregion = \"r1\"\n";
+std::string bench_cluster::client_toml(const std::string& name) const {
+  return shared_toml() + "file = \"" + (options_.folder / (name + ".log")).string()
+         + "\"\n\n[node]\nrole = \"client\"\nname = \"" + name + "\"\nregion = \"r1\"\n";
 }
 
 tl::expected<void, std::string> bench_cluster::make_store(const process& node) const {
@@ -103,7 +102,8 @@ tl::expected<void, std::string> bench_cluster::make_store(const process& node) c
       << ".store\"\n\n[listen]\nadmin = \"" << address(node.admin) << "\"\n";
   out.close();
   if (!out) return failure{config.string() + ": cannot be written"};
-  auto made = run_to_end({troupe_.string(), "init", "--config", config.string()}, file(node, ".out"), init_patience);
+  auto made =
+      run_to_end({options_.troupe.string(), "init", "--config", config.string()}, file(node, ".out"), init_patience);
   if (!made) return failure{made.error()};
   if (*made != 0) return failure{failure_of(node, "troupe init failed")};
   return {};
@@ -113,7 +113,7 @@ tl::expected<void, std::string> bench_cluster::spawn(process& node) {
   std::error_code absent;
   std::filesystem::remove(file(node, ".out"), absent);
   auto started =
-      child::start({troupe_.string(), "node", "--config", file(node, ".toml").string()}, file(node, ".out"));
+      child::start({options_.troupe.string(), "node", "--config", file(node, ".toml").string()}, file(node, ".out"));
   if (!started) return failure{started.error()};
   node.running = std::move(*started);
   return {};
@@ -163,7 +163,7 @@ usage bench_cluster::used() const {
 }
 
 std::filesystem::path bench_cluster::file(const process& node, const char* extension) const {
-  return folder_ / (node.name + extension);
+  return options_.folder / (node.name + extension);
 }
 
 std::string bench_cluster::failure_of(const process& node, const std::string& what) const {

@@ -24,6 +24,12 @@ struct usage {
   double client_cpu_seconds = 0;            ///< of this process
 };
 
+struct cluster_options {
+  std::filesystem::path troupe; ///< the program
+  std::filesystem::path folder; ///< for stores, configurations and logs; exists, is empty
+  std::chrono::milliseconds lease{400};
+};
+
 /// Stores, configurations and logs are below one folder. Everything ends with this object. For the main thread.
 class bench_cluster {
 public:
@@ -31,13 +37,11 @@ public:
   static constexpr std::uint32_t shards = 256;
 
   /// Makes the stores, starts the nodes and waits until each is ready.
-  /// @param troupe  the program.
   /// @errors a sentence, with what the node that failed has said.
-  static tl::expected<std::unique_ptr<bench_cluster>, std::string> start(const std::filesystem::path& troupe,
-                                                                         const std::filesystem::path& folder);
+  static tl::expected<std::unique_ptr<bench_cluster>, std::string> start(cluster_options options);
 
   /// The configuration of a client node.
-  std::string client_toml() const;
+  std::string client_toml(const std::string& name = "clients") const;
 
   /// SIGKILL. Returns when the process is gone.
   void kill(std::size_t node) { processes_[node].running.reset(); }
@@ -58,8 +62,7 @@ private:
     std::optional<child> running;
   };
 
-  bench_cluster(std::filesystem::path troupe, std::filesystem::path folder)
-      : troupe_(std::move(troupe)), folder_(std::move(folder)) {}
+  explicit bench_cluster(cluster_options options) : options_(std::move(options)) {}
   std::string shared_toml() const;
   tl::expected<void, std::string> make_store(const process& node) const;
   tl::expected<void, std::string> spawn(process& node);
@@ -67,8 +70,7 @@ private:
   std::filesystem::path file(const process& node, const char* extension) const;
   std::string failure_of(const process& node, const std::string& what) const;
 
-  const std::filesystem::path troupe_;
-  const std::filesystem::path folder_;
+  const cluster_options options_;
   std::array<process, nodes> processes_;
 };
 

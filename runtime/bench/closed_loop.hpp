@@ -11,9 +11,6 @@
 
 namespace troupe::bench {
 
-/// Data type of every key.
-inline constexpr const char* key_type = "bench";
-
 struct loop_options {
   std::size_t clients = 1;                   ///< sessions, each with one operation under way
   std::chrono::nanoseconds length{};         ///< no operation begins later; 0 = until `operations_max`

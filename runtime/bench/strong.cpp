@@ -16,15 +16,13 @@ namespace {
 using failure = tl::unexpected<std::string>;
 using clock = std::chrono::steady_clock;
 
-constexpr std::size_t value_bytes = 100;
+constexpr double read_skew = 0.99;
 constexpr std::size_t warm_clients = 512;
 /// Many, because storing a key the first time is two rounds, and the time of neither is measured.
 constexpr std::size_t store_clients = 2'048;
 constexpr std::chrono::seconds recovery_patience{30};
 constexpr std::chrono::seconds ready_patience{30};
 const std::string hot_key = "hot";
-
-std::string key_name(std::uint64_t n) { return "key-" + std::to_string(n); }
 
 usage operator-(usage a, const usage& b) {
   for (std::size_t i = 0; i < bench_cluster::nodes; ++i) {
@@ -56,6 +54,7 @@ public:
     for (std::size_t round = 0; begun && round < options_.rounds; ++round)
       begun = one_round(round);
     if (begun) begun = check_hot_key();
+    if (begun) begun = reads_from_memory();
     if (begun) begun = store_keys();
     for (std::size_t i = 0; begun && i < options_.kills; ++i)
       begun = kill_home(i);
@@ -70,16 +69,22 @@ private:
 
   step begin() {
     say_("three nodes start in " + options_.folder.string());
-    auto nodes = bench_cluster::start(options_.troupe, options_.folder);
+    auto nodes = bench_cluster::start({.troupe = options_.troupe, .folder = options_.folder});
     if (!nodes) return failure{nodes.error()};
     nodes_ = std::move(*nodes);
-    auto clients = runtime::start(config::from_toml(nodes_->client_toml(), "the clients' configuration"));
-    if (!clients) return failure{clients.error().message()};
+    auto clients = client_node("clients");
+    if (!clients) return failure{clients.error()};
     clients_.emplace(std::move(*clients));
-    if (auto ready = clients_->wait_ready(ready_patience); !ready) return failure{ready.error().message()};
     say_("warm-up: " + std::to_string(options_.keys) + " keys");
     auto touched = run_loop(*clients_, {.clients = warm_clients, .operations_max = options_.keys}, put_each());
     return sound("warm-up", touched);
+  }
+
+  tl::expected<runtime, std::string> client_node(const std::string& name) const {
+    auto started = runtime::start(config::from_toml(nodes_->client_toml(name), "the configuration of " + name));
+    if (!started) return failure{started.error().message()};
+    if (auto ready = started->wait_ready(ready_patience); !ready) return failure{ready.error().message()};
+    return std::move(*started);
   }
 
   step one_round(std::size_t round) {
@@ -153,6 +158,33 @@ private:
     if (!value) return failure{"the hot key cannot be read: " + value.error().message()};
     results_.hot_value = value->value;
     return {};
+  }
+
+  /// By client nodes that end before anything else is measured, and give their read locks back: no other measure
+  /// meets one.
+  step reads_from_memory() {
+    const key_space keys{options_.keys, read_skew};
+    auto reader = client_node("reader");
+    if (!reader) return failure{reader.error()};
+    say_("reads from memory");
+    step done = read_every_key(*reader, keys);
+    for (std::size_t round = 0; done && round < options_.rounds; ++round)
+      done = measure_hits(*reader, keys, options_.round_length / 4, results_.hits);
+    if (!done) return done;
+    if (auto stopped = reader->stop(ready_patience); !stopped) return failure{"reader: " + stopped.error().message()};
+
+    say_("writes of 1 client to keys that nobody, one and two others hold");
+    const key_space held{options_.held_keys, 0};
+    for (std::size_t round = 0; done && round < options_.rounds; ++round) {
+      std::vector<runtime> holders;
+      for (const char* name : {"holder-1", "holder-2"}) {
+        auto holder = client_node(name);
+        if (!holder) return failure{holder.error()};
+        holders.push_back(std::move(*holder));
+      }
+      done = measure_holders(*clients_, holders, held, options_.round_length / 4, results_.held);
+    }
+    return done;
   }
 
   step store_keys() {

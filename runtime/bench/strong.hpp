@@ -2,6 +2,8 @@
 #pragma once
 
 #include "runtime/bench/bench_cluster.hpp"
+#include "runtime/bench/figure.hpp"
+#include "runtime/bench/read_hits.hpp"
 
 #include <tl/expected.hpp>
 
@@ -10,7 +12,6 @@
 #include <filesystem>
 #include <functional>
 #include <string>
-#include <vector>
 
 namespace troupe::bench {
 
@@ -21,16 +22,8 @@ struct strong_options {
   std::uint64_t stored_keys = 1'000'000; ///< when a home is killed
   std::size_t rounds = 3;
   std::chrono::milliseconds round_length{4'000};
+  std::uint64_t held_keys = 1'000; ///< that other client nodes hold while they are written
   std::size_t kills = 3;
-};
-
-/// The rounds of one measure, and their median.
-struct figure {
-  std::vector<double> rounds;
-
-  double median() const; ///< 0 when there is no round
-  double min() const;
-  double max() const;
 };
 
 struct strong_results {
@@ -39,6 +32,8 @@ struct strong_results {
   figure write64_per_s, write64_p99_us;
   figure write256_per_s, write256_p99_us;
   figure hotkey64_per_s;
+  hit_results hits;
+  holder_results held;
   figure recovery_ms;
   figure start_ms;
   double store_s = 0;                 ///< how long storing `stored_keys` took

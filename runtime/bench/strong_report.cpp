@@ -11,13 +11,6 @@ namespace troupe::bench {
 
 namespace {
 
-std::string whole(double x) {
-  auto digits = std::to_string(static_cast<long long>(x + 0.5));
-  for (auto i = static_cast<std::ptrdiff_t>(digits.size()) - 3; i > 0; i -= 3)
-    digits.insert(static_cast<std::size_t>(i), ",");
-  return digits;
-}
-
 /// One line per figure: median, range, target, and what etcd 3.4 did on such a machine.
 class table {
 public:
@@ -43,18 +36,6 @@ nlohmann::ordered_json to_json(const usage& u) {
 
 } // namespace
 
-double figure::median() const {
-  if (rounds.empty()) return 0;
-  auto sorted = rounds;
-  std::sort(sorted.begin(), sorted.end());
-  const auto middle = sorted.size() / 2;
-  return sorted.size() % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-}
-
-double figure::min() const { return rounds.empty() ? 0 : *std::min_element(rounds.begin(), rounds.end()); }
-
-double figure::max() const { return rounds.empty() ? 0 : *std::max_element(rounds.begin(), rounds.end()); }
-
 std::string table_of(const strong_results& r) {
   const auto p50_target = 300 + 2 * r.fdatasync_p50_us.median();
   table t;
@@ -67,12 +48,21 @@ std::string table_of(const strong_results& r) {
   t.add("write256_per_s", r.write256_per_s, "", "13,200");
   t.add("write256_p99_us", r.write256_p99_us, "");
   t.add("hotkey64_per_s", r.hotkey64_per_s, "");
+  t.add("read_hit_p50_ns", r.hits.read_hit_p50_ns, "<= 150");
+  t.add("read_hits_per_s_1", r.hits.read_hits_per_s_1, "");
+  t.add("read_hits_per_s_2", r.hits.read_hits_per_s_2, "more than of 1");
+  t.add("l1_bytes_per_entry", r.hits.l1_bytes_per_entry, "<= 160 beside key and value");
+  for (std::size_t n = 0; n < r.held.write1_p50_us.size(); ++n)
+    t.add("write1_held_" + std::to_string(n), r.held.write1_p50_us[n],
+          n == 0 ? "p50 us, by nodes that hold the key" : "");
   t.add("recovery_ms", r.recovery_ms, "<= 1,000");
   t.add("start_ms", r.start_ms, "<= 1,000");
   std::ostringstream out;
   out << t.text() << "\n  hot key: " << whole(static_cast<double>(r.hot_acknowledged))
       << " additions acknowledged, it holds " << r.hot_value << ": " << (r.hot_value_right() ? "right" : "WRONG")
       << "\n";
+  out << std::fixed << std::setprecision(2) << "  a write of a held key: " << r.held.frames_per_write.median()
+      << " frames to and from each holder\n";
   const auto& u = r.used_by_write64;
   const auto writes = static_cast<double>(std::max<std::uint64_t>(r.acknowledged_by_write64, 1));
   out << std::fixed << std::setprecision(1) << "  64 clients: CPU seconds of the nodes " << u.node_cpu_seconds[0]
@@ -89,11 +79,24 @@ std::string table_of(const strong_results& r) {
 
 std::string json_of(const strong_results& r) {
   const std::vector<std::pair<const char*, const figure*>> figures{
-      {"fdatasync_p50_us", &r.fdatasync_p50_us}, {"write1_p50_us", &r.write1_p50_us},
-      {"write1_per_s", &r.write1_per_s},         {"write64_per_s", &r.write64_per_s},
-      {"write64_p99_us", &r.write64_p99_us},     {"write256_per_s", &r.write256_per_s},
-      {"write256_p99_us", &r.write256_p99_us},   {"hotkey64_per_s", &r.hotkey64_per_s},
-      {"recovery_ms", &r.recovery_ms},           {"start_ms", &r.start_ms}};
+      {"fdatasync_p50_us", &r.fdatasync_p50_us},
+      {"write1_p50_us", &r.write1_p50_us},
+      {"write1_per_s", &r.write1_per_s},
+      {"write64_per_s", &r.write64_per_s},
+      {"write64_p99_us", &r.write64_p99_us},
+      {"write256_per_s", &r.write256_per_s},
+      {"write256_p99_us", &r.write256_p99_us},
+      {"hotkey64_per_s", &r.hotkey64_per_s},
+      {"read_hit_p50_ns", &r.hits.read_hit_p50_ns},
+      {"read_hits_per_s_1", &r.hits.read_hits_per_s_1},
+      {"read_hits_per_s_2", &r.hits.read_hits_per_s_2},
+      {"l1_bytes_per_entry", &r.hits.l1_bytes_per_entry},
+      {"write1_held_0_p50_us", &r.held.write1_p50_us[0]},
+      {"write1_held_1_p50_us", &r.held.write1_p50_us[1]},
+      {"write1_held_2_p50_us", &r.held.write1_p50_us[2]},
+      {"frames_per_write_and_holder", &r.held.frames_per_write},
+      {"recovery_ms", &r.recovery_ms},
+      {"start_ms", &r.start_ms}};
   nlohmann::ordered_json out;
   for (const auto& [name, f] : figures)
     out[name] = f->median();

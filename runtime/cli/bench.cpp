@@ -1,4 +1,5 @@
 /// troupe bench: measures this machine with a cluster of its own.
+#include "runtime/bench/levels.hpp"
 #include "runtime/bench/strong.hpp"
 #include "runtime/cli/commands.hpp"
 
@@ -13,12 +14,15 @@ namespace troupe::cli {
 
 namespace {
 
+/// What every bench is told.
 struct bench_options {
   std::string work_dir;
   bool json = false;
   bool quick = false;
   bool keep = false;
+  std::string level = "strong"; ///< of `levels`
   bench::strong_options strong;
+  bench::levels_options levels;
 };
 
 /// A folder that goes with the object, with everything in it.
@@ -46,17 +50,27 @@ private:
   std::string error_;
 };
 
+bool sound(const bench::strong_results& results) { return results.hot_value_right(); }
+bool sound(const bench::levels_results&) { return true; }
+
 /// Enough to see that it runs.
 void make_quick(bench::strong_options& options) {
   options.keys = 2'000;
   options.stored_keys = 4'000;
   options.rounds = 1;
   options.round_length = std::chrono::milliseconds{300};
+  options.held_keys = 200;
   options.kills = 1;
 }
 
-int run_strong(const bench_options& given) {
-  auto options = given.strong;
+void make_quick(bench::levels_options& options) {
+  options.keys = 2'000;
+  options.rounds = 1;
+  options.mix_length = std::chrono::milliseconds{300};
+}
+
+/// Measures in a folder of its own, and prints. @return an exit code.
+template <class Options, class Measure> int run(const bench_options& given, Options options, const Measure& measure) {
   if (given.quick) make_quick(options);
   options.troupe = std::filesystem::canonical("/proc/self/exe");
   // The disk of the build, because the system's temporary folder may be memory.
@@ -67,14 +81,48 @@ int run_strong(const bench_options& given) {
     return bad_usage;
   }
   options.folder = folder.path();
-  const auto results =
-      bench::measure_strong(options, [](const std::string& line) { std::cerr << line << std::endl; });
+  const auto results = measure(options, [](const std::string& line) { std::cerr << line << std::endl; });
   if (!results) {
     std::cerr << "troupe bench: " << results.error() << "\n";
     return not_done;
   }
   std::cout << (given.json ? bench::json_of(*results) + "\n" : bench::table_of(*results)) << std::flush;
-  return results->hot_value_right() ? done : not_done;
+  return sound(*results) ? done : not_done;
+}
+
+void add_common(CLI::App& command, const std::shared_ptr<bench_options>& given) {
+  command.add_flag("--json", given->json, "Print JSON instead of a table");
+  command.add_flag("--quick", given->quick, "A few seconds: shows that it runs, measures nothing");
+  command
+      .add_option("--work-dir", given->work_dir, "Where the stores are made; the program's own folder when absent")
+      ->type_name("FOLDER")
+      ->check(CLI::ExistingDirectory);
+  command.add_flag("--keep", given->keep, "Leave what is in the work folder behind: configurations, logs, stores");
+}
+
+void add_strong(CLI::App& bench, const std::shared_ptr<bench_options>& given, action& chosen) {
+  auto* strong = bench.add_subcommand(
+      "strong",
+      "Writes, reads, a hot key, recovery and start of three nodes on this machine; syncs are real, delays are not");
+  add_common(*strong, given);
+  strong->add_option("--rounds", given->strong.rounds, "Rounds of reads and writes")->check(CLI::Range(1, 1'000));
+  strong->add_option("--kills", given->strong.kills, "Homes that are killed")->check(CLI::Range(0, 1'000));
+  strong->add_option("--stored-keys", given->strong.stored_keys, "Keys stored when a home is killed")
+      ->check(CLI::Range(1'000, 100'000'000));
+  strong->callback(
+      [given, &chosen] { chosen = [given] { return run(*given, given->strong, bench::measure_strong); }; });
+}
+
+void add_levels(CLI::App& bench, const std::shared_ptr<bench_options>& given, action& chosen) {
+  auto* levels = bench.add_subcommand(
+      "levels", "Mixes of reads and writes on three nodes on this machine, with a level's promise and without it");
+  add_common(*levels, given);
+  levels->add_option("--level", given->level, "Whose promise")->check(CLI::IsMember({"strong"}))->required();
+  levels->add_option("--rounds", given->levels.rounds, "Turns of each")->check(CLI::Range(1, 1'000));
+  levels->add_option("--clients", given->levels.clients, "Threads, each with a session")->check(CLI::Range(1, 1'000));
+  levels->add_option("--keys", given->levels.keys, "Keys")->check(CLI::Range(100, 10'000'000));
+  levels->callback(
+      [given, &chosen] { chosen = [given] { return run(*given, given->levels, bench::measure_levels); }; });
 }
 
 } // namespace
@@ -83,20 +131,8 @@ void add_bench(CLI::App& app, action& chosen) {
   auto given = std::make_shared<bench_options>();
   auto* command = app.add_subcommand("bench", "Measure what a level costs, with a cluster of its own");
   command->require_subcommand(1);
-  auto* strong = command->add_subcommand(
-      "strong",
-      "Writes, a hot key, recovery and start of three nodes on this machine; syncs are real, delays are not");
-  strong->add_flag("--json", given->json, "Print JSON instead of a table");
-  strong->add_flag("--quick", given->quick, "A few seconds: shows that it runs, measures nothing");
-  strong->add_option("--work-dir", given->work_dir, "Where the stores are made; the program's own folder when absent")
-      ->type_name("FOLDER")
-      ->check(CLI::ExistingDirectory);
-  strong->add_flag("--keep", given->keep, "Leave stores, configurations and logs behind");
-  strong->add_option("--rounds", given->strong.rounds, "Rounds of the writes")->check(CLI::Range(1, 1'000));
-  strong->add_option("--kills", given->strong.kills, "Homes that are killed")->check(CLI::Range(0, 1'000));
-  strong->add_option("--stored-keys", given->strong.stored_keys, "Keys stored when a home is killed")
-      ->check(CLI::Range(1'000, 100'000'000));
-  strong->callback([given, &chosen] { chosen = [given] { return run_strong(*given); }; });
+  add_strong(*command, given, chosen);
+  add_levels(*command, given, chosen);
 }
 
 } // namespace troupe::cli

@@ -25,6 +25,8 @@ struct key_options {
   std::int64_t delta = 0;
   std::optional<std::int64_t> floor;
   int deadline_ms = 2'000;
+  std::string lock;  ///< "TYPE:NAME" of a named lock; empty = none
+  std::string token; ///< of its grant
 };
 
 /// Asks the node, and says on standard error what went wrong, if anything did.
@@ -32,6 +34,8 @@ struct key_options {
 tl::expected<admin_answer, int> ask(const key_options& given, admin_request request, const std::string& query = {}) {
   request.target = "/v1/keys/" + percent_encoded(given.type) + "/" + percent_encoded(given.key)
                    + "?deadline_ms=" + std::to_string(given.deadline_ms) + query;
+  if (!given.lock.empty())
+    request.target += "&lock=" + percent_encoded(given.lock) + "&token=" + percent_encoded(given.token);
   request.patience = std::chrono::milliseconds{given.deadline_ms} + std::chrono::seconds{3};
   auto answer = ask_admin(given.admin, request);
   if (!answer) {
@@ -86,6 +90,16 @@ int add(const key_options& given) {
   return not_done;
 }
 
+/// For commands that write.
+void add_lock_options(CLI::App& command, key_options& given) {
+  auto* token = command.add_option("--token", given.token, "The token that the lock was granted with")
+                    ->type_name("TOKEN")
+                    ->envname("TROUPE_LOCK_TOKEN");
+  command.add_option("--lock", given.lock, "A named lock that the write relies on, and that protects the key")
+      ->type_name("TYPE:NAME")
+      ->needs(token);
+}
+
 using key_action = int (*)(const key_options&);
 
 CLI::App* add_command(CLI::App& app, action& chosen, const std::shared_ptr<key_options>& given, const char* name,
@@ -107,14 +121,14 @@ CLI::App* add_command(CLI::App& app, action& chosen, const std::shared_ptr<key_o
 void add_keys(CLI::App& app, action& chosen) {
   const auto given = std::make_shared<key_options>(); // one of the four is parsed
   add_command(app, chosen, given, "get", "Print the value of a key", get);
-  add_command(app, chosen, given, "put", "Store the value of a key", put)
-      ->add_option("value", given->value, "The value; - = from standard input")
-      ->type_name("VALUE")
-      ->required();
-  add_command(app, chosen, given, "remove", "Remove a key", remove);
+  auto* store = add_command(app, chosen, given, "put", "Store the value of a key", put);
+  store->add_option("value", given->value, "The value; - = from standard input")->type_name("VALUE")->required();
+  add_lock_options(*store, *given);
+  add_lock_options(*add_command(app, chosen, given, "remove", "Remove a key", remove), *given);
   auto* sum = add_command(app, chosen, given, "add", "Add to the number under a key, and print the sum", add);
   sum->add_option("delta", given->delta, "What to add; may be negative")->type_name("NUMBER")->required();
   sum->add_option("--floor", given->floor, "Refuse when the sum would be lower")->type_name("NUMBER");
+  add_lock_options(*sum, *given);
 }
 
 } // namespace troupe::cli

@@ -95,6 +95,24 @@ void print_homes(const json& status, std::ostream& out) {
   rows.print(out << "\n");
 }
 
+/// The named locks whose homes this node is: one row per owner, and one for those that only wait.
+void print_locks(const json& status, std::ostream& out) {
+  const auto locks = status.value("locks", json::array());
+  if (locks.empty()) return;
+  table rows{{"named lock", "owner", "mode", "left", "waiting"}};
+  for (const auto& lock : locks) {
+    const auto waiting = std::to_string(number(lock, "waiting"));
+    const auto owners = lock.value("owners", json::array());
+    if (owners.empty()) rows.add({text(lock, "lock"), "-", "-", "-", waiting});
+    for (const auto& owner : owners) {
+      const auto left = number(owner, "remaining_ms");
+      rows.add({text(lock, "lock"), text(owner, "owner"), owner.value("shared", false) ? "shared" : "exclusive",
+                left == 0 ? "over" : std::to_string(left) + " ms", waiting});
+    }
+  }
+  rows.print(out << "\n");
+}
+
 void print_links(const json& status, std::ostream& out) {
   const auto links = status.value("links", json::array());
   if (links.empty()) return;
@@ -137,6 +155,7 @@ void print_status(const json& status, std::ostream& out) {
   else
     out << "not ready: " << text(status, "not_ready_because") << "\n";
   print_homes(status, out);
+  print_locks(status, out);
   print_links(status, out);
   print_memory(status, out);
   print_store(status, out);

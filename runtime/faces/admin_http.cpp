@@ -3,6 +3,7 @@
 #include "actors/transport.hpp"
 #include "protocol/limits.hpp"
 #include "runtime/faces/http_keys.hpp"
+#include "runtime/faces/http_locks.hpp"
 #include "runtime/faces/node_metrics.hpp"
 #include "runtime/faces/request_pool.hpp"
 #include "runtime/status.hpp"
@@ -21,9 +22,6 @@
 namespace troupe {
 
 namespace {
-
-/// Why a second beside the deadline: the session answers at the deadline; this is for the case that it does not.
-constexpr milliseconds grace{1'000};
 
 void respond(httplib::Response& response, http::answer answer) {
   response.status = answer.status;
@@ -76,17 +74,83 @@ struct key_service {
   }
 };
 
+/// What the handlers of named locks need.
+struct lock_service {
+  const face_setup& face;
+  const admin_limits& bounds;
+  request_sessions& sessions;
+  std::atomic<std::size_t>& waits;
+
+  void serve(const httplib::Request& request, httplib::Response& response) const {
+    response.set_header("Cache-Control", "no-store");
+    const auto unique = "http/" + std::to_string(face.next_session().value);
+    auto asked = http::interpret_lock(face.shape(), request.method, request.target, bounds.deadline_max, unique);
+    if (!asked) {
+      if (asked.error().status == 405) response.set_header("Allow", "POST, PUT, DELETE");
+      return respond(response, std::move(asked.error()));
+    }
+    respond(response, asked->asked == http::asked_lock::what::acquire ? acquire(*asked) : go_on(*asked));
+  }
+
+private:
+  http::answer acquire(const http::asked_lock& asked) const {
+    const bool waits_long = asked.wish.wait;
+    if (waits_long && ++waits > bounds.lock_waits_max) {
+      --waits;
+      return http::failure(errc::overloaded, "as many requests as may are waiting for locks at this node");
+    }
+    const auto& owner = asked.wish.owner;
+    const auto end =
+        sessions.acquire(face, {asked.type, asked.name, {}}, asked.wish, asked.deadline.value_or(face.deadline));
+    if (waits_long) --waits;
+    if (const auto* held = std::get_if<lock_acquisition::held>(&end)) {
+      const auto left = held->until - face.clock->now();
+      if (left > nanoseconds{0}) return http::granted(held->token, owner, left);
+      (void)sessions.perform(face, release(asked, owner, held->token), face.deadline);
+      return http::failure(errc::lock_lost, "its time was over before it could be used");
+    }
+    if (const auto* taken = std::get_if<lock_acquisition::taken>(&end))
+      return http::taken(taken->owner, taken->remaining);
+    return http::failure(std::get<lock_acquisition::failed>(end).why);
+  }
+
+  static typed_operation release(const http::asked_lock& asked, const std::string& owner, const version& token) {
+    const bool fenced = static_cast<bool>(token); // who knows it was answered, and so were the fences of the grant
+    return {asked.type, asked.name,
+            lock_acquisition::release_of(asked.wish.lock, owner, token, fenced, asked.wish.shards)};
+  }
+
+  /// Renews or releases.
+  http::answer go_on(const http::asked_lock& asked) const {
+    const auto& wish = asked.wish;
+    const bool renewal = asked.asked == http::asked_lock::what::renew;
+    const auto sent = face.clock->now();
+    const auto result = sessions.perform(
+        face,
+        renewal ? typed_operation{asked.type, asked.name,
+                                  lock_acquisition::renewal_of(wish.lock, wish.owner, asked.token, wish.shards)}
+                : release(asked, wish.owner, asked.token),
+        asked.deadline.value_or(face.deadline));
+    if (result.error() != 0) return http::failure(code_of(result));
+    if (!renewal) return http::released(result.applied());
+    const auto until =
+        lock_acquisition::until(sent, milliseconds{result.lock_remaining_ms()}, face.shape().drift_ppm);
+    return http::renewed(until - face.clock->now());
+  }
+};
+
 /// Leaves of a key's path what it is routed by; the key is read from the target.
 ///
 /// Why: httplib matches paths with std::regex, which takes stack for each of their bytes, megabytes for a long one.
 void shorten_path(httplib::Request& request) {
-  if (request.path.starts_with(http::keys_prefix)) request.path = http::keys_prefix;
+  for (const auto prefix : {http::keys_prefix, http::locks_prefix})
+    if (request.path.starts_with(prefix)) request.path = prefix;
 }
 
 http::answer nothing_at(const std::string& path) {
   auto answer = http::failure(errc::invalid_argument, "nothing is at " + path
-                                                          + "; there are /healthz /readyz /metrics /v1/status and "
-                                                            "/v1/keys/TYPE/KEY");
+                                                          + "; there are /healthz /readyz /metrics /v1/status "
+                                                            "/v1/keys/TYPE/KEY and /v1/locks/TYPE/NAME");
   answer.status = 404;
   return answer;
 }
@@ -119,38 +183,12 @@ httplib::Server::HandlerResponse refuse(const httplib::Request& request, httplib
     response.set_header("Allow", "GET, HEAD, PUT, POST, DELETE");
     return handled;
   }
-  if (request.path.starts_with(http::keys_prefix)) return unhandled;
+  if (request.path.starts_with(http::keys_prefix) || request.path.starts_with(http::locks_prefix)) return unhandled;
   respond(response, nothing_at(request.path));
   return handled;
 }
 
 } // namespace
-
-v1::Result request_sessions::perform(const face_setup& face, typed_operation asked, milliseconds budget) {
-  const auto outcome = std::make_shared<std::promise<v1::Result>>();
-  auto arrives = outcome->get_future();
-  session_actor session;
-  {
-    const std::lock_guard lock{guard_};
-    if (closed_) return failed(errc::shutting_down);
-    session = face.actors->open_session(face.next_session());
-    open_.insert(session);
-    submit(face, session, std::move(asked), budget,
-           [outcome](const v1::Result& result) { outcome->set_value(result); });
-  }
-  const bool arrived = arrives.wait_for(budget + grace) == std::future_status::ready;
-  const std::lock_guard lock{guard_};
-  open_.erase(session);
-  caf::anon_send(session, close_atom::value);
-  return arrived ? arrives.get() : failed(errc::timeout);
-}
-
-void request_sessions::close() {
-  const std::lock_guard lock{guard_};
-  closed_ = true;
-  for (const auto& session : open_)
-    caf::anon_send(session, close_atom::value);
-}
 
 admin_http::admin_http(const face_setup& face, const endpoint& at, const admin_limits& bounds)
     : face_(face),
@@ -167,6 +205,7 @@ admin_http::admin_http(const face_setup& face, const endpoint& at, const admin_l
   });
   add_probes();
   add_keys();
+  add_locks();
   listen();
   face_.log->info("admin.listening address={}", to_string(address_));
 }
@@ -230,6 +269,21 @@ void admin_http::add_keys() {
   server_->Delete(pattern, httplib::Server::HandlerWithContentReader{without_body});
   server_->Put(pattern, httplib::Server::HandlerWithContentReader{with_body});
   server_->Post(pattern, httplib::Server::HandlerWithContentReader{with_body});
+}
+
+void admin_http::add_locks() {
+  const std::string pattern{http::locks_prefix}; // see shorten_path
+  const lock_service locks{face_, bounds_, sessions_, lock_waits_};
+  const auto plain = [locks](const httplib::Request& request, httplib::Response& response) {
+    locks.serve(request, response);
+  };
+  // No request about a lock has a body that means something; see add_keys.
+  const auto without_body = [plain](const httplib::Request& request, httplib::Response& response,
+                                    const httplib::ContentReader&) { plain(request, response); };
+  server_->Get(pattern, plain);
+  server_->Delete(pattern, httplib::Server::HandlerWithContentReader{without_body});
+  server_->Put(pattern, httplib::Server::HandlerWithContentReader{without_body});
+  server_->Post(pattern, httplib::Server::HandlerWithContentReader{without_body});
 }
 
 } // namespace troupe

@@ -8,6 +8,18 @@
 ///   PUT    /v1/keys/TYPE/KEY      stores the body; If-None-Match: * only when there is no value yet (else 412)
 ///   DELETE /v1/keys/TYPE/KEY      {"existed":…}
 ///   POST   /v1/keys/TYPE/KEY?add=-3&floor=0    adds; 409 with the number when the floor refused it
+///   POST   /v1/locks/TYPE/NAME    takes a named lock, for ?ttl_ms=10000, waiting for up to ?wait_ms=0; by
+///   ?owner=NAME
+///                                 or somebody unique; with ?shared=true; with ?protect=TYPE:KEY, repeatable:
+///                                 {"held":true,"token":…,"owner":…,"remaining_ms":…}; 409 when somebody has it
+///   PUT    /v1/locks/TYPE/NAME?owner=NAME&token=TOKEN    renews it; 409 lock_lost
+///   DELETE /v1/locks/TYPE/NAME?owner=NAME&token=TOKEN    gives it back; without a token, whatever that owner has or
+///                                 waits for
+///
+/// A write of a key under a lock: ?lock=TYPE:NAME&token=TOKEN; 409 fenced when a newer grant of the lock was
+/// answered. What remains of a lock counts from the answer: who cannot tell how long that took counts from the
+/// request. An error of POST, also of unknown outcome, leaves the lock to others, at the end of its ttl at the
+/// latest.
 ///
 /// Keys are percent-decoded. ?deadline_ms= bounds an operation. Range is ignored: a value is answered whole. An error
 /// is {"error":code,"outcome":…,"message":…}: 504 when its outcome is unknown, 503 when it was not done for now, 4xx
@@ -17,36 +29,20 @@
 #include "runtime/config_file.hpp"
 #include "runtime/faces/face.hpp"
 #include "runtime/faces/http_server.hpp"
+#include "runtime/faces/request_sessions.hpp"
 
 #include <atomic>
 #include <cstddef>
 #include <memory>
-#include <mutex>
-#include <set>
 #include <thread>
 
 namespace troupe {
 
-/// The sessions of the requests that are under way. Safe from any thread.
-class request_sessions {
-public:
-  /// Runs one operation in a session of its own. Blocks until it is answered, or close() has ended it.
-  v1::Result perform(const face_setup& face, typed_operation asked, milliseconds budget);
-  /// Ends what is under way, at once: what was sent on as unknown, the rest as not done. What comes later is refused.
-  void close();
-
-private:
-  /// Held from the opening of a session until its operation is in its mailbox: a close that came before the operation
-  /// would leave it without an answer.
-  std::mutex guard_;
-  std::set<session_actor> open_; ///< at most one per thread that serves
-  bool closed_ = false;
-};
-
 struct admin_limits {
   std::size_t threads = 16;          ///< requests served at once
   std::size_t waiting_max = 64;      ///< connections that wait for a thread; above, none is accepted
-  milliseconds deadline_max{60'000}; ///< of ?deadline_ms
+  std::size_t lock_waits_max = 8;    ///< requests that wait for a named lock: the other threads serve what does not
+  milliseconds deadline_max{60'000}; ///< of ?deadline_ms and ?wait_ms
   milliseconds status_patience{500}; ///< for the actors that are asked for their status
   http_limits connection;
 };
@@ -67,11 +63,13 @@ private:
   void listen();
   void add_probes();
   void add_keys();
+  void add_locks();
 
   face_setup face_;
   admin_limits bounds_;
   endpoint address_;
   request_sessions sessions_;
+  std::atomic<std::size_t> lock_waits_{0}; ///< requests that wait for a named lock
   std::unique_ptr<http_server> server_;
   std::atomic<bool> ended_{false}; ///< the listening thread has nothing more to do
   std::thread acceptor_;

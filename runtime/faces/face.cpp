@@ -1,5 +1,7 @@
 #include "runtime/faces/face.hpp"
 
+#include "protocol/strong/named_lock.hpp"
+
 #include <caf/send.hpp>
 
 namespace troupe {
@@ -16,7 +18,7 @@ void submit(const face_setup& face, const session_actor& session, typed_operatio
   const auto begun = face.clock->now();
   session_call call;
   call.operation = std::move(asked.operation);
-  call.operation.set_key(stored_key(asked.type, asked.key));
+  if (!is_lock_operation(what)) call.operation.set_key(stored_key(asked.type, asked.key));
   call.operation.set_roll_back(face.shape().types.at(asked.type).timeout == on_timeout::rollback);
   call.type = asked.type;
   call.deadline = begun + budget;

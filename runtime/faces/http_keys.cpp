@@ -1,11 +1,10 @@
 #include "runtime/faces/http_keys.hpp"
 
+#include "protocol/limits.hpp"
 #include "protocol/wire.hpp"
+#include "runtime/faces/http_query.hpp"
 
 #include <nlohmann/json.hpp>
-
-#include <charconv>
-#include <map>
 
 namespace troupe::http {
 
@@ -16,42 +15,6 @@ using nlohmann::json;
 /// Client bytes may stand in a message: what is no UTF-8 is replaced.
 std::string text_of(const json& object) { return object.dump(-1, ' ', false, json::error_handler_t::replace); }
 
-std::optional<std::int64_t> number_in(std::string_view text) {
-  std::int64_t number = 0;
-  const auto* last = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), last, number);
-  if (error != std::errc{} || stop != last) return std::nullopt;
-  return number;
-}
-
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
-using query = std::map<std::string, std::string, std::less<>>;
-
-/// @errors what is wrong, for people.
-tl::expected<query, std::string> parse_query(std::string_view text) {
-  query result;
-  while (!text.empty()) {
-    const auto part = text.substr(0, text.find('&'));
-    text.remove_prefix(std::min(part.size() + 1, text.size()));
-    const auto equals = part.find('=');
-    if (equals == std::string_view::npos) return tl::unexpected{std::string{"a query is name=value&name=value"}};
-    const auto name = percent_decoded(part.substr(0, equals));
-    const auto value = percent_decoded(part.substr(equals + 1));
-    if (!name || !value) return tl::unexpected{std::string{"a percent sign is followed by two hexadecimal digits"}};
-    if (*name != "add" && *name != "floor" && *name != "deadline_ms")
-      return tl::unexpected{std::string{"unknown parameter; there are add, floor and deadline_ms"}};
-    if (!result.emplace(*name, *value).second)
-      return tl::unexpected{"the parameter " + *name + " stands there twice"};
-  }
-  return result;
-}
-
 int status_of(errc code) {
   switch (code) {
   case errc::key_too_long:
@@ -60,6 +23,10 @@ int status_of(errc code) {
     return 400;
   case errc::not_a_number:
   case errc::out_of_range:
+  case errc::wrong_kind:
+  case errc::lock_lost:
+  case errc::fenced:
+  case errc::not_protected:
     return 409;
   case errc::value_too_large:
     return 413;
@@ -71,19 +38,30 @@ int status_of(errc code) {
 }
 
 /// A strong validator: two values of a key with the same version are the same bytes.
-std::string etag_of(const v1::Result& result) {
-  const auto& v = result.version();
-  return "\"" + std::to_string(v.round()) + "." + std::to_string(v.node()) + "." + std::to_string(v.incarnation())
-         + "." + std::to_string(v.counter()) + "\"";
-}
+std::string etag_of(const v1::Result& result) { return "\"" + spelled(from_wire(result.version())) + "\""; }
 
 answer bad_request(std::string_view detail) { return failure(errc::invalid_argument, detail); }
 
+/// The lock that a write relies on. @errors the answer to be given instead.
+std::optional<answer> fill_fence(v1::Operation& operation, const cluster& shape, const query& parameters) {
+  const auto* const lock = parameters.find("lock");
+  const auto* const token = parameters.find("token");
+  if (lock == nullptr && token == nullptr) return std::nullopt;
+  if (lock == nullptr || token == nullptr) return bad_request("lock=TYPE:NAME and token= belong together");
+  if (operation.has_get()) return bad_request("a read does not need a lock");
+  if (!is_lock_name(shape, *lock)) return bad_request("lock is TYPE:NAME, with a type of the configuration");
+  const auto known = version_in(*token);
+  if (!known) return bad_request("a token looks like 7.2.1.42, as the lock's answer quotes it");
+  operation.mutable_fence()->set_lock(*lock);
+  to_wire(*known, *operation.mutable_fence()->mutable_token());
+  return std::nullopt;
+}
+
 /// Puts what `request` asks for into `operation`. @errors the answer to be given instead.
 std::optional<answer> fill(v1::Operation& operation, key_request& request, const query& parameters) {
-  const auto floor = parameters.find("floor");
-  const auto add = parameters.find("add");
-  if ((add != parameters.end() || floor != parameters.end()) && request.method != "POST")
+  const auto* const floor = parameters.find("floor");
+  const auto* const add = parameters.find("add");
+  if ((add != nullptr || floor != nullptr) && request.method != "POST")
     return bad_request("add and floor belong to POST");
   if (!request.if_match.empty()) return bad_request("If-Match is not supported");
   if (request.method == "GET") {
@@ -100,11 +78,11 @@ std::optional<answer> fill(v1::Operation& operation, key_request& request, const
       operation.mutable_put()->set_value(std::move(request.body));
     }
   } else {
-    const auto delta = add == parameters.end() ? std::nullopt : number_in(add->second);
+    const auto delta = add == nullptr ? std::nullopt : number_in(*add);
     if (!delta) return bad_request("POST takes add=NUMBER, and floor=NUMBER if the sum may not be lower");
     operation.mutable_add()->set_delta(*delta);
-    if (floor == parameters.end()) return std::nullopt;
-    const auto lowest = number_in(floor->second);
+    if (floor == nullptr) return std::nullopt;
+    const auto lowest = number_in(*floor);
     if (!lowest) return bad_request("floor is a 64-bit number");
     operation.mutable_add()->set_has_floor(true);
     operation.mutable_add()->set_floor(*lowest);
@@ -114,52 +92,31 @@ std::optional<answer> fill(v1::Operation& operation, key_request& request, const
 
 } // namespace
 
-std::optional<std::string> percent_decoded(std::string_view text) {
-  std::string result;
-  result.reserve(text.size());
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      result += text[i];
-      continue;
-    }
-    if (text.size() - i < 3) return std::nullopt;
-    const int high = hex_digit(text[i + 1]);
-    const int low = hex_digit(text[i + 2]);
-    if (high < 0 || low < 0) return std::nullopt;
-    result += static_cast<char>(high * 16 + low);
-    i += 2;
-  }
-  return result;
+bool is_lock_name(const cluster& shape, std::string_view stored) {
+  const auto colon = stored.find(':');
+  return colon != std::string_view::npos && colon + 1 < stored.size() && stored.size() <= limits::lock_name_bytes_max
+         && shape.types.contains(std::string{stored.substr(0, colon)});
 }
 
 tl::expected<asked_operation, answer> interpret(const cluster& shape, key_request request,
                                                 milliseconds deadline_max) {
-  std::string_view path{request.target};
-  std::string_view query_text;
-  if (const auto mark = path.find('?'); mark != std::string_view::npos) {
-    query_text = path.substr(mark + 1);
-    path = path.substr(0, mark);
-  }
-  if (!path.starts_with(keys_prefix)) return tl::unexpected{bad_request("a key is at /v1/keys/TYPE/KEY")};
-  path.remove_prefix(keys_prefix.size());
-  const auto slash = path.find('/');
-  if (slash == std::string_view::npos) return tl::unexpected{bad_request("a key is at /v1/keys/TYPE/KEY")};
-  const auto type = percent_decoded(path.substr(0, slash));
-  const auto key = percent_decoded(path.substr(slash + 1));
-  if (!type || !key) return tl::unexpected{bad_request("a percent sign is followed by two hexadecimal digits")};
-  const auto parameters = parse_query(query_text);
+  auto target = split_target(request.target, keys_prefix, "a key is at /v1/keys/TYPE/KEY");
+  if (!target) return tl::unexpected{bad_request(target.error())};
+  const auto parameters = query::parse(target->query, {{"add"}, {"floor"}, {"deadline_ms"}, {"lock"}, {"token"}});
   if (!parameters) return tl::unexpected{bad_request(parameters.error())};
 
   asked_operation asked;
-  asked.operation.type = *type;
-  asked.operation.key = *key;
-  if (const auto given = parameters->find("deadline_ms"); given != parameters->end()) {
-    const auto number = number_in(given->second);
+  asked.operation.type = std::move(target->type);
+  asked.operation.key = std::move(target->name);
+  if (const auto* const given = parameters->find("deadline_ms")) {
+    const auto number = number_in(*given);
     if (!number || *number < 1 || *number > deadline_max.count())
       return tl::unexpected{bad_request("deadline_ms is a number from 1 to " + std::to_string(deadline_max.count()))};
     asked.deadline = milliseconds{*number};
   }
   if (auto refusal = fill(asked.operation.operation, request, *parameters))
+    return tl::unexpected{std::move(*refusal)};
+  if (auto refusal = fill_fence(asked.operation.operation, shape, *parameters))
     return tl::unexpected{std::move(*refusal)};
   if (const auto mistake = find_mistake(shape, asked.operation); mistake != errc::none)
     return tl::unexpected{

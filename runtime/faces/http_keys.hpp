@@ -36,8 +36,8 @@ struct asked_operation {
   std::optional<milliseconds> deadline;
 };
 
-/// "%41" -> "A"; no value when a percent sign is not followed by two hexadecimal digits. '+' stays as it is.
-std::optional<std::string> percent_decoded(std::string_view text);
+/// Whether this can be the stored key of a named lock: "TYPE:NAME" with a type of the configuration.
+bool is_lock_name(const cluster& shape, std::string_view stored);
 
 /// @errors the answer to be given instead: 400 with what is allowed.
 tl::expected<asked_operation, answer> interpret(const cluster& shape, key_request request, milliseconds deadline_max);

@@ -46,7 +46,7 @@ family gauge(std::string name, std::string help) {
 
 void add_homes(const node_status& status, std::vector<MetricFamily>& families) {
   std::uint64_t leading = 0, claiming = 0, keys = 0, queued = 0, undecided = 0, in_doubt = 0, committed = 0,
-                dropped = 0;
+                dropped = 0, held = 0, waiting = 0;
   auto lease_left = nanoseconds::max();
   for (const auto& shard : status.homes) {
     claiming += shard.claiming ? 1 : 0;
@@ -55,6 +55,11 @@ void add_homes(const node_status& status, std::vector<MetricFamily>& families) {
     in_doubt += shard.in_doubt;
     committed += shard.committed;
     dropped += shard.dropped;
+    for (const auto& lock : shard.locks) {
+      held +=
+          std::any_of(lock.owners.begin(), lock.owners.end(), [](const auto& o) { return o.remaining.count() > 0; });
+      waiting += lock.waiting;
+    }
     if (!shard.leading) continue;
     ++leading;
     keys += shard.keys;
@@ -72,6 +77,11 @@ void add_homes(const node_status& status, std::vector<MetricFamily>& families) {
       counter("home_dropped_messages_total", "Messages about read locks given here that were malformed")
           .add(dropped)
           .take());
+  families.push_back(
+      gauge("named_locks_held", "Named locks that somebody has, at most 100 of each shard that this node is home of")
+          .add(held)
+          .take());
+  families.push_back(gauge("named_lock_waiters", "Who waits for these locks").add(waiting).take());
   if (leading > 0)
     families.push_back(gauge("home_lease_left_seconds", "What is left of the shortest lease held")
                            .add(std::chrono::duration<double>(lease_left).count())

@@ -14,10 +14,10 @@ namespace troupe {
 struct typed_operation {
   std::string type;
   std::string key;
-  v1::Operation operation; ///< only `what` is set
+  v1::Operation operation; ///< only `what` is set, and `fence`; about a named lock, `key` and `shard`, too
 };
 
-/// "get", "put", "remove", "compare_and_set", "add".
+/// "get", "compare_and_set", "acquire_lock": as in the messages.
 std::string_view name_of(v1::Operation::WhatCase what);
 
 inline errc code_of(const v1::Result& result) { return static_cast<errc>(result.error()); }

@@ -12,6 +12,7 @@
 #include <future>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 using namespace troupe;
@@ -106,12 +107,14 @@ TEST_CASE("caf: an actor of the service asks a session's actor, and is answered 
   }
   SUBCASE("in the order of the requests, a thousand of them under way") {
     std::promise<std::vector<std::int64_t>> sums;
-    host.system.spawn([&](caf::event_based_actor* self) {
+    const auto network = host.system.middleman().backend().thread_id();
+    host.system.spawn([&, network](caf::event_based_actor* self) {
       auto seen = std::make_shared<std::vector<std::int64_t>>();
       for (int i = 0; i < 1000; ++i)
         self->request(session, caf::infinite, calls::add{"inventory", "line", 1, {.floor = {}, .deadline = 20s}})
             .then(
                 [=, &sums](const added& now) {
+                  CHECK(std::this_thread::get_id() != network); // answers do not draw the service's actors there
                   seen->push_back(now.value);
                   if (seen->size() == 1000) sums.set_value(*seen);
                 },

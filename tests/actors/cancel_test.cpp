@@ -67,8 +67,8 @@ TEST_CASE("cancel: a call of every form ends at once, and is not done when nothi
   }(c.calls.async(), options, by_coroutine);
   std::promise<errc> by_blocking;
   std::jthread blocked{[&] {
-    by_blocking.set_value(error_of(
-        c.calls.add("inventory", "d", 1, {.floor = {}, .deadline = long_deadline, .stop = options.stop})));
+    by_blocking.set_value(
+        error_of(c.calls.add("inventory", "d", 1, {.floor = {}, .deadline = long_deadline, .stop = options.stop})));
   }};
 
   CHECK(waited_for.wait_for(50ms) == std::future_status::timeout);
@@ -92,7 +92,8 @@ TEST_CASE("cancel: a call of every form ends at once, and is not done when nothi
 TEST_CASE("cancel: a call that waits behind another of its key ends at once, and leaves that one alone") {
   lonely_client c;
   std::stop_source first_stop;
-  auto first = c.calls.async().put("inventory", "k", "1", {.deadline = long_deadline, .stop = first_stop.get_token()});
+  auto first =
+      c.calls.async().put("inventory", "k", "1", {.deadline = long_deadline, .stop = first_stop.get_token()});
   auto second = c.put("k");
   auto third = c.calls.async().put("inventory", "k", "3", {.deadline = 300ms});
   c.stop.request_stop();
@@ -134,8 +135,7 @@ TEST_CASE("cancel: what may have been sent is unknown, and its key serves the ne
   if (auto ready = client.wait_ready(20s); !ready) FAIL(ready.error().message());
   auto calls = client.open_session();
   std::stop_source stop;
-  auto put =
-      calls.async().put("inventory", "k", "sent", {.deadline = long_deadline, .stop = stop.get_token()});
+  auto put = calls.async().put("inventory", "k", "sent", {.deadline = long_deadline, .stop = stop.get_token()});
   stop.request_stop();
   REQUIRE(put.wait_for(20s) == std::future_status::ready);
   const auto outcome = put.get();
@@ -169,7 +169,7 @@ TEST_CASE("cancel: calls that race with their answers end once, by what is true"
           c.key = std::to_string(t) + "." + std::to_string(i);
           std::stop_source stop;
           auto put = session.async().put("inventory", c.key, c.key, {.deadline = 20s, .stop = stop.get_token()});
-          (void)put.wait_for(std::chrono::microseconds{(i * 37) % 1500}); // some are answered by then
+          (void)put.wait_for(std::chrono::microseconds{(i * 211) % 8'000}); // some are answered by then
           stop.request_stop();
           c.ended = error_of(put.get());
         }

@@ -23,12 +23,9 @@ using player = caf::typed_actor<caf::replies_to<int>::with<int>, // the answer i
                                 caf::reacts_to<caf::atom_constant<caf::atom("ball")>>>;
 using ball_atom = caf::atom_constant<caf::atom("ball")>;
 
-struct player_state {
-  player other;
-};
-
 struct observer {
   std::atomic<std::uint64_t> balls{0};
+  std::atomic<int> ended{0}; ///< players
   std::mutex mutex;
   std::set<std::thread::id> threads;
 
@@ -38,7 +35,18 @@ struct observer {
   }
 };
 
+struct player_state {
+  player other;
+  observer* seen = nullptr;
+
+  player_state() = default;
+  player_state(const player_state&) = delete;
+  player_state& operator=(const player_state&) = delete;
+  ~player_state() { ++seen->ended; }
+};
+
 player::behavior_type play(player::stateful_pointer<player_state> self, observer* seen) {
+  self->state.seen = seen;
   return {
       [=](int x) {
         seen->saw_this_thread();
@@ -105,4 +113,25 @@ TEST_CASE("two actors that never stop talking keep nobody else from the thread")
   for (int i = 0; i < 100; ++i)
     REQUIRE(ask(s, c, i) == i + 1); // comes in through the multiplexer's pipe, behind whose back they play
   CHECK(s.seen.balls > 0);
+}
+
+TEST_CASE("actors of the loop have ended once it has awaited them, and others of the system live on") {
+  stage s;
+  const auto other =
+      s.system.spawn([](caf::event_based_actor*) -> caf::behavior { return {[](int x) { return x; }}; });
+  for (int i = 0; i < 50; ++i) {
+    caf::anon_send(s.spawn(), s.spawn().address()); // they play until they are killed
+    caf::anon_send(s.players.back(), s.players[s.players.size() - 2].address());
+  }
+  CHECK(ask(s, s.players.front(), 1) == 2);
+  for (const auto& p : s.players)
+    caf::anon_send_exit(p, caf::exit_reason::kill);
+  s.loop->await_actors();
+  CHECK(s.seen.ended == 100);
+  s.loop->await_actors(); // of none
+  caf::scoped_actor self{s.system};
+  int answer = 0;
+  self->request(other, 20s, 7).receive([&](int x) { answer = x; }, [](caf::error&) {});
+  CHECK(answer == 7);
+  self->send_exit(other, caf::exit_reason::user_shutdown);
 }

@@ -390,7 +390,8 @@ TEST_CASE("S1: a new connection to the home ends what was held over the old one"
   CHECK(l.requests.take().generation() == first_generation + 1);
 }
 
-TEST_CASE("memory layer: a read that is cancelled while it waits for a lock is not done, and the lock serves the next") {
+TEST_CASE(
+    "memory layer: a read that is cancelled while it waits for a lock is not done, and the lock serves the next") {
   scripted_layer node;
   node.get("k", 1s, 7);
   const auto request = node.requests.take();
@@ -404,7 +405,8 @@ TEST_CASE("memory layer: a read that is cancelled while it waits for a lock is n
   CHECK(node.operations.empty());
 }
 
-TEST_CASE("session: what is cancelled while it waits behind its key is not done; what was sent on is cancelled there") {
+TEST_CASE(
+    "session: what is cancelled while it waits behind its key is not done; what was sent on is cancelled there") {
   scripted_layer node;
   node.put("k", "one", 1);
   node.put("k", "two", 2);

@@ -213,3 +213,34 @@ TEST_CASE("S1: what threads of two nodes read from memory while others write sta
   REQUIRE(report);
   CHECK(report->result == check::verdict::yes);
 }
+
+TEST_CASE("a client node with unpromised copies reads them, takes no read lock, and its status says that the promise "
+          "is off") {
+  const small_cluster cluster;
+  auto shape = std::make_shared<node_config>(cluster.of("web").checked());
+  const lease_generation generation{.era = {.round = 1, .node = {1}, .life = {1}}, .n = 1};
+  shape->unpromised = std::make_shared<memory_table>(memory_table::options{});
+  REQUIRE(shape->unpromised->set_lease({0}, generation, never));
+  auto web = value_of(runtime::start(config{shape}));
+  REQUIRE(web.wait_ready(20s));
+  auto s = web.open_session();
+  value_of(s.put("inventory", "k", "new"));
+  CHECK(value_of(s.get("inventory", "k"))->value == "new"); // there is no copy of it
+  REQUIRE(shape->unpromised->publish({.key = stored_key("inventory", "k"),
+                                      .home = {0},
+                                      .generation = generation,
+                                      .at = {.era = generation.era, .counter = 1},
+                                      .value = "stale"})
+          == published::done);
+  CHECK(value_of(s.get("inventory", "k"))->value == "stale");
+
+  const auto status = nlohmann::json::parse(web.status_json());
+  CHECK(status["promise"] == "off");
+  CHECK_FALSE(status.contains("memory"));
+  CHECK_FALSE(nlohmann::json::parse(cluster.members[0].status_json()).contains("promise"));
+  std::ifstream log{cluster.folder() / "web.log"};
+  const std::string said{std::istreambuf_iterator<char>{log}, {}};
+  CHECK(said.find("node.no_promise") != std::string::npos);
+  // Nor can a file say it: what is printed is all that can be read.
+  CHECK(config{shape}.toml() == cluster.of("web").toml());
+}

@@ -58,7 +58,7 @@ detached co_put(async_session session, call& c, call_options options) {
 }
 
 /// Calls until its node refuses; never more than a few at a time, or all would be overloaded.
-void call_until_refused(session s, form how, const std::string& name, calls& made, std::atomic<int>& begun) {
+void call_until_refused(session& s, form how, const std::string& name, calls& made, std::atomic<int>& begun) {
   constexpr std::size_t at_once = 16;
   const call_options options{.deadline = 20s};
   std::deque<pending<written>> open;
@@ -68,7 +68,9 @@ void call_until_refused(session s, form how, const std::string& name, calls& mad
     ++begun;
     begun.notify_all();
     switch (how) {
-    case form::blocking: c.end(s.put("inventory", c.key, "v", options)); break;
+    case form::blocking:
+      c.end(s.put("inventory", c.key, "v", options));
+      break;
     case form::waited_for:
       open.push_back(s.async().put("inventory", c.key, "v", options));
       if (open.size() > at_once || open.back().wait_for(0s) == std::future_status::ready) {
@@ -79,7 +81,9 @@ void call_until_refused(session s, form how, const std::string& name, calls& mad
     case form::function:
       s.async().put("inventory", c.key, "v", {[&c](const result<written>& r) { c.end(r); }, options});
       break;
-    case form::coroutine: co_put(s.async(), c, options); break;
+    case form::coroutine:
+      co_put(s.async(), c, options);
+      break;
     }
     if ((how == form::function || how == form::coroutine) && i >= at_once) made[i - at_once].ended.wait(0);
     if (c.ended > 0 && c.outcome == errc::shutting_down) break;
@@ -103,12 +107,15 @@ TEST_CASE("stop: under load every call ends once, by what is true, and stop() in
 
   constexpr int threads_per_form = 2;
   std::vector<calls> made(4 * threads_per_form);
+  std::vector<session> sessions; // a session that ends gives up what is under way
+  for (std::size_t t = 0; t < made.size(); ++t)
+    sessions.push_back(stopped.open_session());
   std::atomic<int> begun{0};
   {
     std::vector<std::jthread> callers;
     for (std::size_t t = 0; t < made.size(); ++t)
       callers.emplace_back([&, t] {
-        call_until_refused(stopped.open_session(), static_cast<form>(t % 4), "t" + std::to_string(t), made[t], begun);
+        call_until_refused(sessions[t], static_cast<form>(t % 4), "t" + std::to_string(t), made[t], begun);
       });
     for (int n = begun; n < 2'000; n = begun)
       begun.wait(n);

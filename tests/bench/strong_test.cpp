@@ -14,8 +14,10 @@ TEST_CASE("bench strong: a quick run reports every figure, and the hot key holds
   REQUIRE_MESSAGE(run_quickly.exit_code == 0, run_quickly.errors);
   const auto told = nlohmann::json::parse(run_quickly.output, nullptr, false);
   REQUIRE(told.is_object());
-  for (const char* name : {"fdatasync_p50_us", "write1_p50_us", "write64_per_s", "write256_per_s", "hotkey64_per_s",
-                           "recovery_ms", "start_ms"}) {
+  for (const char* name :
+       {"fdatasync_p50_us", "write1_p50_us", "write64_per_s", "write256_per_s", "hotkey64_per_s", "read_hit_p50_ns",
+        "read_hits_per_s_1", "read_hits_per_s_2", "l1_bytes_per_entry", "write1_held_0_p50_us",
+        "write1_held_1_p50_us", "write1_held_2_p50_us", "frames_per_write_and_holder", "recovery_ms", "start_ms"}) {
     CAPTURE(name);
     CHECK(told.value(name, 0.0) > 0);
     CHECK(told["rounds"].value(name, nlohmann::json::array()).size() == 1);

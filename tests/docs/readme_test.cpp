@@ -1,5 +1,5 @@
-/// README.md and CONTRIBUTING.md are run: the example is a file that is compiled, shell blocks are executed in order
-/// against a cluster.
+/// README.md and CONTRIBUTING.md are run: examples are files that are compiled, or parts of them, and shell blocks
+/// are executed in order against a cluster.
 #include "tests/support/cluster.hpp"
 
 #include <doctest/doctest.h>
@@ -105,6 +105,22 @@ TEST_CASE("README: the example is the file that is compiled") {
       for (const auto& line : b.lines)
         quoted += line + "\n";
   CHECK(quoted == text_of(source() / "examples" / "embed_in_service" / "main.cpp"));
+}
+
+TEST_CASE("README: every other example stands in the test that it names, line by line") {
+  const std::string kind = "cpp of ";
+  std::size_t excerpts = 0;
+  for (const auto& b : blocks_of(text_of(source() / "README.md"))) {
+    if (b.kind.rfind(kind, 0) != 0) continue;
+    ++excerpts;
+    std::string quoted;
+    for (const auto& line : b.lines)
+      quoted += line + "\n";
+    CAPTURE(b.kind);
+    CHECK(quoted.size() > 1);
+    CHECK(text_of(source() / b.kind.substr(kind.size())).find("\n" + quoted) != std::string::npos);
+  }
+  CHECK(excerpts == 1);
 }
 
 TEST_CASE("README and CONTRIBUTING: every command does what it says") {

@@ -46,27 +46,41 @@ fs::path lone_config(const fs::path& folder) {
   return file;
 }
 
-} // namespace
-
-TEST_CASE("package: a project outside builds against what is installed, and its program is a node") {
-  const troupe::test::temporary_folder folder;
-  const auto prefix = folder.path() / "usr";
-  const auto source = folder.path() / "service";
+/// Builds tests/package/`project` outside of the source tree, with `example` as its program, against what is under
+/// `prefix`.
+fs::path program_outside(const fs::path& folder, const fs::path& prefix, const std::string& project,
+                         const std::string& example) {
+  const auto root = from_environment("TROUPE_SOURCE_DIR");
+  const auto source = folder / project;
   const auto build = source / "build";
-  succeed({"cmake", "--install", from_environment("TROUPE_BINARY_DIR").string(), "--prefix", prefix.string()});
-
-  fs::copy(from_environment("TROUPE_SOURCE_DIR") / "tests" / "package" / "service", source);
-  fs::copy(from_environment("TROUPE_SOURCE_DIR") / "examples" / "embed_in_service" / "main.cpp", source);
+  fs::copy(root / "tests" / "package" / project, source);
+  fs::copy(root / "examples" / example / "main.cpp", source);
   succeed({"cmake", "-S", source.string(), "-B", build.string(), "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
            "-DCMAKE_PREFIX_PATH=" + prefix.string(), "-DCMAKE_CXX_FLAGS=-Wall -Wextra -Wpedantic -Werror"});
   succeed({"cmake", "--build", build.string()});
+  return build / project;
+}
 
+} // namespace
+
+TEST_CASE("package: projects outside build against what is installed, and their programs are nodes") {
+  const troupe::test::temporary_folder folder;
+  const auto prefix = folder.path() / "usr";
+  succeed({"cmake", "--install", from_environment("TROUPE_BINARY_DIR").string(), "--prefix", prefix.string()});
   const auto config = lone_config(folder.path());
   succeed({(prefix / "bin" / "troupe").string(), "init", "--config", config.string()});
-  const auto sold = run({(build / "service").string(), config.string()}, patience);
+
+  const auto service = program_outside(folder.path(), prefix, "service", "embed_in_service");
+  const auto sold = run({service.string(), config.string()}, patience);
   INFO(sold.errors);
   CHECK(sold.output == "only 0 left\n"); // nobody has stocked it
   CHECK(sold.exit_code == 1);
+
+  const auto caf_service = program_outside(folder.path(), prefix, "caf_service", "caf_service");
+  const auto asked = run({caf_service.string(), config.string()}, patience);
+  INFO(asked.errors);
+  CHECK(asked.output == "not sold, left 0\n");
+  CHECK(asked.exit_code == 1);
 }
 
 TEST_CASE("package: README.md shows what the project outside says") {

@@ -1,5 +1,5 @@
-// Time, life and faults. Messages and effects are in lossy_network.cpp, read locks in lossy_locks.cpp, clients
-// and the judge in lossy_judge.cpp.
+// Time, life and faults. Messages and effects are in lossy_network.cpp, read locks in lossy_locks.cpp, named locks in
+// lossy_named_locks.cpp, clients and the judge in lossy_judge.cpp.
 #include "tests/support/lossy_cluster.hpp"
 
 #include <algorithm>
@@ -60,7 +60,8 @@ std::string options::describe() const {
          + field("pending_max", pending_max) + field("damage", damage) + field("locks", locks)
          + field("holders_max", holders_max) + field("held_bytes_max", held_bytes_max)
          + field("holder_queue_max", holder_queue_max) + field("pending_copies_max", pending_copies_max)
-         + field("hot_reads", hot_reads) + field("reorder", reorder);
+         + field("hot_reads", hot_reads) + field("lockers", lockers) + field("named", named)
+         + field("held_max_ms", held_max.count()) + field("reorder", reorder);
 }
 
 cluster_run::cluster_run(options o, bool keep_log) : options_{o}, keep_log_{keep_log}, dice_{o.seed} {
@@ -226,6 +227,7 @@ void cluster_run::start(node& n) {
     if (other.id != n.id) connect(n.id, other.id);
   for (std::size_t c = 0; c < n.clients.size(); ++c)
     think(n, c, options_.think_max);
+  start_lockers(n);
   after(n);
 }
 
@@ -244,6 +246,7 @@ void cluster_run::crash(node& n) {
   n.manager.reset();
   n.memory.reset();
   n.leads.clear();
+  end_lockers(n);
   for (auto& [id, s] : submitted_)
     if (s.at == n.id && !s.settled) {
       s.settled = true;

@@ -14,6 +14,7 @@
 #include "protocol/strong/acceptor.hpp"
 #include "protocol/strong/holder.hpp"
 #include "protocol/strong/home.hpp"
+#include "protocol/strong/lock_acquisition.hpp"
 #include "protocol/strong/requests.hpp"
 #include "tests/support/toy_store.hpp"
 #include "tests/support/toy_table.hpp"
@@ -33,6 +34,9 @@ namespace troupe::lossy {
 using moment = std::int64_t;
 inline constexpr moment us = 1'000, ms = 1'000'000;
 
+/// Sessions from here on are those of lockers.
+inline constexpr std::uint64_t locker_sessions = std::uint64_t{1} << 60;
+
 struct options {
   std::uint64_t seed = 0;
   std::uint32_t nodes = 3, replicas = 3, shards = 2, keys = 3, clients = 2; ///< clients: per node
@@ -46,8 +50,11 @@ struct options {
   unsigned hand_overs = 3; ///< so many in a hundred faults
   bool damage = true;      ///< stored copies rot, never a majority of one key at a time
   std::size_t holders_max = 100, held_bytes_max = 100'000, holder_queue_max = 100, pending_copies_max = 100;
-  bool locks = true;       ///< nodes read through their memory layers,
-  unsigned hot_reads = 40; ///< and so many in a hundred operations are reads beside the usual ones
+  bool locks = true;        ///< nodes read through their memory layers,
+  unsigned hot_reads = 40;  ///< and so many in a hundred operations are reads beside the usual ones
+  unsigned lockers = 0;     ///< per node: who asks for named locks, and writes under them
+  std::uint32_t named = 1;  ///< named locks
+  milliseconds held_max{0}; ///< how long one is asked for at most
   bool reorder =
       false; ///< messages to replicas and about locks overtake each other: more than the link's contract allows
 
@@ -64,6 +71,9 @@ struct outcome_of_run {
   std::size_t hits = 0, granted = 0, recalled = 0, revived = 0; ///< reads, copies, copies, commits of a memory layer
   std::size_t generations = 0, gaps = 0, overflows = 0;         ///< of leases
   std::size_t undecided_keys = 0;                               ///< the checker gave up on them
+  std::size_t locked = 0, renewed = 0, written = 0, fenced = 0,
+              late = 0; ///< named locks; writes under them, and those
+                        ///< of a grant whose successor was answered
 };
 
 class cluster_run {
@@ -80,6 +90,34 @@ private:
     std::uint64_t session = 0, issued = 0;
     std::size_t name = 0;                    ///< a new one after every unknown outcome
     std::map<std::string, std::string> seen; ///< by key: the value last read, for compare and set
+  };
+  /// Asks for a named lock, uses it, and gives it back, or forgets to.
+  struct locker {
+    std::uint64_t session = 0, issued = 0, grants = 0;
+    std::optional<lock_acquisition> acquiring;
+    lock_acquisition::wish wish;
+    instant deadline; ///< acquiring
+    version token;    ///< of the grant that it uses; round 0 = of none
+    instant until;    ///< by its own count
+    int steps = 0;    ///< left to do under the lock
+  };
+  /// What a locker has asked for and is not answered yet.
+  struct lock_ask {
+    node_id at;
+    std::size_t locker;
+    std::string key;
+    enum class kind : std::uint8_t { acquisition, renewal, access, nothing } what = kind::nothing;
+    std::uint64_t number = 0;  ///< acquisition: what its core calls it
+    std::uint64_t grant = 0;   ///< acquisition: which one
+    instant sent{};            ///< renewal
+    version token{};           ///< renewal
+    std::size_t operation = 0; ///< access: index into the history
+  };
+  /// A write under a lock, whatever came of it.
+  struct locked_write {
+    std::size_t operation; ///< index into the history
+    std::string lock;
+    version token;
   };
   /// A read that a memory layer could not answer: it goes to the home.
   struct fallback {
@@ -102,6 +140,7 @@ private:
     std::uint64_t asked = 0, synced = 0; ///< last persist of this incarnation that was asked for, was done
     std::deque<std::pair<std::uint64_t, acceptor::effect>> held; ///< by the persist that they wait for
     std::vector<caller> clients;
+    std::vector<locker> lockers;
     std::map<shard_id, std::unique_ptr<home>> homes;
     std::unique_ptr<acceptor> replica;
     std::unique_ptr<membership> members;
@@ -190,6 +229,22 @@ private:
   void evict(node& n);
   void final_read(std::size_t key, int attempts);
 
+  // named locks
+  void start_lockers(node& n);
+  void end_lockers(node& n);
+  void pause_locker(node& n, std::size_t l, moment at_most);
+  void step(node& n, std::size_t l);
+  void begin_acquiring(node& n, std::size_t l);
+  void perform(node& n, std::size_t l, lock_acquisition::effects effects);
+  void ask(node& n, std::size_t l, v1::Operation op, lock_ask what, nanoseconds at_most);
+  void access(node& n, std::size_t l, bool write);
+  bool settle_ask(node& n, const requests::settled& s);
+  void leave_lock(node& n, std::size_t l, bool give_back);
+  std::string lock_name(std::uint32_t l) const { return "lock:" + std::to_string(l); }
+  std::vector<std::string> protected_by(std::uint32_t l) const;
+  void judge_holders(node& n, std::size_t l);
+  void judge_fences();
+
   // judge
   void violate(const std::string& what);
   void judge_answer(node& n, const v1::OperationAnswer& answer);
@@ -218,8 +273,11 @@ private:
 
   std::map<request_id, submitted> submitted_;
   check::history history_;
-  std::size_t finals_ = 0;                                       ///< final reads that were answered
-  std::map<shard_id, epoch> decided_;                            ///< newest epoch that has decided anything
+  std::map<request_id, lock_ask> lock_asks_;
+  std::vector<locked_write> locked_writes_;
+  std::map<std::string, std::vector<std::pair<moment, version>>> grants_; ///< by lock: when which was answered
+  std::size_t finals_ = 0;                                                ///< final reads that were answered
+  std::map<shard_id, epoch> decided_;                                     ///< newest epoch that has decided anything
   std::map<std::pair<shard_id, version>, std::string> versions_; ///< what each version was when it was first stored
   outcome_of_run outcome_;
   std::vector<std::string> log_;

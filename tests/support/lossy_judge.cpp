@@ -209,9 +209,12 @@ void cluster_run::judge_answer(node& n, const v1::OperationAnswer& answer) {
   newest = era->second;
   if (!v) return; // the key was never written
 
-  auto sub = submitted_.find(from_wire(answer.id()));
-  if (sub == submitted_.end()) return violate("an answer to a request that nobody made");
-  const auto& key = history_.operations[sub->second.operation].key;
+  const auto id = from_wire(answer.id());
+  const auto sub = submitted_.find(id);
+  const auto asked = lock_asks_.find(id);
+  if (id.session.value >= locker_sessions && asked == lock_asks_.end()) return; // it has given up, or crashed
+  if (sub == submitted_.end() && asked == lock_asks_.end()) return violate("an answer to a request that nobody made");
+  const auto& key = asked != lock_asks_.end() ? asked->second.key : history_.operations[sub->second.operation].key;
   std::size_t holders = 0;
   for (auto r : replicas_[shard])
     if (const auto* s = node_of(r).disk.find(shard, key); s != nullptr && from_wire(s->record.version()) >= v)
@@ -232,6 +235,8 @@ void cluster_run::judge_record(const acceptor::persist_record& p) {
 void cluster_run::judge_liveness() {
   for (const auto& [id, s] : submitted_)
     if (!s.settled) return violate("liveness: request " + to_string(id) + " was never settled");
+  if (!lock_asks_.empty())
+    return violate("liveness: request " + to_string(lock_asks_.begin()->first) + " was never settled");
   for (const auto& [shard, set] : replicas_) {
     std::size_t leading = 0;
     for (auto r : set) {
@@ -247,6 +252,8 @@ void cluster_run::judge_liveness() {
 
 /// S1 and S3: answers are explained by some order, without the operations that were said to be not done.
 void cluster_run::judge_history() {
+  judge_fences();
+  if (!outcome_.violation.empty()) return;
   check::linearizability_options how;
   how.with_witness = keep_log_;
   how.states_max = 200'000; // many unknown outcomes on one key: undecided, and counted

@@ -225,7 +225,7 @@ void cluster_run::perform(node& n, requests::effects effects) {
   for (auto& e : effects) {
     if (auto* s = std::get_if<send>(&e))
       ship(n, s->to, std::move(s->envelope));
-    else if (const auto* done = std::get_if<requests::settled>(&e))
+    else if (const auto* done = std::get_if<requests::settled>(&e); done != nullptr && !settle_ask(n, *done))
       settle(n, *done);
   }
 }

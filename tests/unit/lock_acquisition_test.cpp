@@ -134,7 +134,7 @@ TEST_CASE(
   for (std::size_t i = 1; i < s.asked.size(); ++i) {
     const auto& operation = s.asked[i].operation;
     REQUIRE(operation.has_raise_fence());
-    CHECK(operation.key() == floor_key("checkout:order-1"));
+    CHECK(operation.key() == floor_key("checkout:order-1", {operation.shard()}));
     CHECK(lock_flaw_of(operation) == errc::none);
     CHECK(from_wire(operation.raise_fence().token()) == token);
     CHECK(places.insert(operation.shard()).second);

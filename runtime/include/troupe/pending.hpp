@@ -24,6 +24,8 @@ namespace detail {
 /// wait.
 bool must_not_wait();
 error wait_refusal();
+/// Of a pending that has none: default-made, moved from, or taken already.
+error no_outcome();
 
 template <class T> class outcome {
 public:
@@ -80,7 +82,7 @@ private:
 /// A coroutine goes on at once when the outcome is there, else on the thread that does the runtime's network I/O,
 /// where it is under the rules of a call's own function (see on_done) until it is suspended again. A coroutine that
 /// is destroyed while it waits is not resumed; destroy it where it would be.
-template <class T> class pending {
+template <class T> class [[nodiscard]] pending {
 public:
   pending() = default;
   explicit pending(std::shared_ptr<detail::outcome<T>> of) : outcome_{std::move(of)} {}
@@ -90,14 +92,20 @@ public:
 
   /// Waits for the outcome, which comes at the call's deadline at the latest, and takes it.
   /// @errors invalid_argument: called where waiting is refused, and the outcome is not there; it can still be taken.
+  /// Or
+  ///   there is none.
   result<T> get() {
+    if (!valid()) return tl::unexpected{detail::no_outcome()};
     if (!outcome_->is_ready() && detail::must_not_wait()) return tl::unexpected{detail::wait_refusal()};
     outcome_->wait();
     return std::exchange(outcome_, nullptr)->take();
   }
 
+  /// At once where waiting is refused.
   template <class Rep, class Period>
   std::future_status wait_for(const std::chrono::duration<Rep, Period>& at_most) const {
+    if (!valid() || outcome_->is_ready()) return std::future_status::ready;
+    if (detail::must_not_wait()) return std::future_status::timeout;
     return outcome_->wait_for(std::chrono::duration_cast<std::chrono::nanoseconds>(at_most))
                ? std::future_status::ready
                : std::future_status::timeout;
@@ -114,13 +122,14 @@ public:
       ~awaiter() {
         if (waits) outcome->forget_waiter();
       }
-      bool await_ready() const { return outcome->is_ready(); }
+      bool await_ready() const { return !outcome || outcome->is_ready(); }
       bool await_suspend(std::coroutine_handle<> self) {
         waits = true; // before another thread may go on with the coroutine
         return outcome->set_waiter(self);
       }
       result<T> await_resume() {
         waits = false;
+        if (!outcome) return tl::unexpected{detail::no_outcome()};
         return outcome->take();
       }
     };

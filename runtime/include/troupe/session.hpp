@@ -157,7 +157,8 @@ public:
   result<std::optional<named_lock>> try_lock(std::string_view type, std::string_view key, lock_options = {});
 
   /// All of them or none, under one deadline; taken in one order by everybody, so that nobody waits in a circle.
-  /// @errors invalid_argument: none or more than 64, or one of them twice.
+  /// @errors invalid_argument: none or more than 64, or one of them twice; lock_lost: waiting for one took longer than
+  /// the ttl of another.
   result<std::vector<named_lock>> lock_many(std::vector<key_name> locks, lock_options = {});
 
   async_session async() const { return async_session{impl_}; }

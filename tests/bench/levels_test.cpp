@@ -1,0 +1,65 @@
+// That `troupe bench levels` runs and says what it promises to say. What the promise costs, no test judges.
+#include "tests/support/cluster.hpp"
+
+#include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
+
+#include <fstream>
+#include <iterator>
+
+using namespace troupe::test;
+
+namespace {
+
+std::string text_of(const std::filesystem::path& file) {
+  std::ifstream in{file};
+  return {std::istreambuf_iterator<char>{in}, {}};
+}
+
+} // namespace
+
+TEST_CASE("bench levels: a quick run reports every mix with the promise and without it, and says where it was off") {
+  const temporary_folder folder;
+  const auto run_quickly = run({troupe_binary(), "bench", "levels", "--level", "strong", "--quick", "--json",
+                                "--keep", "--work-dir", folder.path().string()},
+                               std::chrono::seconds{60});
+  REQUIRE_MESSAGE(run_quickly.exit_code == 0, run_quickly.errors);
+  const auto told = nlohmann::json::parse(run_quickly.output, nullptr, false);
+  REQUIRE(told.is_object());
+  CHECK(told["level"] == "strong");
+  CHECK(told["mixes"].size() == 3);
+  for (const char* mix : {"A", "B", "C"})
+    for (const char* variant : {"on", "off"}) {
+      CAPTURE(mix);
+      CAPTURE(variant);
+      const auto& figures = told["mixes"][mix][variant];
+      for (const char* name : {"per_s", "read_p50_ns", "read_p99_ns"}) {
+        CAPTURE(name);
+        CHECK(figures.value(name, 0.0) > 0);
+        CHECK(figures["rounds"].value(name, nlohmann::json::array()).size() == 1);
+      }
+      for (const char* name : {"write_p50_us", "write_p99_us"}) {
+        CAPTURE(name);
+        CHECK((figures.value(name, 0.0) > 0) == (mix[0] != 'C'));
+      }
+      const auto hits = figures.value("hits_percent", 0.0);
+      CHECK(hits > 0);
+      CHECK(hits <= 100);
+    }
+  CHECK(told["mixes"]["C"]["off"]["hits_percent"] == 100);
+
+  std::size_t logs = 0;
+  for (const auto& file : std::filesystem::recursive_directory_iterator{folder.path()}) {
+    if (file.path().filename() != "clients.log") continue;
+    ++logs;
+    const bool is_off = file.path().parent_path().filename() == "1-off";
+    CHECK((text_of(file.path()).find("node.no_promise") != std::string::npos) == is_off);
+  }
+  CHECK(logs == 2);
+}
+
+TEST_CASE("bench levels: a level that is not there yet is refused") {
+  const auto refused = run({troupe_binary(), "bench", "levels", "--level", "causal", "--quick"});
+  CHECK(refused.exit_code != 0);
+  CHECK(refused.errors.find("causal") != std::string::npos);
+}
