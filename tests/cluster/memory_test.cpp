@@ -1,123 +1,100 @@
 /// Nodes that answer strong reads from their memory, while homes and holders are killed and stopped.
-#include "tests/support/cluster_trial.hpp"
+///
+/// Every node of these clusters keeps copies, the client node that works and those that only read as well.
+#include "tests/support/reader_process.hpp"
 
 #include <doctest/doctest.h>
-#include <nlohmann/json.hpp>
 
-#include <atomic>
-#include <thread>
-
-using namespace troupe;
 using namespace troupe::test;
 using namespace std::chrono_literals;
 
 namespace {
 
-/// A second client node, whose threads only read, as fast as the pace allows, and put all that into the history of
-/// the load.
-class readers {
-public:
-  explicit readers(trial& run) : run_(run), node_(start(run)) {
-    for (std::uint32_t shard = 0; shard < run.load().options().shards; ++shard)
-      threads_.emplace_back([this, shard] { work(shard); });
-  }
-  readers(const readers&) = delete;
-  readers& operator=(const readers&) = delete;
-  ~readers() { stop(); }
-
-  void stop() {
-    stopping_ = true;
-    for (auto& t : threads_)
-      t.join();
-    threads_.clear();
-  }
-
-  /// How many reads memory has answered.
-  std::uint64_t hits() const {
-    return nlohmann::json::parse(node_.status_json()).at("memory").at("hits").get<std::uint64_t>();
-  }
-
-private:
-  static runtime start(trial& run) {
-    auto started = runtime::start(config::from_toml(run.cluster().client_toml("readers")));
-    if (!started) throw std::runtime_error{started.error().message()};
-    if (auto ready = started->wait_ready(trial::patience); !ready) throw std::runtime_error{ready.error().message()};
-    return std::move(*started);
-  }
-
-  void work(std::uint32_t shard) {
-    auto s = node_.open_session();
-    const auto name = "reader-" + std::to_string(shard) + ".";
-    int life = 0;
-    for (bool counter = false; !stopping_; counter = !counter) {
-      check::operation op;
-      op.client = "\"" + name + std::to_string(life) + "\"";
-      op.key = counter ? run_.load().counter_of(shard) : run_.load().register_of(shard);
-      op.kind = check::op_kind::get;
-      op.call = stamp_now();
-      const auto answer = s.get(cluster_load::type, op.key, {500ms});
-      op.outcome = answer                      ? check::op_outcome::ok
-                   : answer.error().not_done() ? check::op_outcome::fail
-                                               : check::op_outcome::unknown;
-      if (answer && *answer) op.value = (*answer)->value;
-      if (op.outcome == check::op_outcome::unknown)
-        ++life; // a client ends with its first unknown
-      else
-        op.returned = stamp_now();
-      run_.load().record(std::move(op));
-      (void)wait_until([this] { return stopping_.load(); }, 3ms);
-    }
-  }
-
-  trial& run_;
-  runtime node_;
-  std::atomic<bool> stopping_{false};
-  std::vector<std::thread> threads_;
-};
-
 /// Reads of unknown outcome say nothing, and readers have many.
 constexpr std::size_t any_unknowns = 100'000;
 
-} // namespace
-
-TEST_CASE("S1: homes are killed while another node reads their keys from memory, and it never reads what is over") {
-  trial run;
-  run.begin();
-  readers others{run};
-  for (int round = 0; round < 3; ++round) {
-    const auto victim = run.home_of(0);
-    const auto before = others.hits();
-    run.struck("SIGKILL of " + run.node(victim).name + ", which leads shard 0");
-    run.node(victim).kill9();
-    run.serve(50, 5s);
-    run.start_node(victim);
-    run.serve(50, 5s);
-    CHECK(others.hits() > before);
-  }
-  others.stop();
-  MESSAGE("reads from memory: " << others.hits());
+void check_history(trial& run) {
   const auto found = run.conclude(any_unknowns);
   MESSAGE(found);
   CHECK(found.problems.empty());
 }
 
-TEST_CASE("S1: a home that is stopped for 0.5 s and for 2 s is not believed by those who hold locks of it") {
+/// Stops the process for a while, in which every shard goes on, and lets it go on itself.
+void stop_for(trial& run, reader_process& holder, std::chrono::milliseconds how_long) {
+  run.struck("SIGSTOP of a client node that holds locks");
+  holder.stop();
+  run.serve(10, 2s);
+  run.last(how_long);
+  run.struck("SIGCONT of a client node that held locks");
+  holder.cont();
+  CHECK(holder.reads_on(50, 5s));
+}
+
+} // namespace
+
+TEST_CASE("S1: homes and a holder are killed while others read their keys from memory, and never read what is over") {
   trial run;
   run.begin();
-  readers others{run};
-  for (const auto pause : {500ms, 2'000ms}) {
+  reader_process victim{run, "victim"}, witness{run, "witness"};
+  run.struck("SIGKILL of a client node that holds locks");
+  victim.kill9();
+  run.serve(50, 5s);
+  reader_process successor{run, "successor"};
+  for (int round = 0; round < 3; ++round) {
+    const auto home = run.home_of(0);
+    run.struck("SIGKILL of " + run.node(home).name + ", which leads shard 0");
+    run.node(home).kill9();
+    run.serve(50, 5s);
+    run.start_node(home);
+    run.serve(50, 5s);
+    CHECK(witness.reads_on(50, 5s));
+  }
+  for (auto* reader : {&victim, &witness, &successor})
+    CHECK(reader->conclude() > 0);
+  check_history(run);
+}
+
+TEST_CASE("S1: a home that is stopped for 0.5 s, 2 s and 5 s is not believed by those who hold locks of it") {
+  trial run;
+  run.begin();
+  reader_process one{run, "one"}, other{run, "other"};
+  for (const auto pause : {500ms, 2'000ms, 5'000ms}) {
     const auto home = run.home_of(0);
     run.struck("SIGSTOP of " + run.node(home).name + ", which leads shard 0");
     run.node(home).stop();
     run.last(pause);
+    run.struck("SIGCONT of " + run.node(home).name);
     run.node(home).cont();
-    run.recovered();
     run.serve(50, 5s);
+    CHECK(one.reads_on(50, 5s));
+    CHECK(other.reads_on(50, 5s));
   }
-  others.stop();
-  CHECK(others.hits() > 0);
-  MESSAGE("reads from memory: " << others.hits());
-  const auto found = run.conclude(any_unknowns);
-  MESSAGE(found);
-  CHECK(found.problems.empty());
+  for (auto* reader : {&one, &other})
+    CHECK(reader->conclude() > 0);
+  check_history(run);
+}
+
+TEST_CASE("S1: a home and a holder are stopped for 30 s, and other holders for 0.5 s, 2 s and 5 s in that time; none "
+          "of them reads what is over when it goes on") {
+  trial run;
+  run.begin();
+  reader_process sleeper{run, "sleeper"}, napper{run, "napper"};
+  const auto home = run.home_of(0);
+  run.struck("SIGSTOP of " + run.node(home).name + ", which leads shard 0, and of a client node");
+  const auto goes_on = stamp_now() + std::chrono::nanoseconds{30s}.count();
+  sleeper.stop();
+  run.node(home).stop();
+  run.serve(20, 5s);
+  CHECK(run.home_of(0) != home);
+  for (const auto pause : {500ms, 2'000ms, 5'000ms})
+    stop_for(run, napper, pause);
+  CHECK(wait_until([&] { return stamp_now() >= goes_on; }, 30s));
+  run.struck("SIGCONT of " + run.node(home).name + " and of a client node");
+  run.node(home).cont();
+  sleeper.cont();
+  CHECK(sleeper.reads_on(50, 5s));
+  run.serve(50, 5s);
+  for (auto* reader : {&sleeper, &napper})
+    CHECK(reader->conclude() > 0);
+  check_history(run);
 }
