@@ -45,10 +45,9 @@ public:
           results.emplace_back(std::monostate{});
           continue;
         }
-        auto& r = i->second;
+        const auto& r = i->second;
         if (sound(key.shard, key.key, r)) {
           results.emplace_back(r);
-          if (d.options_.rotting > 0 && d.world_.random().chance(d.options_.rotting)) damage(r);
         } else {
           ++d.damaged_;
           results.emplace_back(damaged{"checksum"});
@@ -149,7 +148,7 @@ void disk::crash() {
 void disk::damage_one() {
   if (records_.empty()) return;
   auto i = std::next(records_.begin(), static_cast<std::ptrdiff_t>(world_.random().below(records_.size())));
-  damage(i->second);
+  i->second.set_checksum(i->second.checksum() + 1);
 }
 
 } // namespace troupe::simulated
