@@ -58,6 +58,8 @@ const expectation lock_table[] = {
     {.planted = mutation::drain_not_awaited, .breaks = {"S1"}, .seeds_max = 2'000},
     {mutation::holder_outlives_home, {"S1"}},
     {mutation::held_from_grant, {"S1"}},
+    // The node has the key again, from its last write, before the home hears of its next one.
+    {mutation::late_return_accepted, {"S1"}},
 };
 
 /// TROUPE_MUTATION=name restricts the table to one planted mistake, for whoever works on the simulation.
