@@ -1,9 +1,11 @@
 #pragma once
-/// What `troupe check linearizability FILE` does, without the command line around it.
+/// What `troupe check PROPERTY FILE` does, without the command line around it.
 
 #include "protocol/check/linearizability.hpp"
 
+#include <cstdint>
 #include <iosfwd>
+#include <string_view>
 
 namespace troupe::check {
 
@@ -20,5 +22,19 @@ struct check_options {
 /// Reads a history, prints the verdict, the counts and, on *no*, the witness to `out`; what is wrong with the input
 /// to `err`. Returns a `check_exit`.
 int check_linearizability(std::istream& in, std::ostream& out, std::ostream& err, const check_options& options);
+
+/// cc, ccv, cm; session, which is ccv; ryw, mr, mw, wfr; convergence.
+enum class weak_property : std::uint8_t { cc, ccv, cm, session, ryw, mr, mw, wfr, convergence };
+std::string_view name_of(weak_property property);
+/// One sentence for people.
+std::string_view text_of(weak_property property);
+inline constexpr weak_property weak_properties[] = {
+    weak_property::cc, weak_property::ccv, weak_property::cm,  weak_property::session,     weak_property::ryw,
+    weak_property::mr, weak_property::mw,  weak_property::wfr, weak_property::convergence,
+};
+
+/// The same for one of these. `options.search` is not used; stamps are not needed.
+int check_weaker(weak_property property, std::istream& in, std::ostream& out, std::ostream& err,
+                 const check_options& options);
 
 } // namespace troupe::check

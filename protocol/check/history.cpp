@@ -261,7 +261,7 @@ std::int64_t session_end(const operation& op) {
   return op.returned.value_or(*op.call);
 }
 
-std::optional<parse_error> check_sessions(const history& all) {
+std::optional<parse_error> check_sessions(const history& all, bool may_go_on) {
   std::unordered_map<std::string_view, std::vector<const operation*>> sessions;
   std::vector<std::vector<const operation*>*>
       in_order; // of first appearance, so that the error is the same each time
@@ -281,6 +281,7 @@ std::optional<parse_error> check_sessions(const history& all) {
       const auto& before = *(*session)[i - 1];
       const auto& after = *(*session)[i];
       const auto who = "client " + after.client;
+      if (before.outcome == op_outcome::unknown && may_go_on) continue;
       if (before.outcome == op_outcome::unknown)
         return parse_error{after.line, who + " goes on although the outcome of its call in line "
                                            + std::to_string(before.line) + " is unknown: it needs a new client id"};
@@ -327,7 +328,7 @@ tl::expected<history, parse_error> read_history(std::istream& in, const read_opt
     if (!op) return tl::unexpected(std::move(op).error());
     result.operations.push_back(std::move(*op));
   }
-  if (auto error = check_sessions(result)) return tl::unexpected(std::move(*error));
+  if (auto error = check_sessions(result, options.may_go_on)) return tl::unexpected(std::move(*error));
   return result;
 }
 

@@ -97,6 +97,8 @@ enum class stamps : std::uint8_t {
 
 struct read_options {
   stamps time = stamps::required;
+  /// A client may go on under its id after an unknown outcome, for who does not ask when a call was over (causality).
+  bool may_go_on = false;
   std::size_t line_bytes_max = std::size_t{64} << 20; ///< the largest value (8 MiB), every byte of it escaped
   std::size_t operations_max = 10'000'000;
 };

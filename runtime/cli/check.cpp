@@ -3,6 +3,7 @@
 #include "runtime/cli/commands.hpp"
 
 #include <fstream>
+#include <functional>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -17,7 +18,10 @@ struct check_request {
   bool json = false;
 };
 
-int check_file(const check_request& given) {
+/// Judges a history, and says so.
+using checker = std::function<int(std::istream&, const check::check_options&)>;
+
+int check_file(const check_request& given, const checker& judge) {
   std::ifstream history{given.file, std::ios::binary};
   if (!history) {
     std::cerr << "troupe check: cannot read " << given.file << "\n";
@@ -34,7 +38,7 @@ int check_file(const check_request& given) {
     }
     options.witness_out = &witness;
   }
-  const int verdict = check::check_linearizability(history, std::cout, std::cerr, options);
+  const int verdict = judge(history, options);
   if (witness.is_open() && !witness.flush()) {
     std::cerr << "troupe check: " << given.witness << " could not be written to its end\n";
     return bad_usage;
@@ -44,12 +48,11 @@ int check_file(const check_request& given) {
 
 } // namespace
 
-void add_check(CLI::App& app, action& chosen) {
+namespace {
+
+void add_property(CLI::App& check, action& chosen, const std::string& name, const std::string& text, checker judge) {
   auto given = std::make_shared<check_request>();
-  auto* check =
-      app.add_subcommand("check", "Judge a recorded history: 0 = yes, 1 = no, 2 = bad input, 3 = undecided");
-  check->require_subcommand(1);
-  auto* command = check->add_subcommand("linearizability", "Is every read explained by one order of the operations?");
+  auto* command = check.add_subcommand(name, text);
   command->add_option("file", given->file, "The history: JSONL, one operation per line")
       ->type_name("FILE")
       ->required();
@@ -57,7 +60,25 @@ void add_check(CLI::App& app, action& chosen) {
       ->add_option("--witness", given->witness, "Where to write the operations that refute it, to be checked again")
       ->type_name("FILE");
   command->add_flag("--json", given->json, "Print one JSON object");
-  command->callback([given, &chosen] { chosen = [given] { return check_file(*given); }; });
+  command->callback(
+      [given, &chosen, judge = std::move(judge)] { chosen = [given, judge] { return check_file(*given, judge); }; });
+}
+
+} // namespace
+
+void add_check(CLI::App& app, action& chosen) {
+  auto* check =
+      app.add_subcommand("check", "Judge a recorded history: 0 = yes, 1 = no, 2 = bad input, 3 = undecided");
+  check->require_subcommand(1);
+  add_property(*check, chosen, "linearizability", "Is every read explained by one order of the operations?",
+               [](std::istream& history, const check::check_options& options) {
+                 return check::check_linearizability(history, std::cout, std::cerr, options);
+               });
+  for (const auto property : check::weak_properties)
+    add_property(*check, chosen, std::string{check::name_of(property)}, std::string{check::text_of(property)},
+                 [property](std::istream& history, const check::check_options& options) {
+                   return check::check_weaker(property, history, std::cout, std::cerr, options);
+                 });
 }
 
 } // namespace troupe::cli
