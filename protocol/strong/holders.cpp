@@ -109,6 +109,7 @@ void holders::renew(node_id from, std::uint64_t number, const v1::HeldLease& hel
   auto* l = hear(from, from_wire(held.generation()), held.applied(), out);
   if (l == nullptr) return; // of another generation: it lapses there, and is asked for anew
   if (closing_ || l->asked_back || !runs(*l, now)) return;
+  if (l->locks.empty()) return; // it lapses, and the next lock begins a generation
   if (l->unanswered > 0)
     l->renewal_owed = number;
   else if (!overflows(*l, now, out))
@@ -324,8 +325,9 @@ void holders::recalled(node_id from, const v1::Recalled& answer, instant now, ef
     remove_lock(*i, *l);
     if (i->second.empty()) held_.erase(i);
   }
-  if (l->unanswered == 0 && l->renewal_owed != 0 && !closing_ && !l->asked_back && runs(*l, now))
-    extend(*l, std::exchange(l->renewal_owed, 0), now, out);
+  if (l->unanswered > 0) return;
+  const auto owed = std::exchange(l->renewal_owed, 0);
+  if (owed != 0 && !closing_ && !l->asked_back && runs(*l, now) && !l->locks.empty()) extend(*l, owed, now, out);
 }
 
 void holders::committed(const std::string& key, const version& at, effects& out) {

@@ -131,6 +131,30 @@ TEST_CASE("holders: a renewal of another generation, of another epoch, or of a l
   CHECK(t.renew(a, 2) == "");
 }
 
+TEST_CASE("holders: a lease under which nothing is held any more is not renewed; the next lock begins a generation") {
+  table t;
+  t.grant(a, 1);
+  t.now += 100ms;
+  SUBCASE("the node has put the key out") {
+    t.release(a, "k", 2);
+    CHECK(t.renew(a, 2) == "");
+  }
+  SUBCASE("a write has taken it, and the node did not keep what was written") {
+    t.recall("k", 2);
+    CHECK(t.renew(a, 2) == ""); // owed from now on
+    CHECK(t.answer(a, 3, 2, false) == "");
+    t.committed("k", 2);
+    CHECK(t.renew(a, 3) == "");
+    CHECK(t.grant(a, 1, "j").find("lock_granted") != std::string::npos); // it still runs
+    CHECK(t.answer(a, 4, 2) == "");                                      // and nothing is owed
+    t.release(a, "j", 4);
+  }
+  t.now = start + 400ms;
+  CHECK(t.grant(a, 1) == "");
+  CHECK(t.core.over({.from = a, .number = 1, .generation = 1}, t.now));
+  CHECK(t.grant(a, 2).starts_with("n8: lease_granted #1 begins 1/n1/1/0.2 for 400 ms"));
+}
+
 TEST_CASE("holders: a later generation begins with nothing held, and an earlier one gets nothing more") {
   table t;
   t.grant(a, 1);
