@@ -50,6 +50,7 @@ struct home_options {
   std::size_t holders_max = limits::holders_max;
   std::size_t held_bytes_max = limits::held_bytes_max;
   std::size_t holder_queue_max = limits::holder_queue_max;
+  std::size_t answers_bytes_max = limits::answers_bytes_max; ///< values in the answers of one step
   bool trace = false; ///< note every decision and commit, not only what happens to the shard
 };
 
@@ -277,6 +278,7 @@ private:
   void answer(const waiting& who, const v1::Result& result, bool settled, effects& out) const;
   /// An error of this attempt only.
   void answer(const waiting& who, errc code, effects& out) const;
+  bool may_answer(instant now);
   bool has_room(std::size_t bytes) const;
   void leave_queue(waiting& w);
   void refuse_overload(const waiting& who, effects& out) const;
@@ -315,9 +317,11 @@ private:
   std::list<std::string> by_use_;    ///< keys, most recently used first
   std::set<std::string> busy_;       ///< keys that are being read, have an undecided proposal or a queue; sorted
   std::size_t bytes_ = 0;
-  std::size_t queued_ = 0;     ///< operations in all queues
-  std::size_t held_bytes_ = 0; ///< what these, all proposals and the lobby hold
-  instant wake_ = never;       ///< no later than the next thing to do
+  std::size_t queued_ = 0;         ///< operations in all queues
+  std::size_t held_bytes_ = 0;     ///< what these, all proposals and the lobby hold
+  instant answered_at_{};          ///< when a queue was last answered from,
+  std::size_t answered_bytes_ = 0; ///< and the values in those answers
+  instant wake_ = never;           ///< no later than the next thing to do
 };
 
 } // namespace troupe
