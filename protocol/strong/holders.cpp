@@ -154,9 +154,12 @@ void holders::recall_all(instant now, effects& out) {
     if (!l.asked_back && runs(l, now)) ask_back(l, now, out);
 }
 
-bool holders::nobody_left(instant now) const {
-  return std::none_of(leases_.begin(), leases_.end(), [&](const auto& entry) { return runs(entry.second, now); });
+std::size_t holders::nodes(instant now) const {
+  return static_cast<std::size_t>(
+      std::count_if(leases_.begin(), leases_.end(), [&](const auto& entry) { return runs(entry.second, now); }));
 }
+
+bool holders::nobody_left(instant now) const { return nodes(now) == 0; }
 
 // -- locks
 // ------------------------------------------------------------------------------------------------------------

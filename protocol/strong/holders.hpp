@@ -85,6 +85,8 @@ public:
   std::size_t locks() const { return locks_; }
   std::size_t bytes() const { return bytes_; }
   std::size_t leases() const { return leases_.size(); }
+  /// Nodes whose lease runs.
+  std::size_t nodes(instant now) const;
   std::size_t recalls() const { return recalls_.size(); }
 
 private:
