@@ -126,6 +126,7 @@ private:
     std::optional<holders::wish> lock{}; ///< it is a LockRequest, and `operation` a get of its key
     bool first = false;                  ///< an acquire of a named lock whose turn has come
     bool dropped = false;                ///< an acquire whose owner has given up what it waits for
+    bool late = false;                   ///< a repeated acquire whose time is over: its refusal is to be remembered
     bool relies = false;                 ///< a write under a lock, whose floor stays here until it is decided
   };
   /// An operation that came while this node claims the shard: decided when it leads, turned away when the claim
@@ -262,6 +263,7 @@ private:
   void wait_for_lock(entry& e, waiting w, effects& out);
   bool call_waiter(entry& e, const v1::Record& committed, instant now);
   void drop_waiters(entry& e, const std::string& owner);
+  void refuse_late_waiters(entry& e, instant now);
   v1::Result renew(entry& e, const v1::RenewLock& asked, const v1::Record& committed, instant now);
   void follow_lock(entry& e, const v1::Record& committed, bool inherited, instant now);
   entry* floor_of(const v1::Fence& fence);

@@ -406,7 +406,10 @@ void home::expire(entry& e, instant now, effects& out) {
     }
   };
   end(state.queue);
-  if (state.named) end(state.named->waiters);
+  if (state.named) {
+    refuse_late_waiters(e, now);
+    end(state.named->waiters);
+  }
   if (!state.undecided) return;
   auto& p = *state.undecided;
   if (p.what == proposal::kind::write && p.participants.size() == 1 && p.participants[0].who.operation.roll_back()
