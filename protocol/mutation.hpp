@@ -28,6 +28,7 @@ enum class mutation : std::uint8_t {
   held_from_grant,          ///< a holder counts its lease from the grant's arrival, not from the request's departure
   generation_not_checked,   ///< a holder applies what was sent in another generation
   old_connection_accepted,  ///< a holder goes on over a new connection, and takes what the old one brings late
+  late_return_accepted,     ///< a home takes a lock back that it granted after the write that gives it back was sent
   duplicate_committed,      ///< a holder takes a repeated Committed for that of what is pending by then
   token_not_checked,        ///< a home lets a write pass under whatever grant of its lock
   floor_raised_without_draining, ///< a fence is answered while an older write of its keys is undecided
@@ -50,7 +51,7 @@ inline constexpr mutation all_mutations[] = {
 inline constexpr mutation lock_mutations[] = {
     mutation::recall_not_sent,         mutation::recall_not_awaited,  mutation::drain_not_awaited,
     mutation::holder_outlives_home,    mutation::held_from_grant,     mutation::generation_not_checked,
-    mutation::old_connection_accepted, mutation::duplicate_committed,
+    mutation::old_connection_accepted, mutation::duplicate_committed, mutation::late_return_accepted,
 };
 
 /// Those of the cores for named locks.

@@ -43,10 +43,12 @@ struct simulation_options {
   bool ragged_cuts = false; ///< the directions of a cut begin and heal each at a time of its own
   milliseconds break_every{0};
   milliseconds lag_every{0}, lag_max{0}; ///< some directions are slower by up to lag_max for a while
+  double stray = 0;                      ///< chance that a message reaches its actor once more, within two leases
   double slow_disk = 0;
   milliseconds slow_disk_max{0};
   double failing_disk = 0;
-  bool damage = false;            ///< one record of one node is damaged now and then
+  bool damage = false;            ///< one record of one node is damaged when it crashes
+  double rotting_disk = 0;        ///< chance that a record of that node goes bad after it was read
   std::int64_t drift_ppm_max = 0; ///< of each clock, either way; below half of what the leases allow for. Half of the
                                   ///< clocks run at the bound, one way or the other
 };
@@ -62,7 +64,7 @@ struct simulation_report {
   std::uint64_t hash = 0; ///< of the whole event log
   std::uint64_t events = 0, lines = 0;
   std::uint64_t operations = 0, done = 0, not_done = 0, unknown = 0;
-  std::uint64_t crashes = 0, leaves = 0, pauses = 0, cuts = 0, breaks = 0, lags = 0, leaderships = 0;
+  std::uint64_t crashes = 0, leaves = 0, pauses = 0, cuts = 0, breaks = 0, lags = 0, strays = 0, leaderships = 0;
   std::uint64_t memory_hits = 0, evictions = 0; ///< of the memory tables of all nodes
   bool undecided = false;                       ///< the checker ran out of its budget for some key
   nanoseconds virtual_time{0};
