@@ -472,3 +472,30 @@ TEST_CASE(
   l.get("k");
   CHECK(l.results.take().error() == static_cast<std::uint32_t>(errc::unavailable));
 }
+
+TEST_CASE("memory layer: an answer of the home counts when the read has gone on as an operation, and the first one "
+          "settles it") {
+  scripted_layer l;
+  l.get("k");
+  const auto request = l.requests.take();
+  l.pass(500ms);
+  const auto went_on = l.operations.take();
+  CHECK(l.results.empty());
+  l.begin_lease(request.number());
+  l.pass(0ns);
+  SUBCASE("as late as the grant, by another way") {
+    v1::LockRefused refused;
+    refused.set_shard(shard.value);
+    refused.set_number(request.number());
+    *refused.mutable_copy() = l.copy(1, "one");
+    l.tell(refused);
+  }
+  v1::OperationAnswer answer;
+  *answer.mutable_id() = went_on.operation.id();
+  answer.mutable_result()->set_exists(true);
+  answer.mutable_result()->set_value("one");
+  caf::anon_send(l.session, std::move(answer));
+  l.run();
+  CHECK(l.results.take().value() == "one");
+  CHECK(l.results.empty());
+}

@@ -134,3 +134,17 @@ TEST_CASE("pending: however delivery, waiting, awaiting and dropping meet, every
   CHECK(went_on == awaited);
   CHECK(taken == rounds / 3 + (rounds % 3 == 2 ? 1 : 0));
 }
+
+TEST_CASE("pending: without an outcome it says so, waited for or awaited, and nobody waits") {
+  pending<std::string> none;
+  CHECK(none.wait_for(1h) == std::future_status::ready);
+  CHECK(none.get().error().code() == errc::invalid_argument);
+  std::string got;
+  auto t = await(pending<std::string>{}, got);
+  CHECK(got == "error");
+  t.handle.destroy();
+  call c;
+  c.outcome->deliver("once");
+  CHECK(c.result.get().value() == "once");
+  CHECK(c.result.get().error().code() == errc::invalid_argument);
+}
