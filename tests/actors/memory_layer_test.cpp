@@ -483,19 +483,22 @@ TEST_CASE("memory layer: an answer of the home counts when the read has gone on 
   CHECK(l.results.empty());
   l.begin_lease(request.number());
   l.pass(0ns);
-  SUBCASE("as late as the grant, by another way") {
+  std::string first = "by the operation";
+  SUBCASE("the home's answer comes first") {
     v1::LockRefused refused;
     refused.set_shard(shard.value);
     refused.set_number(request.number());
     *refused.mutable_copy() = l.copy(1, "one");
     l.tell(refused);
+    first = "one";
   }
+  SUBCASE("the operation's answer comes first") {}
   v1::OperationAnswer answer;
   *answer.mutable_id() = went_on.operation.id();
   answer.mutable_result()->set_exists(true);
-  answer.mutable_result()->set_value("one");
+  answer.mutable_result()->set_value("by the operation");
   caf::anon_send(l.session, std::move(answer));
   l.run();
-  CHECK(l.results.take().value() == "one");
+  CHECK(l.results.take().value() == first);
   CHECK(l.results.empty());
 }
