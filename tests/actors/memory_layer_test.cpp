@@ -476,9 +476,9 @@ TEST_CASE(
 TEST_CASE("memory layer: an answer of the home counts when the read has gone on as an operation, and the first one "
           "settles it") {
   scripted_layer l;
-  l.get("k");
+  l.get("k", 200ms);
   const auto request = l.requests.take();
-  l.pass(500ms);
+  l.pass(100ms);
   const auto went_on = l.operations.take();
   CHECK(l.results.empty());
   l.begin_lease(request.number());
