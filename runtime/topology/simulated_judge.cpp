@@ -85,7 +85,39 @@ void judge::committed(const std::string& node, const std::string& shard, const s
                      + ", and only " + std::to_string(hold) + " disks hold it");
 }
 
+void judge::granted(const std::string& lock, const version& token, nanoseconds now) {
+  grants_[lock].emplace(token, now.count());
+}
+
+void judge::writes_under(const std::string& value, const std::string& lock, const version& token) {
+  writes_under_[value] = {lock, token};
+}
+
+/// S4: a write has changed something before the first answer of a newer grant of its lock, or does so never. What
+/// was seen of it must be explained by that, which the check of the history finds out.
+void judge::check_fences() {
+  std::set<std::string> seen;
+  for (const auto& op : history_.operations)
+    if (op.kind == check::op_kind::get && op.outcome == check::op_outcome::ok && op.value) seen.insert(*op.value);
+  for (auto& op : history_.operations) {
+    if (op.kind != check::op_kind::put || op.outcome == check::op_outcome::fail) continue;
+    const auto under = writes_under_.find(*op.value);
+    if (under == writes_under_.end()) continue;
+    const auto& [lock, token] = under->second;
+    std::optional<std::int64_t> over;
+    for (auto newer = grants_[lock].upper_bound(token); newer != grants_[lock].end(); ++newer)
+      over = std::min(over.value_or(newer->second), newer->second);
+    if (!over || (op.outcome == check::op_outcome::unknown && !seen.contains(*op.value))) continue;
+    if (*op.call > *over)
+      return accuse("S4",
+                    "a write of " + op.key + " with the old token " + to_string(token) + " of " + lock + " was done");
+    op.outcome = check::op_outcome::ok;
+    op.returned = std::min(op.returned.value_or(*over), *over);
+  }
+}
+
 void judge::check() {
+  check_fences();
   if (!content()) return;
   check::linearizability_options options;
   options.states_max = 1'000'000;

@@ -4,6 +4,7 @@
 #include "runtime/node.hpp"
 #include "runtime/topology/simulated_client.hpp"
 #include "runtime/topology/simulated_judge.hpp"
+#include "runtime/topology/simulated_lockers.hpp"
 #include "runtime/topology/simulated_network.hpp"
 #include "runtime/topology/simulated_store.hpp"
 #include "runtime/topology/simulated_strays.hpp"
@@ -70,6 +71,7 @@ private:
   machine& any() { return machines_[random_.below(machines_.size())]; }
   machine& victim();
 
+  session_actor open_session(machine& m);
   void issue(client& c, const std::string& key = {});
   void next(client& c);
   void settle(client& c, const v1::Result* result);
@@ -91,6 +93,7 @@ private:
   key_pool keys_;
   std::vector<std::unique_ptr<client>> clients_;
   judge judge_;
+  lockers lockers_;
   simulation_report report_;
   bool faults_ = true;
   std::uint32_t quota_ = 0; ///< operations per client in this phase
@@ -122,7 +125,8 @@ simulation::simulation(const simulation_options& options, const simulation_outpu
                 .stall_max = options.stall_max}},
       strays_{world_, {.chance = options.stray, .late = 2 * nanoseconds{options.lease}}},
       keys_{options.keys},
-      judge_{shape_.replicas / 2 + 1} {
+      judge_{shape_.replicas / 2 + 1},
+      lockers_{world_, options, shape_, judge_} {
   machines_.resize(options_.nodes + options_.guests);
   for (std::uint32_t i = 0; i < machines_.size(); ++i) {
     auto& m = machines_[i];
@@ -222,6 +226,7 @@ void simulation::start(machine& m) {
   world_.note(m.name, "start", "incarnation=" + std::to_string(setup.life.value));
   world_.spawn_for(
       m.index, [&] { m.running = std::make_unique<node>(world_.system(), std::move(setup), std::move(stands_on)); });
+  if (options_.lockers > 0) lockers_.started(m.index, *m.time, open_session(m));
 }
 
 void simulation::crash(machine& m) {
@@ -230,6 +235,7 @@ void simulation::crash(machine& m) {
   count_memory(m);
   m.running.reset();
   judge_.ended(m.name);
+  lockers_.ended(m.index);
   for (auto& s : m.sessions)
     caf::anon_send_exit(s, caf::exit_reason::kill);
   m.sessions.clear();
@@ -419,6 +425,11 @@ void simulation::plant_faults() {
 // -- clients
 // ----------------------------------------------------------------------------------------------------------
 
+session_actor simulation::open_session(machine& m) {
+  world_.spawn_for(m.index, [&] { m.sessions.push_back(m.running->open_session({++sessions_})); });
+  return m.sessions.back();
+}
+
 void simulation::issue(client& c, const std::string& key) {
   auto at = c.node;
   for (std::size_t n = 0; n < machines_.size() && !c.only_reads() && (!machines_[at].running || random_.chance(0.1));
@@ -427,10 +438,9 @@ void simulation::issue(client& c, const std::string& key) {
   auto& m = machines_[at];
   if (!m.running) return next(c); // later
   if (c.node != at || c.node_life != m.life || !c.session) {
-    world_.spawn_for(m.index, [&] { c.session = m.running->open_session({++sessions_}); });
+    c.session = open_session(m);
     c.node = at;
     c.node_life = m.life;
-    m.sessions.push_back(c.session);
   }
   session_call call;
   call.operation = c.draw(key);
@@ -503,20 +513,25 @@ void simulation::heal() {
 
 void simulation::check_liveness() {
   quota_ = ~std::uint32_t{0};
+  lockers_.rest(false);
+  lockers_.count_anew();
   for (auto& c : clients_) {
     c->done = 0;
     if (!c->busy()) next(*c);
   }
-  const auto done = [this] {
+  const auto served = [this] {
     return std::all_of(clients_.begin(), clients_.end(),
                        [](const auto& c) { return c->done >= liveness_operations; });
   };
-  world_.run_until(world_.now() + liveness_max, done);
-  if (!done())
+  world_.run_until(world_.now() + liveness_max, [&] { return served() && lockers_.all_served(); });
+  if (!lockers_.all_served())
+    judge_.accuse("liveness", "some locker did not get a lock in 20 s after everything had healed");
+  if (!served())
     judge_.accuse("liveness", "some client did not complete " + std::to_string(liveness_operations)
                                   + " operations in 20 s after everything had healed");
   quota_ = 0;
-  world_.run_until(world_.now() + std::chrono::seconds{5}, [this] { return idle(); });
+  lockers_.rest(true);
+  world_.run_until(world_.now() + std::chrono::seconds{5}, [this] { return idle() && lockers_.idle(); });
 }
 
 /// Every node is killed at once; the cluster must come back by itself, and what was acknowledged must be there (D1,
@@ -563,6 +578,7 @@ simulation_report simulation::run() {
   report_.lines = world_.log().lines();
   report_.events = world_.events();
   report_.strays = strays_.count();
+  report_.locks_held = lockers_.grants();
   report_.leaderships = judge_.leaderships();
   report_.virtual_time = world_.now();
   report_.last_events.assign(world_.log().last().begin(), world_.log().last().end());

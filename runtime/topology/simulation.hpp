@@ -24,6 +24,8 @@ struct simulation_options {
   milliseconds deadline_min{200}, deadline_max{1500};
   milliseconds lease{200};
   std::uint32_t read_percent = 30; ///< of a client's operations
+  std::uint32_t lockers = 0;       ///< on each node, beside the clients: they take named locks
+  milliseconds held_max{0};        ///< for so long they take them
   bool readers = false;            ///< beside the clients, one on each node that reads all the time
   bool rollback = false;           ///< on_timeout of the data type
   std::uint32_t value_bytes_max = 16;
@@ -66,6 +68,7 @@ struct simulation_report {
   std::uint64_t events = 0, lines = 0;
   std::uint64_t operations = 0, done = 0, not_done = 0, unknown = 0;
   std::uint64_t crashes = 0, leaves = 0, pauses = 0, cuts = 0, breaks = 0, lags = 0, strays = 0, leaderships = 0;
+  std::uint64_t locks_held = 0;                 ///< grants of named locks that were answered
   std::uint64_t memory_hits = 0, evictions = 0; ///< of the memory tables of all nodes
   bool undecided = false;                       ///< the checker ran out of its budget for some key
   nanoseconds virtual_time{0};

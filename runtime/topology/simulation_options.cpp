@@ -63,6 +63,10 @@ simulation_options options_for(std::uint64_t seed) {
   if (o.damage && d.chance(0.5)) o.rotting_disk = 0.1;
   if (d.chance(0.6)) o.stray = d.chance(0.5) ? 0.01 : 0.05;
   if (!d.chance(0.1)) o.memory_bytes = d.chance(0.4) ? 8'192 : std::size_t{1} << 20;
+  if (d.chance(0.4)) {
+    o.lockers = static_cast<std::uint32_t>(d.between(1, 2));
+    o.held_max = ms(lease / 2, 4 * lease);
+  }
   if (o.memory_bytes > 0 && d.chance(0.4)) o.guests = static_cast<std::uint32_t>(d.between(1, 2));
   return o;
 }
@@ -70,7 +74,8 @@ simulation_options options_for(std::uint64_t seed) {
 std::string describe(const simulation_options& o) {
   std::ostringstream out;
   out << "seed=" << o.seed << " nodes=" << o.nodes << " guests=" << o.guests << " shards=" << o.shards
-      << " keys=" << o.keys << " clients=" << o.clients << " operations=" << o.operations
+      << " keys=" << o.keys << " clients=" << o.clients << " lockers=" << o.lockers
+      << " held_max_ms=" << o.held_max.count() << " operations=" << o.operations
       << " think_max_ms=" << o.think_max.count() << " deadline_ms=" << o.deadline_min.count() << ".."
       << o.deadline_max.count() << " lease_ms=" << o.lease.count() << " read_percent=" << o.read_percent
       << " readers=" << (o.readers ? "yes" : "no") << " on_timeout=" << (o.rollback ? "rollback" : "unknown")
