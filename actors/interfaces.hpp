@@ -142,6 +142,10 @@ struct home_status {
   std::uint64_t in_doubt = 0;
   std::uint64_t committed = 0;
   std::uint64_t dropped = 0; ///< messages about read locks that were malformed
+  std::uint64_t holders = 0; ///< nodes whose lease runs
+  std::uint64_t read_locks = 0;
+  std::uint64_t read_lock_bytes = 0; ///< what they take here
+  std::uint64_t recalls = 0;         ///< writes under way of keys that somebody holds
   std::vector<lock_view> locks;
 };
 

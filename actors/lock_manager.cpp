@@ -72,6 +72,10 @@ home_status describe(const lock_manager_state& state, instant now) {
   s.in_doubt = core.in_doubt();
   s.committed = core.committed();
   s.dropped = state.dropped;
+  s.holders = core.held().nodes(now);
+  s.read_locks = core.held().locks();
+  s.read_lock_bytes = core.held().bytes();
+  s.recalls = core.held().recalls();
   s.locks = core.locks(now, locks_shown_max);
   return s;
 }

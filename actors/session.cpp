@@ -36,6 +36,7 @@ struct session_state {
   std::map<std::uint64_t, std::string> tickets; ///< the key of each open call that may be cancelled
   std::size_t open = 0;                         ///< entries of all queues of by_key
   std::size_t open_bytes = 0;                   ///< sum of their `bytes`
+  bool alone = false;                           ///< the node's actors have died
   static inline const char* name = "troupe.session";
 };
 
@@ -111,6 +112,7 @@ void advance(self_ptr self, std::map<std::string, call_queue>::iterator i) {
 
 void invoke(self_ptr self, session_call& call) {
   auto& state = self->state;
+  if (state.alone) return call.done(failure(errc::unavailable));
   if (auto wrong = check(state.config->shape, call); wrong != errc::none) return call.done(failure(wrong));
   // Weighed here, since all but the first operation on a key wait here, where no other bound would see them.
   const auto bytes = call.operation.ByteSizeLong();
@@ -158,20 +160,39 @@ void cancel(self_ptr self, std::uint64_t ticket) {
     self->send(board.strong_manager, sent);
 }
 
-void close(self_ptr self) {
-  for (auto& [key, queue] : self->state.by_key) {
+/// Ends what is open; `rest`: what becomes of calls that were not sent on.
+void fail_all(session_state& state, errc rest) {
+  const auto all = std::exchange(state.by_key, {});
+  state.sent.clear();
+  state.tickets.clear();
+  state.open = state.open_bytes = 0;
+  for (const auto& [key, queue] : all) {
     bool first = true;
-    for (auto& call : queue) {
-      call.done(failure(first ? errc::timeout : errc::shutting_down)); // only the first was sent on
+    for (const auto& call : queue) {
+      call.done(failure(first ? errc::timeout : rest)); // only the first was sent on
       first = false;
     }
   }
+}
+
+/// The strong manager has ended, and by the node's care all others with it: nobody would answer any more.
+void outlive(self_ptr self) {
+  self->state.alone = true;
+  fail_all(self->state, errc::unavailable);
+}
+
+void close(self_ptr self) {
+  if (const auto& manager = self->state.config->context.board->strong_manager; manager && !self->state.alone)
+    self->demonitor(manager.address());
+  fail_all(self->state, errc::shutting_down);
   self->quit();
 }
 
 session_actor::behavior_type session(self_ptr self, session_config config) {
   self->state.config = std::move(config);
   self->set_default_handler(caf::drop);
+  self->set_down_handler([self](const caf::down_msg&) { outlive(self); });
+  if (const auto& manager = self->state.config->context.board->strong_manager) self->monitor(manager);
   return {
       [self](session_call& call) { invoke(self, call); },
       [self](const call_cancelled& c) { cancel(self, c.ticket); },

@@ -7,7 +7,8 @@
 /// so that what comes after it on its key follows at once; what its home may do with it, it may also do after a
 /// deadline.
 ///
-/// Spawned by the node when a session is opened; ends with close_atom, which fails what is still open.
+/// Spawned by the node when a session is opened; ends with close_atom, which fails what is still open. It monitors
+/// the strong manager: when that has died, so has the node, and every call is answered at once.
 #pragma once
 
 #include "actors/context.hpp"

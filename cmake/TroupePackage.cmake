@@ -9,7 +9,7 @@ include(CMakePackageConfigHelpers)
 # for troupe/caf.hpp.
 install(DIRECTORY runtime/include/ protocol/include/ DESTINATION include)
 
-set(troupe_installed options wire base protocol check actors stores memory_table topology runtime)
+set(troupe_installed options wire base protocol check actors stores memory_table topology pending runtime)
 foreach(name IN LISTS troupe_installed)
   set_target_properties(troupe_${name} PROPERTIES EXPORT_NAME ${name})
 endforeach()

@@ -32,6 +32,8 @@ inline constexpr std::size_t link_queue_messages = 65'536;
 inline constexpr std::size_t key_queue_max = 1'024;
 inline constexpr std::size_t shard_queue_max = 8'192;
 inline constexpr std::size_t shard_queue_bytes_max = std::size_t{64} << 20;
+/// Values that the answers of one step of a home carry; what else waits is answered a moment later. One always may.
+inline constexpr std::size_t answers_bytes_max = std::size_t{16} << 20;
 /// Waiting writes of one key that may be decided together and accepted as one record.
 inline constexpr std::size_t combine_max = 64;
 /// Outcomes (request ids) that a record keeps when nothing forces it to keep more.

@@ -48,6 +48,8 @@ public:
 
   /// The store refuses writes for good: this node can only be stopped, and repaired.
   bool store_failed() const { return node_->store_failed(); }
+  /// An actor of this node has died, and all others with it: see node::died.
+  bool died() const { return node_->died(); }
 
   /// What the faces count in.
   operation_meter& meter() { return *meter_; }

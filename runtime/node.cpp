@@ -18,8 +18,6 @@ namespace troupe {
 
 namespace {
 
-/// Operations that one session may have open; a connection of a face pipelines no more than this.
-
 actor_context context_of(const node_seams& seams, std::shared_ptr<const switchboard> board) {
   return {.clock = seams.clock,
           .board = std::move(board),
@@ -89,6 +87,29 @@ memory_layer_config memory_layer_of(const node_setup& setup, actor_context conte
   return config;
 }
 
+std::vector<caf::actor> all_of(const switchboard& board) {
+  std::vector<caf::actor> all;
+  auto add = [&](const auto& handle) {
+    if (handle) all.push_back(caf::actor_cast<caf::actor>(handle));
+  };
+  add(board.door);
+  for (const auto& [peer, link] : board.links)
+    add(link);
+  add(board.strong_manager);
+  add(board.memory_layer);
+  for (const auto& manager : board.lock_managers)
+    add(manager);
+  add(board.timekeeper);
+  add(board.replica);
+  add(board.membership);
+  return all;
+}
+
+void kill(const switchboard& board) {
+  for (const auto& a : all_of(board))
+    caf::anon_send_exit(a, caf::exit_reason::kill);
+}
+
 } // namespace
 
 node::node(caf::actor_system& system, node_setup setup, node_seams seams)
@@ -96,7 +117,8 @@ node::node(caf::actor_system& system, node_setup setup, node_seams seams)
       setup_{std::move(setup)},
       seams_{std::move(seams)},
       board_{std::make_shared<switchboard>()},
-      store_failed_{std::make_shared<std::atomic<bool>>(false)} {
+      store_failed_{std::make_shared<std::atomic<bool>>(false)},
+      died_{std::make_shared<std::atomic<bool>>(false)} {
   const auto context = context_of(seams_, board_);
   const bool member = !is_client(setup_.self);
   board_->self = setup_.self;
@@ -167,6 +189,7 @@ node::node(caf::actor_system& system, node_setup setup, node_seams seams)
   }
 
   // The switchboard is complete: from here on it is only read.
+  die_together();
   caf::anon_send(board_->membership, start_atom::value);
   for (const auto& manager : board_->lock_managers)
     if (manager) caf::anon_send(manager, start_atom::value);
@@ -176,9 +199,21 @@ node::node(caf::actor_system& system, node_setup setup, node_seams seams)
 
 node::~node() { kill_all(); }
 
-void node::kill_all() const {
-  for (const auto& a : all_actors())
-    caf::anon_send_exit(a, caf::exit_reason::kill);
+void node::kill_all() const { kill(*board_); }
+
+/// An actor that ends of itself, by an exception, takes the node along.
+///
+/// Why: what it knew is lost, and the others would wait for it for ever. Together they are a crash, which the
+/// protocol stands, and of which every caller is told.
+void node::die_together() {
+  for (const auto& each : all_actors()) {
+    auto* const actor = caf::actor_cast<caf::abstract_actor*>(each);
+    actor->attach_functor([board = board_, died = died_, log = seams_.log, who = actor->id()](const caf::error& why) {
+      if (why == caf::exit_reason::kill || died->exchange(true)) return;
+      if (log) log->critical("node.actor_died actor={} why={:?}", who, caf::to_string(why));
+      kill(*board);
+    });
+  }
 }
 
 session_actor node::open_session(session_id id) {
@@ -189,22 +224,6 @@ session_actor node::open_session(session_id id) {
                                  .open_max = limits::session_operations_max});
 }
 
-std::vector<caf::actor> node::all_actors() const {
-  std::vector<caf::actor> all;
-  auto add = [&](const auto& handle) {
-    if (handle) all.push_back(caf::actor_cast<caf::actor>(handle));
-  };
-  add(board_->door);
-  for (const auto& [peer, link] : board_->links)
-    add(link);
-  add(board_->strong_manager);
-  add(board_->memory_layer);
-  for (const auto& manager : board_->lock_managers)
-    add(manager);
-  add(board_->timekeeper);
-  add(board_->replica);
-  add(board_->membership);
-  return all;
-}
+std::vector<caf::actor> node::all_actors() const { return all_of(*board_); }
 
 } // namespace troupe

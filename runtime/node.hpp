@@ -80,6 +80,8 @@ public:
   const std::shared_ptr<memory_table>& memory() const { return memory_; }
   /// The store refuses writes for good: this node can only be stopped, and repaired.
   bool store_failed() const { return *store_failed_; }
+  /// An actor of this node has died of itself, and all others were ended with it: this node can only be stopped.
+  bool died() const { return *died_; }
   const node_setup& setup() const { return setup_; }
 
   /// All actors, for a simulation that must know whose they are.
@@ -87,13 +89,16 @@ public:
 
 private:
   void kill_all() const;
+  void die_together();
 
   caf::actor_system& system_;
   node_setup setup_;
   node_seams seams_;
   std::shared_ptr<switchboard> board_;
   std::shared_ptr<memory_table> memory_;
-  std::shared_ptr<std::atomic<bool>> store_failed_; ///< set by the replica, which may outlive the node for a moment
+  // Set by actors, which may outlive the node for a moment.
+  std::shared_ptr<std::atomic<bool>> store_failed_;
+  std::shared_ptr<std::atomic<bool>> died_;
 };
 
 } // namespace troupe

@@ -11,6 +11,7 @@
 #include "runtime/call_gate.hpp"
 #include "runtime/config_file.hpp"
 #include "runtime/history_recorder.hpp"
+#include "runtime/waiting.hpp"
 
 #include <atomic>
 #include <condition_variable>
@@ -160,11 +161,6 @@ private:
   std::optional<std::stop_callback<std::function<void()>>> cancellation_;
 };
 
-/// From now on this thread must not wait: it does the network I/O of a runtime, and runs other code besides.
-void never_wait_on_this_thread();
-using detail::must_not_wait;
-using detail::wait_refusal;
-
 /// What a caller asked for; the texts live as long as the call of issue().
 struct call_request {
   std::string_view type;
@@ -173,6 +169,7 @@ struct call_request {
   std::optional<nanoseconds> deadline;
   std::stop_token stop{};
   lock_fence under{};
+  bool missed = false; ///< a read that the node's memory had no answer to a moment ago
 };
 
 /// One session of one runtime. Thread-safe.
@@ -186,9 +183,9 @@ public:
   ~session_impl();
 
   /// Answers a read in the caller's thread, when the node's memory may and nobody has to hear of it: the session is
-  /// not recorded. None = issue it.
+  /// not recorded. None = issue it; `missed`: the memory was looked into, and had no answer.
   std::optional<std::optional<found>> read_here(std::string_view type, std::string_view key,
-                                                const call_options& options) const;
+                                                const call_options& options, bool& missed) const;
 
   /// Checks `request`, and sends it unless the node's memory answers it. Operations are sent in the order of the
   /// calls of issue().

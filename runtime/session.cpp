@@ -19,11 +19,6 @@ constexpr nanoseconds deadline_max = std::chrono::hours{1};
 /// How much longer than the deadline a caller waits for the answer that the strong manager owes at the deadline.
 constexpr nanoseconds answer_grace = std::chrono::seconds{1};
 
-/// This thread runs a call's own function: nothing that it waits for could arrive.
-thread_local bool delivering = false;
-/// See never_wait_on_this_thread.
-thread_local bool does_network_io = false;
-
 std::int64_t stamp(instant at) { return at.time_since_epoch().count(); }
 
 key_version version_of(const v1::Result& r) {
@@ -194,9 +189,10 @@ void issued_call::settle(result<v1::Result> outcome) noexcept {
   owner_->meter().count(subject_.type, subject_.what, as_wire(outcome), owner_->clock().now() - subject_.begun);
   open_->give_back(subject_.key, bytes_);
   if (recording_) record(outcome);
-  const auto outer = std::exchange(delivering, true);
-  std::exchange(deliver_, nullptr)(std::move(outcome));
-  delivering = outer;
+  {
+    const delivery_scope scope;
+    std::exchange(deliver_, nullptr)(std::move(outcome));
+  }
   owner_->gate().leave();
 }
 
@@ -208,19 +204,6 @@ void issued_call::record(const result<v1::Result>& outcome) {
   if (is_known) line.returned = stamp(owner_->clock().now());
   owner_->history()->end(std::move(line));
   if (is_known) recording_->clients->give_back(recording_->client);
-}
-
-bool detail::must_not_wait() { return delivering || does_network_io; }
-
-void never_wait_on_this_thread() { does_network_io = true; }
-
-error detail::no_outcome() { return error{errc::invalid_argument, "there is no outcome, or it was taken already"}; }
-
-error detail::wait_refusal() {
-  return error{
-      errc::invalid_argument,
-      "a call's own function, and the thread that does the network I/O, must not wait: the answer needs that "
-      "thread"};
 }
 
 session_impl::session_impl(std::shared_ptr<runtime_impl> owner, session_id id, session_options options,
@@ -290,8 +273,8 @@ std::optional<issued_call::recording> session_impl::start_recording(const call_r
 }
 
 std::optional<std::optional<found>> session_impl::read_here(std::string_view type, std::string_view key,
-                                                            const call_options& options) const {
-  if (!memory_ || delivering || owner_->gate().closed()) return std::nullopt;
+                                                            const call_options& options, bool& missed) const {
+  if (!memory_ || delivering() || owner_->gate().closed()) return std::nullopt;
   if (options_.recorded && owner_->history() != nullptr) return std::nullopt;
   if (options.stop.stop_requested() || grant_of(options.under)) return std::nullopt;
   // What is not plainly well is left to refusal(): the table knows stored keys only, and no levels.
@@ -310,6 +293,7 @@ std::optional<std::optional<found>> session_impl::read_here(std::string_view typ
   const auto now = owner_->clock().now();
   std::string value;
   const auto hit = memory_->read(stored, now, value);
+  missed = !hit;
   if (!hit) return std::nullopt;
   owner_->meter().count_memory_read(type);
   if (!hit->exists) return std::optional<found>{};
@@ -363,7 +347,7 @@ std::shared_ptr<issued_call> session_impl::issue(call_request request, issued_ca
       std::move(record), open_, bytes, std::move(deliver));
   // Not inside of another call's own function: one that reads on and on would never come back.
   const bool may_read_here = request.operation.has_get() && memory_ && taken == open_operations::taken::alone;
-  if (may_read_here && !delivering) {
+  if (may_read_here && !delivering() && !request.missed) {
     std::string value;
     if (const auto hit = memory_->read(key, now, value)) {
       lock.unlock();
@@ -374,7 +358,7 @@ std::shared_ptr<issued_call> session_impl::issue(call_request request, issued_ca
   session_call message;
   message.operation = std::move(request.operation);
   message.operation.set_key(std::move(key));
-  message.missed = may_read_here && !delivering;
+  message.missed = may_read_here && !delivering();
   message.operation.set_roll_back(policy.timeout == on_timeout::rollback);
   message.type = request.type;
   message.deadline = now + request.deadline.value_or(owner_->settings().deadline);
@@ -397,12 +381,16 @@ std::strong_ordering operator<=>(const key_version& a, const key_version& b) noe
 }
 
 std::string to_string(const key_version& v) {
-  return to_string(version{epoch{v.round_, node_id{v.node_}, incarnation{v.incarnation_}}, v.counter_});
+  return std::to_string(v.round_) + "." + std::to_string(v.node_) + "." + std::to_string(v.incarnation_) + "."
+         + std::to_string(v.counter_);
 }
 
 result<std::optional<found>> session::get(std::string_view type, std::string_view key, call_options options) {
-  if (auto here = impl_->read_here(type, key, options)) return std::move(*here);
-  return wait<std::optional<found>>(*impl_, get_request(type, key, options));
+  bool missed = false;
+  if (auto here = impl_->read_here(type, key, options, missed)) return std::move(*here);
+  auto request = get_request(type, key, options);
+  request.missed = missed;
+  return wait<std::optional<found>>(*impl_, std::move(request));
 }
 
 result<written> session::put(std::string_view type, std::string_view key, std::string value, call_options options) {

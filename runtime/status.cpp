@@ -70,7 +70,11 @@ nlohmann::ordered_json to_json(const home_status& home, const cluster& shape, in
           {"undecided", home.undecided},
           {"in_doubt", home.in_doubt},
           {"committed", home.committed},
-          {"dropped_messages", home.dropped}};
+          {"dropped_messages", home.dropped},
+          {"holders", home.holders},
+          {"read_locks", home.read_locks},
+          {"read_lock_bytes", home.read_lock_bytes},
+          {"recalls", home.recalls}};
 }
 
 nlohmann::ordered_json to_json(const lock_view& lock, shard_id shard) {
@@ -108,12 +112,14 @@ node_status ask_status(caf::actor_system& system, const node& actors, const node
     for (const auto& memory : ask_all<memory_status>(self, std::vector{board.memory_layer}, until, clock))
       status.memory = memory;
   status.store_failed = actors.store_failed();
+  status.died = actors.died();
   status.at = clock.now();
   return status;
 }
 
 std::optional<std::string> obstacle(const node_setup& setup, const node_status& status) {
   if (status.store_failed) return "the store refuses writes; why is in the log: store.failed";
+  if (status.died) return "an actor has died, and the node with it; why is in the log: node.actor_died";
   const auto& shape = setup.shape;
   const auto reachable = static_cast<std::size_t>(std::count_if(
       status.links.begin(), status.links.end(), [&](const link_status& l) { return usable(l, shape); }));

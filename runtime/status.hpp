@@ -19,6 +19,7 @@ struct node_status {
   std::optional<door_status> door;     ///< none on a client node
   std::optional<memory_status> memory; ///< none when the node keeps no copies
   bool store_failed = false;
+  bool died = false; ///< see node::died
 };
 
 /// Asks the door, the memory layer, every link and every lock manager. Blocks: not for an actor's thread.

@@ -57,8 +57,8 @@ enum class published : std::uint8_t {
 class memory_table {
 public:
   struct options {
-    /// Of keys, values, entries, index, and what readers still hold back, as glibc's heap counts them; not of entries
-    /// that only shared records keep. A sixteenth is set aside for what readers hold back.
+    /// Of keys, values, entries, index, and what readers still hold back, as the heap counts them (see heap_bytes);
+    /// not of entries that only shared records keep. A sixteenth is set aside for what readers hold back.
     std::size_t bytes_max = std::size_t{256} << 20;
     /// Told, inside of the writer's calls, of each key that is put out for want of room, unless its lease has ended.
     /// Must not call back; may be empty.

@@ -4,7 +4,9 @@
 
 #include "protocol/ids.hpp"
 
+#include <algorithm>
 #include <atomic>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -40,6 +42,19 @@ private:
   bool ended_ = false; ///< a running term may have any `until`, the least one included
 };
 
+/// What an allocation really takes: of glibc's heap or of jemalloc's, whichever is more, since the table does not
+/// know which it stands on (the program brings jemalloc, a service its own).
+///
+/// glibc takes 8 bytes of its own, and whole blocks of 16. jemalloc has sizes of 16 up to 128, and then four to each
+/// doubling; above 14 KiB the pages that are touched, which begin anywhere in the first.
+constexpr std::size_t heap_bytes(std::size_t asked) {
+  constexpr std::size_t page = 4096;
+  if (asked > 7 * page / 2) return (asked + page - 1) / page * page + page;
+  const auto blocks = (asked + 8 + 15) / 16 * 16;
+  const auto step = asked <= 128 ? 16 : std::bit_floor(asked - 1) / 4;
+  return std::max(blocks, (asked + step - 1) / step * step);
+}
+
 /// What an entry knows of its record.
 enum class content : std::uint8_t {
   value,
@@ -66,7 +81,7 @@ public:
   table_entry(const table_entry&) = delete;
   table_entry& operator=(const table_entry&) = delete;
 
-  /// What the heap takes for an entry of this key and value: 8 bytes of its own, and whole blocks of 16.
+  /// What the heap takes for an entry of this key and value.
   static constexpr std::size_t bytes_for(std::size_t key_bytes, std::size_t value_bytes);
   std::size_t bytes() const { return bytes_for(key_bytes_, value_bytes_); }
 
@@ -106,7 +121,7 @@ private:
 };
 
 constexpr std::size_t table_entry::bytes_for(std::size_t key_bytes, std::size_t value_bytes) {
-  return (sizeof(table_entry) + key_bytes + value_bytes + 8 + 15) / 16 * 16;
+  return heap_bytes(sizeof(table_entry) + key_bytes + value_bytes);
 }
 
 /// A record that a hit shares with the table: immutable, valid for as long as this lives, whatever becomes of the

@@ -151,7 +151,7 @@ std::uint64_t holder::acquire(node_id home, shard_id shard, const std::string& k
                               effects& out) {
   const auto number = ++numbers_;
   if (released_ || asked_.size() >= options_.requests_max) {
-    out.emplace_back(failed{number, released_ ? errc::unavailable : errc::overloaded, home});
+    out.emplace_back(failed{number, released_ ? errc::unavailable : errc::overloaded, {}});
     return number;
   }
   auto& l = lease_with(shard, now, out);
@@ -209,7 +209,8 @@ void holder::receive(node_id from, v1::LockRefused refused, instant, effects& ou
       refused.over() != 0 && i != leases_.end() && !i->second.running && i->second.number == refused.over())
     give_up(i, "over", false, out);
   if (refused.error() == 0) return answer(refused.number(), std::move(*refused.mutable_copy()), out);
-  fail(refused.number(), static_cast<errc>(refused.error()), {refused.hint()}, out);
+  const auto why = static_cast<errc>(refused.error());
+  fail(refused.number(), why, why == errc::unavailable ? node_id{refused.hint()} : node_id{}, out);
 }
 
 void holder::receive(node_id from, v1::Recall recall, instant now, effects& out) {

@@ -85,7 +85,7 @@ public:
   struct failed { ///< ask the home by an Operation
     std::uint64_t number = 0;
     errc code = errc::none;
-    node_id hint; ///< the node that seems to be home; value 0 = not known
+    node_id hint; ///< who is home, as the node that was asked says; value 0 = nothing was learnt
   };
 
   using effect =

@@ -109,6 +109,7 @@ void holders::renew(node_id from, std::uint64_t number, const v1::HeldLease& hel
   auto* l = hear(from, from_wire(held.generation()), held.applied(), out);
   if (l == nullptr) return; // of another generation: it lapses there, and is asked for anew
   if (closing_ || l->asked_back || !runs(*l, now)) return;
+  if (l->locks.empty()) return; // it lapses, and the next lock begins a generation
   if (l->unanswered > 0)
     l->renewal_owed = number;
   else if (!overflows(*l, now, out))
@@ -153,9 +154,12 @@ void holders::recall_all(instant now, effects& out) {
     if (!l.asked_back && runs(l, now)) ask_back(l, now, out);
 }
 
-bool holders::nobody_left(instant now) const {
-  return std::none_of(leases_.begin(), leases_.end(), [&](const auto& entry) { return runs(entry.second, now); });
+std::size_t holders::nodes(instant now) const {
+  return static_cast<std::size_t>(
+      std::count_if(leases_.begin(), leases_.end(), [&](const auto& entry) { return runs(entry.second, now); }));
 }
+
+bool holders::nobody_left(instant now) const { return nodes(now) == 0; }
 
 // -- locks
 // ------------------------------------------------------------------------------------------------------------
@@ -353,8 +357,9 @@ void holders::recalled(node_id from, const v1::Recalled& answer, instant now, ef
     remove_lock(*i, *l);
     if (i->second.empty()) held_.erase(i);
   }
-  if (l->unanswered == 0 && l->renewal_owed != 0 && !closing_ && !l->asked_back && runs(*l, now))
-    extend(*l, std::exchange(l->renewal_owed, 0), now, out);
+  if (l->unanswered > 0) return;
+  const auto owed = std::exchange(l->renewal_owed, 0);
+  if (owed != 0 && !closing_ && !l->asked_back && runs(*l, now) && !l->locks.empty()) extend(*l, owed, now, out);
 }
 
 void holders::committed(const std::string& key, const version& at, effects& out) {

@@ -56,6 +56,8 @@ public:
   bool grant(const wish& asked, const std::string& key, const v1::Copy& copy, instant now, effects& out);
   /// Whether nothing will ever be granted under the generation again: its node has to ask under a later one.
   bool over(const wish& asked, instant now) const;
+  /// Prolongs the lease of a node that holds something. Who holds nothing is not answered, and lapses: a node that
+  /// read here once shall not be renewed, and kept in this table, for ever.
   void renew(node_id from, std::uint64_t number, const v1::HeldLease& held, instant now, effects& out);
   void released(node_id from, const v1::LockRelease& release, effects& out);
   /// A write of `key` says that its node has nothing of it any more.
@@ -90,6 +92,8 @@ public:
   std::size_t locks() const { return locks_; }
   std::size_t bytes() const { return bytes_; }
   std::size_t leases() const { return leases_.size(); }
+  /// Nodes whose lease runs.
+  std::size_t nodes(instant now) const;
   std::size_t recalls() const { return recalls_.size(); }
 
 private:

@@ -50,6 +50,7 @@ struct home_options {
   std::size_t holders_max = limits::holders_max;
   std::size_t held_bytes_max = limits::held_bytes_max;
   std::size_t holder_queue_max = limits::holder_queue_max;
+  std::size_t answers_bytes_max = limits::answers_bytes_max; ///< values in the answers of one step
   bool trace = false; ///< note every decision and commit, not only what happens to the shard
 };
 
@@ -125,6 +126,7 @@ private:
     std::optional<holders::wish> lock{}; ///< it is a LockRequest, and `operation` a get of its key
     bool first = false;                  ///< an acquire of a named lock whose turn has come
     bool dropped = false;                ///< an acquire whose owner has given up what it waits for
+    bool late = false;                   ///< a repeated acquire whose time is over: its refusal is to be remembered
     std::uint64_t given_back_in = 0;     ///< a write: the generation in which its node held the key; 0 = it did not
     bool relies = false;                 ///< a write under a lock, whose floor stays here until it is decided
   };
@@ -266,6 +268,7 @@ private:
   void wait_for_lock(entry& e, waiting w, effects& out);
   bool call_waiter(entry& e, const v1::Record& committed, instant now);
   void drop_waiters(entry& e, const std::string& owner);
+  void refuse_late_waiters(entry& e, instant now);
   v1::Result renew(entry& e, const v1::RenewLock& asked, const v1::Record& committed, instant now);
   void follow_lock(entry& e, const v1::Record& committed, bool inherited, instant now);
   entry* floor_of(const v1::Fence& fence);
@@ -282,6 +285,7 @@ private:
   void answer(const waiting& who, const v1::Result& result, bool settled, effects& out) const;
   /// An error of this attempt only.
   void answer(const waiting& who, errc code, effects& out) const;
+  bool may_answer(instant now);
   bool has_room(std::size_t bytes) const;
   void leave_queue(waiting& w);
   void refuse_overload(const waiting& who, effects& out) const;
@@ -320,9 +324,11 @@ private:
   std::list<std::string> by_use_;    ///< keys, most recently used first
   std::set<std::string> busy_;       ///< keys that are being read, have an undecided proposal or a queue; sorted
   std::size_t bytes_ = 0;
-  std::size_t queued_ = 0;     ///< operations in all queues
-  std::size_t held_bytes_ = 0; ///< what these, all proposals and the lobby hold
-  instant wake_ = never;       ///< no later than the next thing to do
+  std::size_t queued_ = 0;         ///< operations in all queues
+  std::size_t held_bytes_ = 0;     ///< what these, all proposals and the lobby hold
+  instant answered_at_{};          ///< when a queue was last answered from,
+  std::size_t answered_bytes_ = 0; ///< and the values in those answers
+  instant wake_ = never;           ///< no later than the next thing to do
 };
 
 } // namespace troupe

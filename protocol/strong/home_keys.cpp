@@ -17,6 +17,8 @@ namespace {
 constexpr std::size_t key_overhead = 700;
 /// What a participant of a proposal costs beside the value that it will be answered with.
 constexpr std::size_t participant_overhead = 400;
+/// Between two steps that answer from one queue: the links take the answers away.
+constexpr milliseconds answers_pause{1};
 
 v1::Result failure(errc code) {
   v1::Result r;
@@ -86,6 +88,17 @@ void home::serve(entry& e, const waiting& w, v1::Record& committed, instant now,
   auto result = apply(w.operation, committed, exists(committed, e.second.number)).result;
   to_wire(e.second.number, *result.mutable_version());
   answer(w, result, true, out);
+}
+
+/// Whether the answers of this step may carry another value. Else whoever waits is looked at again in a moment.
+///
+/// Why: each answer has a copy of the value, and a thousand reads may have waited for one key.
+bool home::may_answer(instant now) {
+  if (now != answered_at_) answered_bytes_ = 0;
+  answered_at_ = now;
+  if (answered_bytes_ < options_.answers_bytes_max) return true;
+  watch(now + answers_pause);
+  return false;
 }
 
 bool home::has_room(std::size_t bytes) const {
@@ -166,11 +179,13 @@ void home::advance(entry& e, instant now, effects& out) {
         ++i;
         continue;
       }
+      if (!may_answer(now)) return; // nothing is written before they are all answered
+      answered_bytes_ += committed->value().size();
       serve(e, *i, *committed, now, out);
       leave_queue(*i);
       i = state.queue.erase(i);
     }
-    while (!state.undecided && !draining_) {
+    while (!state.undecided && !draining_ && may_answer(now)) {
       const bool called = call_waiter(e, *committed, now);
       if (state.queue.empty()) break;
       proposal p;
@@ -192,7 +207,7 @@ void home::combine(entry& e, const v1::Record& committed, v1::Record& next, prop
   bool there = exists(committed, state.number);
   if (!state.number) next.set_tombstone(true); // what is committed may be a refusal only
   std::size_t effective = 0;
-  while (!state.queue.empty() && p.participants.size() < options_.combine_max) {
+  while (!state.queue.empty() && p.participants.size() < options_.combine_max && may_answer(now)) {
     auto& front = state.queue.front();
     // Undone alone, or with a token of its own: decided alone.
     const bool alone = front.operation.roll_back() || is_lock_operation(front.operation.what_case());
@@ -207,6 +222,7 @@ void home::combine(entry& e, const v1::Record& committed, v1::Record& next, prop
     if (settled_before(committed, w, now, out)) continue;
     auto a = decide(e, w, next, there, now, out);
     if (!a) continue;
+    answered_bytes_ += a->result.value().size(); // a refused compare_and_set says what is there
     if (!a->changed && !w.operation.unsettled() && p.participants.empty()) {
       to_wire(state.number, *a->result.mutable_version());
       if (w.operation.has_raise_fence() && a->result.applied())
@@ -395,7 +411,10 @@ void home::expire(entry& e, instant now, effects& out) {
     }
   };
   end(state.queue);
-  if (state.named) end(state.named->waiters);
+  if (state.named) {
+    refuse_late_waiters(e, now);
+    end(state.named->waiters);
+  }
   if (!state.undecided) return;
   auto& p = *state.undecided;
   if (p.what == proposal::kind::write && p.participants.size() == 1 && p.participants[0].who.operation.roll_back()
@@ -430,8 +449,8 @@ void home::look_after(entry& e, instant now, effects& out) {
       ask_latest(e, now, out);
     else
       watch(state.asked_at + nanoseconds{options_.retransmit});
-  } else if (has_waiters(state)) {
-    advance(e, now, out); // somebody's time may be over
+  } else if (has_waiters(state) || !state.queue.empty()) {
+    advance(e, now, out); // somebody's time may be over, or it was too much for one step
   } else {
     rest(e);
   }

@@ -26,6 +26,7 @@ applied refused(errc why) {
 std::optional<applied> home::decide(entry& e, waiting& w, v1::Record& next, bool there, instant now, effects& out) {
   const auto& operation = w.operation;
   if (w.dropped) return refused(errc::lock_lost);
+  if (w.late) return refused(errc::expired);
   if (operation.has_acquire_lock()) {
     static const lock_terms none;
     const auto& named = e.second.named;
@@ -91,6 +92,20 @@ void home::drop_waiters(entry& e, const std::string& owner) {
     const auto each = i++;
     if (each->operation.acquire_lock().owner() != owner) continue;
     each->dropped = true;
+    e.second.queue.splice(e.second.queue.end(), waiters, each);
+  }
+}
+
+/// Waiters that were sent more than once, and whose time is over: their refusal is committed, as that of every retry,
+/// so that it is certain. Owners leave some of their time for it.
+void home::refuse_late_waiters(entry& e, instant now) {
+  auto& waiters = e.second.named->waiters;
+  for (auto i = waiters.begin(); i != waiters.end();) {
+    const auto each = i++;
+    if (now < each->deadline || !each->operation.unsettled()) continue;
+    each->late = true;
+    each->deadline = now + nanoseconds{options_.lease};
+    watch(each->deadline);
     e.second.queue.splice(e.second.queue.end(), waiters, each);
   }
 }

@@ -231,7 +231,7 @@ lock_step raise_floor(const v1::RaiseFence& fence, v1::Record& record) {
   if (record.has_lock() || !record.value().empty()) return failed(errc::wrong_kind);
   const auto floor = from_wire(record.floor().token()), token = from_wire(fence.token());
   const bool both_share = fence.shared() && record.floor().shared();
-  if (token < floor && !both_share) return failed(errc::fenced);
+  if (token < floor && !both_share) return failed(errc::lock_lost); // there is a newer grant
   lock_step s;
   s.result.set_applied(true);
   if (token <= floor) return s;

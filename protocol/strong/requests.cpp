@@ -78,7 +78,10 @@ void requests::attempt(call_map::iterator i, instant now, effects& out) {
   c.at = choose(c);
   if (c.at.value == 0) return schedule(i, now + nanoseconds{options_.pause});
   auto left = c.deadline - now;
-  if (c.operation.roll_back()) left = left * 3 / 5; // the rest is for undoing it
+  if (c.operation.roll_back())
+    left = left * 3 / 5; // the rest is for undoing it
+  else if (c.operation.acquire_lock().wait())
+    left -= std::min(left / 5, nanoseconds{options_.attempt}); // for learning that it was not granted
   c.operation.set_budget_us(
       static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(left).count()));
   c.operation.set_unsettled(!c.open.empty());

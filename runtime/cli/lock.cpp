@@ -68,7 +68,7 @@ public:
     sigemptyset(&signals_);
     for (const int s : {SIGINT, SIGTERM, SIGHUP, SIGCHLD})
       sigaddset(&signals_, s);
-    sigprocmask(SIG_BLOCK, &signals_, &before_);
+    pthread_sigmask(SIG_BLOCK, &signals_, &before_);
     std::signal(SIGPIPE, SIG_IGN);
   }
 
@@ -96,7 +96,7 @@ public:
     sigset_t own;
     sigemptyset(&own);
     sigaddset(&own, over);
-    sigprocmask(SIG_BLOCK, &own, nullptr);
+    pthread_sigmask(SIG_BLOCK, &own, nullptr);
     watcher_ = std::thread{[this, &wish] { watch(wish); }};
   }
   interruption(const interruption&) = delete;
@@ -142,7 +142,7 @@ public:
     ::prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (::getppid() != parent) ::_exit(not_found);
     std::signal(SIGPIPE, SIG_DFL);
-    sigprocmask(SIG_SETMASK, &mask, nullptr);
+    pthread_sigmask(SIG_SETMASK, &mask, nullptr);
     ::execvp(words[0], words.data());
     const int why = errno;
     std::cerr << "troupe lock: " << command.front() << ": " << std::strerror(why) << std::endl;

@@ -14,6 +14,7 @@
 #include <ctime>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace troupe::cli {
@@ -69,16 +70,20 @@ std::string listening(const runtime& node) {
   return text;
 }
 
-bool store_failed(const runtime& node) {
-  bool failed = false;
-  runtime_access{node}.with_parts([&](assembly& parts) { failed = parts.store_failed(); });
-  return failed;
+/// What keeps the node from ever serving again, as an error for people; none = nothing does.
+std::optional<error> broken(const runtime& node) {
+  std::optional<error> why;
+  runtime_access{node}.with_parts([&](assembly& parts) {
+    if (parts.store_failed()) why = error{errc::storage_failed, "the node has ended; why is in its log"};
+    if (parts.died()) why = error{errc::internal, "an actor of the node has died; why is in its log"};
+  });
+  return why;
 }
 
-/// Runs until a signal asks for the end; false when the store fails before. Says when the node is ready.
+/// Runs until a signal asks for the end; false when the node breaks before. Says when the node is ready.
 bool serve(const runtime& node, const end_signals& signals) {
   bool ready = false;
-  while (!store_failed(node)) {
+  while (!broken(node)) {
     if (!ready && node.wait_ready(look_every)) {
       ready = true;
       std::cout << "ready " << listening(node) << std::endl;
@@ -91,6 +96,7 @@ bool serve(const runtime& node, const end_signals& signals) {
 /// A node that cannot keep what it promises must not limp: who watches it learns at once, and it takes no part.
 void report_store_failure(const runtime& node) {
   runtime_access{node}.with_parts([](assembly& parts) {
+    if (!parts.store_failed()) return; // node.actor_died has said it
     parts.log()->critical("node.fatal store={:?} why=\"the store refuses writes, see store.failed\" next=\"this node "
                           "hands its shards over and ends\"",
                           parts.config().directory.string());
@@ -111,15 +117,14 @@ int run_node(const std::string& file) {
     return not_done;
   }
   const bool asked = serve(*node, signals);
+  const auto why = asked ? std::nullopt : broken(*node);
   if (!asked) report_store_failure(*node);
   signals.give_up();
   if (const auto stopped = node->stop(stop_patience); !stopped) {
     std::cerr << "troupe node: " << stopped.error().message() << "\n";
     return unknown;
   }
-  if (!asked)
-    std::cerr << "troupe node: " << error{errc::storage_failed, "the node has ended; why is in its log"}.message()
-              << "\n";
+  if (why) std::cerr << "troupe node: " << why->message() << "\n";
   return asked ? done : not_done;
 }
 

@@ -60,7 +60,7 @@ struct home_summary {
   std::string first_epoch;
   std::string last_epoch;
   std::uint64_t lease_left_ms = UINT64_MAX; ///< the shortest; of shards that this node leads
-  std::uint64_t keys = 0, queued = 0, undecided = 0, in_doubt = 0, committed = 0;
+  std::uint64_t keys = 0, read_locks = 0, queued = 0, undecided = 0, in_doubt = 0, committed = 0;
 };
 
 void add_shard(home_summary& home, const json& shard) {
@@ -71,6 +71,7 @@ void add_shard(home_summary& home, const json& shard) {
   if (shard.value("leading", false))
     home.lease_left_ms = std::min(home.lease_left_ms, number(shard, "lease_left_ms"));
   home.keys += number(shard, "keys");
+  home.read_locks += number(shard, "read_locks");
   home.queued += number(shard, "queued");
   home.undecided += number(shard, "undecided");
   home.in_doubt += number(shard, "in_doubt");
@@ -82,15 +83,15 @@ void print_homes(const json& status, std::ostream& out) {
   for (const auto& shard : status.value("shards", json::array()))
     add_shard(homes[text(shard, "home")], shard);
   if (homes.empty()) return;
-  table rows{
-      {"home", "shards", "claiming", "epochs", "lease left", "keys", "queued", "undecided", "in doubt", "committed"}};
+  table rows{{"home", "shards", "claiming", "epochs", "lease left", "keys", "read locks", "queued", "undecided",
+              "in doubt", "committed"}};
   for (const auto& [name, home] : homes) {
     const auto epochs =
         home.first_epoch == home.last_epoch ? home.first_epoch : home.first_epoch + " .. " + home.last_epoch;
     rows.add({name.empty() ? "(none)" : name, std::to_string(home.shards), std::to_string(home.claiming), epochs,
               home.lease_left_ms == UINT64_MAX ? "-" : std::to_string(home.lease_left_ms) + " ms",
-              std::to_string(home.keys), std::to_string(home.queued), std::to_string(home.undecided),
-              std::to_string(home.in_doubt), std::to_string(home.committed)});
+              std::to_string(home.keys), std::to_string(home.read_locks), std::to_string(home.queued),
+              std::to_string(home.undecided), std::to_string(home.in_doubt), std::to_string(home.committed)});
   }
   rows.print(out << "\n");
 }

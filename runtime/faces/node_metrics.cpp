@@ -46,7 +46,7 @@ family gauge(std::string name, std::string help) {
 
 void add_homes(const node_status& status, std::vector<MetricFamily>& families) {
   std::uint64_t leading = 0, claiming = 0, keys = 0, queued = 0, undecided = 0, in_doubt = 0, committed = 0,
-                dropped = 0, held = 0, waiting = 0;
+                dropped = 0, held = 0, waiting = 0, holders = 0, read_locks = 0, read_lock_bytes = 0, recalls = 0;
   auto lease_left = nanoseconds::max();
   for (const auto& shard : status.homes) {
     claiming += shard.claiming ? 1 : 0;
@@ -55,6 +55,10 @@ void add_homes(const node_status& status, std::vector<MetricFamily>& families) {
     in_doubt += shard.in_doubt;
     committed += shard.committed;
     dropped += shard.dropped;
+    holders += shard.holders;
+    read_locks += shard.read_locks;
+    read_lock_bytes += shard.read_lock_bytes;
+    recalls += shard.recalls;
     for (const auto& lock : shard.locks) {
       held +=
           std::any_of(lock.owners.begin(), lock.owners.end(), [](const auto& o) { return o.remaining.count() > 0; });
@@ -77,6 +81,14 @@ void add_homes(const node_status& status, std::vector<MetricFamily>& families) {
       counter("home_dropped_messages_total", "Messages about read locks given here that were malformed")
           .add(dropped)
           .take());
+  families.push_back(
+      gauge("home_holders", "Leases that this node's homes have given to nodes that read from memory, and that run")
+          .add(holders)
+          .take());
+  families.push_back(gauge("home_read_locks", "Read locks under these leases").add(read_locks).take());
+  families.push_back(gauge("home_read_lock_bytes", "What they take here").add(read_lock_bytes).take());
+  families.push_back(
+      gauge("home_recalls", "Writes under way of keys that somebody may read from memory").add(recalls).take());
   families.push_back(
       gauge("named_locks_held", "Named locks that somebody has, at most 100 of each shard that this node is home of")
           .add(held)

@@ -26,7 +26,7 @@ lockers::lockers(world& w, const simulation_options& options, const cluster& sha
       shards_{shape.shards},
       drift_ppm_{shape.drift_ppm},
       judge_{j},
-      places_(options.nodes) {}
+      places_(options.nodes + options.guests) {}
 
 // -- nodes
 // ------------------------------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ private:
   struct machine {
     std::uint32_t index = 0;
     node_id id;
-    std::unique_ptr<disk> hard_disk;
+    std::unique_ptr<disk> hard_disk; ///< null = a client node: no vote, no store, another id with every start
     nanoseconds clock_offset{0};
     std::int64_t drift_ppm = 0;
     std::uint64_t life = 0;        ///< starts so far
@@ -98,6 +98,7 @@ private:
   bool faults_ = true;
   std::uint32_t quota_ = 0; ///< operations per client in this phase
   std::uint64_t sessions_ = 0;
+  std::uint32_t guests_ = 0; ///< starts of client nodes so far
 };
 
 cluster simulation::shape_of(const simulation_options& o) {
@@ -126,16 +127,21 @@ simulation::simulation(const simulation_options& options, const simulation_outpu
       keys_{options.keys},
       judge_{shape_.replicas / 2 + 1},
       lockers_{world_, options, shape_, judge_} {
-  machines_.resize(options_.nodes);
-  for (std::uint32_t i = 0; i < options_.nodes; ++i) {
+  machines_.resize(options_.nodes + options_.guests);
+  for (std::uint32_t i = 0; i < machines_.size(); ++i) {
     auto& m = machines_[i];
+    const bool member = i < options_.nodes;
     m.index = i;
-    m.id = shape_.members[i].id;
-    m.name = shape_.members[i].name;
+    m.name = member ? shape_.members[i].name : "guest" + std::to_string(i - options_.nodes + 1);
     m.clock_offset = random_.between(std::chrono::seconds{0}, std::chrono::hours{1});
     m.drift_ppm = random_.chance(0.5)   ? random_.between(-options_.drift_ppm_max, options_.drift_ppm_max)
                   : random_.chance(0.5) ? options_.drift_ppm_max
                                         : -options_.drift_ppm_max;
+    if (!member) {
+      start(m);
+      continue;
+    }
+    m.id = shape_.members[i].id;
     m.hard_disk = std::make_unique<disk>(world_, m.id,
                                          disk_options{.slow = options_.slow_disk,
                                                       .slow_max = options_.slow_disk_max,
@@ -153,7 +159,7 @@ simulation::simulation(const simulation_options& options, const simulation_outpu
     clients_.push_back(std::make_unique<client>(i, client::habit::works, options_, keys_, random_));
     clients_.back()->node = i % options_.nodes;
   }
-  for (std::uint32_t i = 0; options_.readers && i < options_.nodes; ++i) {
+  for (std::uint32_t i = 0; options_.readers && i < machines_.size(); ++i) {
     clients_.push_back(
         std::make_unique<client>(options_.clients + i, client::habit::reads, options_, keys_, random_));
     clients_.back()->node = i;
@@ -173,19 +179,24 @@ simulation::~simulation() {
 
 void simulation::start(machine& m) {
   const auto life = ++m.life;
+  if (!m.hard_disk) m.id = node_id{client_node_bit | ++guests_};
   auto ground = std::make_unique<seams>();
   ground->time = std::make_unique<clock>(world_, m.clock_offset, m.drift_ppm);
   ground->wires = network_.attach(m.id);
-  ground->store = m.hard_disk->open();
+  if (m.hard_disk) ground->store = m.hard_disk->open();
   m.time = ground->time.get();
 
   node_setup setup;
   setup.shape = shape_;
   setup.self = m.id;
   setup.name = m.name;
-  setup.region = shape_.members[m.index].region;
-  setup.life = {ground->store->identity().incarnation()};
-  setup.disk = ground->store->identity().disk();
+  setup.region = shape_.members[m.index % options_.nodes].region;
+  if (ground->store) {
+    setup.life = {ground->store->identity().incarnation()};
+    setup.disk = ground->store->identity().disk();
+  } else {
+    setup.life = {1 + random_.below(0xFFFF'FFFF)};
+  }
   setup.memory_bytes_max = options_.memory_bytes;
   setup.frames.chunk_bytes = options_.chunk_bytes;
   if (options_.chunk_bytes < limits::small_message_bytes) { // a narrow path: a large value takes many round trips
@@ -229,7 +240,7 @@ void simulation::crash(machine& m) {
     caf::anon_send_exit(s, caf::exit_reason::kill);
   m.sessions.clear();
   network_.crashed(m.id);
-  m.hard_disk->crash();
+  if (m.hard_disk) m.hard_disk->crash();
   if (std::exchange(m.paused, false)) world_.resume(m.index);
   for (auto& c : clients_)
     if (c->node == m.index && c->busy() && c->node_life == m.life) settle(*c, nullptr);
@@ -345,6 +356,7 @@ void simulation::plant_strays() {
   network_.frame_arrived = [this](node_id from, node_id to, const v1::Frame& frame) {
     const auto receiver =
         std::find_if(machines_.begin(), machines_.end(), [to](const auto& m) { return m.id == to; });
+    if (receiver == machines_.end()) return; // a client node that is gone
     auto& m = *receiver;
     strays_.heard(frame, [this, from, &m, life = m.life](v1::Envelope& message) {
       if (!faults_ || m.life != life || !m.running) return;
@@ -492,7 +504,7 @@ void simulation::heal() {
   strays_.calm();
   network_.heal_all();
   for (auto& m : machines_) {
-    m.hard_disk->calm();
+    if (m.hard_disk) m.hard_disk->calm();
     if (std::exchange(m.paused, false)) world_.resume(m.index);
     if (!m.running) start(m);
   }

@@ -17,6 +17,7 @@ namespace troupe::simulated {
 struct simulation_options {
   std::uint64_t seed = 0;
   std::uint32_t nodes = 3, shards = 1, clients = 3;
+  std::uint32_t guests = 0;      ///< client nodes beside the nodes, which come and go as these do
   std::uint32_t keys = 2;        ///< in use at a time
   std::uint32_t operations = 60; ///< per client, in the safety phase
   milliseconds think_max{20};    ///< between two operations of a client

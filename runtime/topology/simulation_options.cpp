@@ -67,16 +67,17 @@ simulation_options options_for(std::uint64_t seed) {
     o.lockers = static_cast<std::uint32_t>(d.between(1, 2));
     o.held_max = ms(lease / 2, 4 * lease);
   }
+  if (o.memory_bytes > 0 && d.chance(0.4)) o.guests = static_cast<std::uint32_t>(d.between(1, 2));
   return o;
 }
 
 std::string describe(const simulation_options& o) {
   std::ostringstream out;
-  out << "seed=" << o.seed << " nodes=" << o.nodes << " shards=" << o.shards << " keys=" << o.keys
-      << " clients=" << o.clients << " lockers=" << o.lockers << " held_max_ms=" << o.held_max.count()
-      << " operations=" << o.operations << " think_max_ms=" << o.think_max.count()
-      << " deadline_ms=" << o.deadline_min.count() << ".." << o.deadline_max.count()
-      << " lease_ms=" << o.lease.count() << " read_percent=" << o.read_percent
+  out << "seed=" << o.seed << " nodes=" << o.nodes << " guests=" << o.guests << " shards=" << o.shards
+      << " keys=" << o.keys << " clients=" << o.clients << " lockers=" << o.lockers
+      << " held_max_ms=" << o.held_max.count() << " operations=" << o.operations
+      << " think_max_ms=" << o.think_max.count() << " deadline_ms=" << o.deadline_min.count() << ".."
+      << o.deadline_max.count() << " lease_ms=" << o.lease.count() << " read_percent=" << o.read_percent
       << " readers=" << (o.readers ? "yes" : "no") << " on_timeout=" << (o.rollback ? "rollback" : "unknown")
       << " value_bytes_max=" << o.value_bytes_max << " chunk_bytes=" << o.chunk_bytes
       << " memory_bytes=" << o.memory_bytes << "\n"

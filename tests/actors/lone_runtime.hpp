@@ -73,6 +73,7 @@ public:
   }
 
   runtime& node() { return *node_; }
+  std::filesystem::path log_file() const { return folder_.path / "log"; }
 
 private:
   test_folder folder_;

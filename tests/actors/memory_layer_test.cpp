@@ -433,3 +433,72 @@ TEST_CASE(
   CHECK(node.results.take().error() == static_cast<std::uint32_t>(errc::abandoned));
   CHECK(node.operations.take().operation.put().value() == "three");
 }
+
+TEST_CASE("memory layer: what goes on because of overload says nothing of who is home; a home that was named is "
+          "passed on") {
+  scripted_layer l;
+  auto refuse = [&](errc why) {
+    l.get("k");
+    v1::LockRefused refused;
+    refused.set_shard(shard.value);
+    refused.set_number(l.requests.take().number());
+    refused.set_error(static_cast<std::uint32_t>(why));
+    refused.set_hint(3);
+    l.tell(refused);
+    const auto went_on = l.operations.take();
+    v1::OperationAnswer answer;
+    *answer.mutable_id() = went_on.operation.id();
+    caf::anon_send(l.session, std::move(answer));
+    l.run();
+    return went_on.hint;
+  };
+  CHECK(refuse(errc::overloaded) == node_id{});
+  CHECK(refuse(errc::unavailable) == node_id{3});
+}
+
+TEST_CASE(
+    "session: when the node's actors have died, every open call is answered, and so is every later one at once") {
+  scripted_layer l;
+  l.get("k"); // at the memory layer
+  l.put("j", "one", 1);
+  l.put("j", "two", 2); // behind it
+  REQUIRE(l.results.empty());
+  caf::anon_send_exit(l.board->memory_layer, caf::exit_reason::kill);
+  caf::anon_send_exit(l.board->strong_manager, caf::exit_reason::kill);
+  l.run();
+  CHECK(l.results.take().error() == static_cast<std::uint32_t>(errc::timeout));
+  CHECK(l.results.take().error() == static_cast<std::uint32_t>(errc::unavailable)); // it was not sent on
+  CHECK(l.results.take().error() == static_cast<std::uint32_t>(errc::timeout));
+  l.get("k");
+  CHECK(l.results.take().error() == static_cast<std::uint32_t>(errc::unavailable));
+}
+
+TEST_CASE("memory layer: an answer of the home counts when the read has gone on as an operation, and the first one "
+          "settles it") {
+  scripted_layer l;
+  l.get("k", 200ms);
+  const auto request = l.requests.take();
+  l.pass(100ms);
+  const auto went_on = l.operations.take();
+  CHECK(l.results.empty());
+  l.begin_lease(request.number());
+  l.pass(0ns);
+  std::string first = "by the operation";
+  SUBCASE("the home's answer comes first") {
+    v1::LockRefused refused;
+    refused.set_shard(shard.value);
+    refused.set_number(request.number());
+    *refused.mutable_copy() = l.copy(1, "one");
+    l.tell(refused);
+    first = "one";
+  }
+  SUBCASE("the operation's answer comes first") {}
+  v1::OperationAnswer answer;
+  *answer.mutable_id() = went_on.operation.id();
+  answer.mutable_result()->set_exists(true);
+  answer.mutable_result()->set_value("by the operation");
+  caf::anon_send(l.session, std::move(answer));
+  l.run();
+  CHECK(l.results.take().value() == first);
+  CHECK(l.results.empty());
+}

@@ -5,7 +5,9 @@
 #include "protocol/check/history.hpp"
 #include "protocol/check/linearizability.hpp"
 #include "runtime/config_file.hpp"
+#include "runtime/faces/node_metrics.hpp"
 #include "runtime/runtime_access.hpp"
+#include "runtime/status.hpp"
 #include "tests/actors/lone_runtime.hpp"
 
 #include <doctest/doctest.h>
@@ -84,6 +86,24 @@ std::uint64_t memory_figure(const runtime& node, const char* name) {
 }
 std::uint64_t hits_of(const runtime& node) { return memory_figure(node, "hits"); }
 
+std::uint64_t frames_sent(const runtime& node) {
+  std::uint64_t frames = 0;
+  for (const auto& link : nlohmann::json::parse(node.status_json()).at("links"))
+    frames += link.at("frames_sent").get<std::uint64_t>();
+  return frames;
+}
+
+/// The same figure of all shards that the members are home of.
+std::uint64_t home_figure(const std::vector<runtime>& members, const char* name) {
+  std::uint64_t all = 0;
+  for (const auto& m : members) {
+    const auto status = nlohmann::json::parse(m.status_json());
+    for (const auto& shard : status.at("shards"))
+      all += shard.at(name).get<std::uint64_t>();
+  }
+  return all;
+}
+
 /// What the metrics say of reads that were done.
 double metered_gets(const runtime& node) {
   for (const auto& family : runtime_access{node}.meter().collect())
@@ -158,6 +178,56 @@ TEST_CASE("memory: a hit sends nothing, in the blocking, the future and the call
   CHECK(memory_figure(web, "entries") >= 1);
   CHECK(web.stop(10s));
   CHECK(s.get("inventory", "k").error().code() == errc::shutting_down);
+}
+
+TEST_CASE("memory: a thousand hits send no frame, but those of leases and heartbeats") {
+  const small_cluster cluster;
+  auto web = cluster.client("web");
+  auto s = web.open_session();
+  value_of(s.put("inventory", "k", "v"));
+  warm_up(web, s, "k");
+  // Renewals and heartbeats go on: in one of these rounds, most likely the first, nothing else was due.
+  bool silent = false;
+  for (int round = 0; round < 200 && !silent; ++round) {
+    const auto frames = frames_sent(web);
+    const auto hits = hits_of(web);
+    for (int i = 0; i < 1'000; ++i)
+      value_of(s.get("inventory", "k"));
+    silent = hits_of(web) == hits + 1'000 && frames_sent(web) == frames;
+  }
+  CHECK(silent);
+}
+
+TEST_CASE("memory: a read that memory has no answer to counts as one miss, in every form") {
+  const small_cluster cluster;
+  auto web = cluster.client("web");
+  auto s = web.open_session();
+  const auto misses = memory_figure(web, "misses");
+  CHECK_FALSE(value_of(s.get("inventory", "a")));
+  CHECK(memory_figure(web, "misses") == misses + 1);
+  CHECK_FALSE(value_of(s.async().get("inventory", "b").get()));
+  CHECK(memory_figure(web, "misses") == misses + 2);
+}
+
+TEST_CASE("memory: homes say how many read locks they have given, in their status and their metrics") {
+  const small_cluster cluster;
+  CHECK(home_figure(cluster.members, "read_locks") == 0);
+  auto web = cluster.client("web");
+  auto s = web.open_session();
+  value_of(s.put("inventory", "k", "v"));
+  warm_up(web, s, "k");
+  CHECK(home_figure(cluster.members, "holders") >= 1);
+  CHECK(home_figure(cluster.members, "read_locks") >= 1);
+  CHECK(home_figure(cluster.members, "read_lock_bytes") > 100);
+  CHECK(home_figure(cluster.members, "recalls") == 0);
+  double metered = 0;
+  for (const auto& m : cluster.members)
+    runtime_access{m}.with_parts([&](assembly& parts) {
+      const auto status = ask_status(parts.system(), parts.actors(), parts.clock(), 5s);
+      for (const auto& family : metrics_of(parts.actors().setup(), status, parts.store()))
+        if (family.name == "troupe_home_read_locks") metered += family.metric.at(0).gauge.value;
+    });
+  CHECK(metered >= 1);
 }
 
 TEST_CASE("T1: a read behind this session's own open write on its key waits for it") {

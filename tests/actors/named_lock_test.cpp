@@ -53,6 +53,18 @@ TEST_CASE("named lock S5: one owner at a time, and who waits is next") {
   CHECK(theirs.owner() != mine.owner());
 }
 
+TEST_CASE("named lock: whoever waited in vain is told for certain that it was not granted, however often it was "
+          "asked for") {
+  shop s;
+  const auto mine = value_of(s.a.lock("inventory", "order", {.ttl = 1h}));
+  CHECK(error_of(s.b.lock("inventory", "order", {.deadline = 150ms})) == errc::expired);
+  CHECK(error_of(s.c.lock("inventory", "order", {.deadline = 1'500ms})) == errc::expired); // several attempts
+}
+
+TEST_CASE("named lock: a token is spelled as HTTP spells it") {
+  CHECK(to_string(key_version{7, 2, 1, 42}) == "7.2.1.42");
+}
+
 TEST_CASE("named lock: destroyed, it is given back") {
   shop s;
   std::optional<key_version> first;

@@ -41,3 +41,24 @@ TEST_CASE("session: its open operations are bounded by what they weigh, also tho
   auto later = put(); // they have given back what they weighed
   CHECK(error_of(later) != errc::overloaded);
 }
+
+TEST_CASE("session: X1: its open operations are bounded by their number, on whatever keys") {
+  auto settings = example_config("web-1");
+  settings.deadline = 3s;
+  settings.log.level = "off";
+  auto read = config::from_toml(print_config(settings), "web-1");
+  if (!read) FAIL(read.error().message());
+  auto node = runtime::start(*read);
+  if (!node) FAIL(node.error().message());
+  auto session = node->open_session();
+  std::vector<pending<written>> puts;
+  for (std::size_t i = 0; i < limits::session_operations_max; ++i)
+    puts.push_back(session.async().put("inventory", std::to_string(i % 1'000), "v"));
+  auto beyond = session.async().put("inventory", "another", "v");
+  REQUIRE(beyond.wait_for(0s) == std::future_status::ready);
+  CHECK(beyond.get().error().code() == errc::overloaded);
+  for (auto& each : puts) {
+    const auto outcome = each.get();
+    CHECK((outcome || outcome.error().code() != errc::overloaded));
+  }
+}

@@ -83,6 +83,50 @@ TEST_CASE("package: projects outside build against what is installed, and their 
   CHECK(asked.exit_code == 1);
 }
 
+TEST_CASE("package: where something that it needs is missing, it is not found: an error when it is required, else "
+          "silence") {
+  const troupe::test::temporary_folder folder;
+  const auto prefix = folder.path() / "usr";
+  succeed({"cmake", "--install", from_environment("TROUPE_BINARY_DIR").string(), "--prefix", prefix.string()});
+  const auto source = folder.path() / "asks";
+  fs::copy(from_environment("TROUPE_SOURCE_DIR") / "tests" / "package" / "asks", source);
+  int runs = 0;
+  auto ask = [&](const std::string& arguments, const std::string& missing) {
+    const auto build = source / ("build" + std::to_string(++runs));
+    std::vector<std::string> command{"cmake",
+                                     "-S",
+                                     source.string(),
+                                     "-B",
+                                     build.string(),
+                                     "-G",
+                                     "Ninja",
+                                     "-DCMAKE_PREFIX_PATH=" + prefix.string(),
+                                     "-DARGUMENTS=" + arguments};
+    if (!missing.empty()) command.push_back(missing);
+    return run(command, patience);
+  };
+  const auto there = ask("", "");
+  INFO(there.errors);
+  CHECK(there.exit_code == 0);
+  CHECK(there.output.find("found=1 target=TRUE path=own/path") != std::string::npos);
+
+  for (const auto* missing : {"-DCMAKE_DISABLE_FIND_PACKAGE_CAF=ON", "-DCMAKE_DISABLE_FIND_PACKAGE_Protobuf=ON",
+                              "-DPKG_CONFIG_EXECUTABLE=/bin/false"}) {
+    CAPTURE(missing);
+    const auto quiet = ask("QUIET", missing);
+    INFO(quiet.errors);
+    CHECK(quiet.exit_code == 0);
+    CHECK(quiet.errors == "");
+    CHECK(quiet.output.find("found=0 target=FALSE path=own/path") != std::string::npos);
+    const auto optional = ask("", missing);
+    INFO(optional.errors);
+    CHECK(optional.exit_code == 0);
+    const auto required = ask("REQUIRED", missing);
+    CHECK(required.exit_code != 0);
+    CHECK(required.errors.find("troupe") != std::string::npos);
+  }
+}
+
 TEST_CASE("package: README.md shows what the project outside says") {
   const auto root = from_environment("TROUPE_SOURCE_DIR");
   const auto readme = text_of(root / "README.md");

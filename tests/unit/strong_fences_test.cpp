@@ -43,7 +43,7 @@ TEST_CASE("S4: a fence is answered when its floor is committed and every key was
   CHECK(h.core.queued() == 0);
   CHECK(h.core.undecided() == 0); // nothing is looked after any more
   CHECK(h.receive(client, raise(2, token(5), {"t:a"})) == "n9: answer 5#2 applied"); // it stands there: nothing to do
-  CHECK(h.receive(client, raise(3, token(4), {"t:a"})) == "n9: answer 5#3 fenced");
+  CHECK(h.receive(client, raise(3, token(4), {"t:a"})) == "n9: answer 5#3 lock_lost");
 }
 
 TEST_CASE("S4: the floor lets its own token pass, on its own keys alone") {
@@ -71,9 +71,9 @@ TEST_CASE("S4: nobody writes under a shared grant, and those who share do not fe
   CHECK(h.touch("t:a") == "n9: answer 5#1 applied");
   CHECK(h.receive(client, under(token(5), put(2, "x", 1s, "t:a"))) == "n9: answer 5#2 fenced");
   CHECK(h.receive(client, raise(3, token(4), {"t:a"}, {}, true)) == "n9: answer 5#3 applied");
-  CHECK(h.receive(client, raise(4, token(4), {"t:a"}, {}, false)) == "n9: answer 5#4 fenced");
+  CHECK(h.receive(client, raise(4, token(4), {"t:a"}, {}, false)) == "n9: answer 5#4 lock_lost");
   CHECK(h.done(raise(5, token(6), {"t:a"})) == "n9: answer 5#5 applied");
-  CHECK(h.receive(client, raise(6, token(5), {"t:a"}, {}, true)) == "n9: answer 5#6 fenced");
+  CHECK(h.receive(client, raise(6, token(5), {"t:a"}, {}, true)) == "n9: answer 5#6 lock_lost");
 }
 
 TEST_CASE("S4: a fence waits for the older write that was undecided when its floor was committed") {

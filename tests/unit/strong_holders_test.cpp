@@ -141,6 +141,30 @@ TEST_CASE("holders: a renewal of another generation, of another epoch, or of a l
   CHECK(t.renew(a, 2) == "");
 }
 
+TEST_CASE("holders: a lease under which nothing is held any more is not renewed; the next lock begins a generation") {
+  table t;
+  t.grant(a, 1);
+  t.now += 100ms;
+  SUBCASE("the node has put the key out") {
+    t.release(a, "k", 2);
+    CHECK(t.renew(a, 2) == "");
+  }
+  SUBCASE("a write has taken it, and the node did not keep what was written") {
+    t.recall("k", 2);
+    CHECK(t.renew(a, 2) == ""); // owed from now on
+    CHECK(t.answer(a, 3, 2, false) == "");
+    t.committed("k", 2);
+    CHECK(t.renew(a, 3) == "");
+    CHECK(t.grant(a, 1, "j").find("lock_granted") != std::string::npos); // it still runs
+    CHECK(t.answer(a, 4, 2) == "");                                      // and nothing is owed
+    t.release(a, "j", 4);
+  }
+  t.now = start + 400ms;
+  CHECK(t.grant(a, 1) == "");
+  CHECK(t.core.over({.from = a, .number = 1, .generation = 1}, t.now));
+  CHECK(t.grant(a, 2).starts_with("n8: lease_granted #1 begins 1/n1/1/0.2 for 400 ms"));
+}
+
 TEST_CASE("holders: a later generation begins with nothing held, and an earlier one gets nothing more") {
   table t;
   t.grant(a, 1);
@@ -161,6 +185,22 @@ TEST_CASE("holders: a generation that lapsed is over, and whoever asks under it 
   CHECK(t.core.over({.from = a, .number = 1, .generation = 1}, t.now));
   CHECK_FALSE(t.core.over({.from = a, .number = 1, .generation = 2}, t.now));
   CHECK_FALSE(t.core.over({.from = b, .number = 1, .generation = 1}, t.now));
+}
+
+TEST_CASE("holders: S1: a client id that was drawn twice shares no lease: another life waits until the first one's "
+          "is over") {
+  constexpr node_id drawn{client_node_bit | 5};
+  constexpr std::uint64_t first = (std::uint64_t{9} << 32) + 1, other = (std::uint64_t{3} << 32) + 1;
+  table t;
+  t.grant(drawn, first);
+  CHECK(t.grant(drawn, other) == "");
+  CHECK_FALSE(t.granted);
+  CHECK(t.core.hold("k"));
+  CHECK(t.grant(drawn, first, "j") == "c5: lock_granted #3 j 1/n1/1.1 'v'");
+  t.now += 400ms;
+  t.grant(drawn, other, "j"); // though its generations are lower
+  CHECK(t.granted);
+  CHECK_FALSE(t.core.hold("k"));
 }
 
 TEST_CASE("holders: S1: a generation that was forgotten and is asked for again repeats no sequence number") {
@@ -416,6 +456,21 @@ TEST_CASE("holders: X1: locks are bounded by what they take, further holders of 
   t.answer_all(a, 3);
   t.grant({7}, 1, "k");
   CHECK(t.granted);
+}
+
+TEST_CASE("holders: X1: one lease at a time is taken back for room") {
+  holders_options o;
+  o.bytes_max = 400; // two
+  table t{o};
+  t.grant(a, 1, "k");
+  t.grant(b, 1, "k");
+  CHECK(t.grant({7}, 1, "k").ends_with("n8: recall #3 all"));
+  CHECK(t.grant({7}, 1, "k") == "");
+  CHECK(t.grant({6}, 1, "j") == "n6: lease_granted #1 begins 1/n1/1/0.1 for 400 ms");
+  CHECK(t.core.nodes(t.now) == 4);
+  t.answer_all(a, 3);
+  CHECK(t.core.nodes(t.now) == 3);
+  CHECK(t.core.locks() == 1);
 }
 
 TEST_CASE("holders: X1: a node that applies nothing gets no more, and its recall is not lost") {

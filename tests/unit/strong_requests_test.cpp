@@ -81,6 +81,21 @@ struct manager {
 
 } // namespace
 
+TEST_CASE("requests: who waits for a lock leaves the home time to refuse it for certain") {
+  manager m;
+  auto acquire = put(1);
+  acquire.mutable_acquire_lock()->set_owner("A");
+  auto budget_of = [&](bool waits, nanoseconds deadline) {
+    acquire.mutable_id()->set_number(acquire.id().number() + 1);
+    acquire.mutable_acquire_lock()->set_wait(waits);
+    m.does([&](auto& out) { m.core.submit(acquire, m.now + deadline, m.now, out); });
+    return std::chrono::microseconds{m.last.budget_us()};
+  };
+  CHECK(budget_of(true, 10s) == 9'750ms);
+  CHECK(budget_of(true, 500ms) == 400ms);
+  CHECK(budget_of(false, 10s) == 10s);
+}
+
 TEST_CASE("requests: an answer settles the operation once, and tells where the home is") {
   manager m;
   CHECK(m.submit(1) == "n1: operation 5#1 attempt=1");

@@ -317,6 +317,64 @@ TEST_CASE("bounds: a touch that no majority answers is given up when nobody wait
   CHECK(h.core.undecided() == 0);
 }
 
+TEST_CASE("bounds: X1: the answers of one step carry no more values than allowed; who is left is answered next") {
+  auto o = three_replicas();
+  o.answers_bytes_max = 150;
+  o.shard_queue_max = o.key_queue_max = 16;
+  scripted_home h{o};
+  h.lead();
+  const std::string value(100, 'v');
+  v1::Record found;
+  found.set_value(value);
+  const version first{.era = {1, n1, {1}}, .counter = 1};
+  auto answers = [](const std::string& text) {
+    std::size_t n = 0;
+    for (auto at = text.find("n9: answer"); at != std::string::npos; at = text.find("n9: answer", at + 1))
+      ++n;
+    return n;
+  };
+  auto touch = [&] {
+    h.latest(n1, h.core.era(), first, found);
+    h.latest(n2, h.core.era(), first, found);
+    return h.latest(n3, h.core.era(), first, found);
+  };
+  SUBCASE("reads, and a write that waits with them is decided after the last") {
+    for (std::uint64_t n = 1; n <= 5; ++n)
+      h.receive(client, get(n));
+    h.receive(client, put(6, "b"));
+    CHECK(answers(touch()) == 2);
+    CHECK(h.core.wake_at() == h.now + 1ms);
+    CHECK(answers(h.receive(client, get(7))) == 1); // a step of its own
+    const auto more = h.tick(1ms);
+    CHECK(answers(more) == 2);
+    CHECK(more.find("accept") == std::string::npos);
+    const auto last = h.tick(1ms);
+    CHECK(answers(last) == 1);
+    CHECK(last.find("n1: accept t:k 1/n1/1.1") != std::string::npos);
+  }
+  SUBCASE("refused compare_and_sets, which quote the value") {
+    for (std::uint64_t n = 1; n <= 5; ++n)
+      h.receive(client, cas(n, "another", "b"));
+    CHECK(answers(touch()) == 2);
+    CHECK(answers(h.tick(1ms)) == 2);
+    CHECK(answers(h.tick(1ms)) == 1);
+    CHECK(h.core.queued() == 0);
+  }
+  SUBCASE("requests for read locks, whose grants carry a copy") {
+    v1::LockRequest r;
+    r.set_shard(shard.value);
+    r.set_generation(1);
+    r.set_key("t:k");
+    r.set_budget_us(1'000'000);
+    for (std::uint64_t n = 1; n <= 3; ++n) {
+      r.set_number(n);
+      h.receive({8}, r);
+    }
+    CHECK(touch().ends_with("n8: lock_granted #3 t:k 1/n1/1.1 '" + value + "'"));
+    CHECK(h.tick(1ms) == "n8: lock_granted #4 t:k 1/n1/1.1 '" + value + "'");
+  }
+}
+
 TEST_CASE("time: whatever is under way, the next tick is later than now") {
   ready_home h;
   auto w = put(1, "a", 120ms);

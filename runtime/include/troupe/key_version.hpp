@@ -16,6 +16,7 @@ public:
 
   friend bool operator==(const key_version&, const key_version&) = default;
   friend std::strong_ordering operator<=>(const key_version& a, const key_version& b) noexcept;
+  /// "7.2.1.42", as HTTP spells tokens and ETags.
   friend std::string to_string(const key_version& v);
 
 private:

@@ -124,8 +124,9 @@ public:
       }
       bool await_ready() const { return !outcome || outcome->is_ready(); }
       bool await_suspend(std::coroutine_handle<> self) {
-        waits = true; // before another thread may go on with the coroutine
-        return outcome->set_waiter(self);
+        waits = true;              // before another thread may go on with the coroutine,
+        const auto kept = outcome; // and end it, and this with it
+        return kept->set_waiter(self);
       }
       result<T> await_resume() {
         waits = false;
