@@ -21,15 +21,16 @@ enum class mutation : std::uint8_t {
   restarted_home_same,      ///< a replica takes a restarted node for the lessee that it was
   deduplication_off,        ///< a home executes a retry whose request id stands in the record
   acknowledged_before_sync, ///< a replica answers Accepted before the record is on disk
-  recall_not_sent,          ///< a home commits without a word to the holders of the key
-  recall_not_awaited,       ///< a home commits before the holders of the key have answered
-  drain_not_awaited,        ///< a home lets its shard go while nodes still hold leases of it
-  holder_outlives_home,     ///< a home grants a whole lease, whatever remains of its own
-  held_from_grant,          ///< a holder counts its lease from the grant's arrival, not from the request's departure
-  generation_not_checked,   ///< a holder applies what was sent in another generation
-  old_connection_accepted,  ///< a holder goes on over a new connection, and takes what the old one brings late
-  duplicate_committed,      ///< a holder takes a repeated Committed for that of what is pending by then
-  token_not_checked,        ///< a home lets a write pass under whatever grant of its lock
+  tombstone_collected_too_early, ///< a home collects a tombstone that only a majority is known to hold
+  recall_not_sent,               ///< a home commits without a word to the holders of the key
+  recall_not_awaited,            ///< a home commits before the holders of the key have answered
+  drain_not_awaited,             ///< a home lets its shard go while nodes still hold leases of it
+  holder_outlives_home,          ///< a home grants a whole lease, whatever remains of its own
+  held_from_grant,         ///< a holder counts its lease from the grant's arrival, not from the request's departure
+  generation_not_checked,  ///< a holder applies what was sent in another generation
+  old_connection_accepted, ///< a holder goes on over a new connection, and takes what the old one brings late
+  duplicate_committed,     ///< a holder takes a repeated Committed for that of what is pending by then
+  token_not_checked,       ///< a home lets a write pass under whatever grant of its lock
   floor_raised_without_draining, ///< a fence is answered while an older write of its keys is undecided
   lock_expiry_not_restarted,     ///< a new home takes the lock that it finds for one whose time is over
   renewal_after_expiry,          ///< a home renews a grant whose time is over
@@ -40,10 +41,17 @@ enum class mutation : std::uint8_t {
 
 /// Those of the cores.
 inline constexpr mutation all_mutations[] = {
-    mutation::promise_not_persisted,    mutation::lease_from_answer,   mutation::first_touch_skipped,
-    mutation::write_back_skipped,       mutation::epoch_not_checked,   mutation::epoch_used_twice,
-    mutation::lower_version_accepted,   mutation::restarted_home_same, mutation::deduplication_off,
+    mutation::promise_not_persisted,
+    mutation::lease_from_answer,
+    mutation::first_touch_skipped,
+    mutation::write_back_skipped,
+    mutation::epoch_not_checked,
+    mutation::epoch_used_twice,
+    mutation::lower_version_accepted,
+    mutation::restarted_home_same,
+    mutation::deduplication_off,
     mutation::acknowledged_before_sync,
+    mutation::tombstone_collected_too_early,
 };
 
 /// Those of the cores for read locks.

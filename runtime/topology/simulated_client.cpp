@@ -66,7 +66,7 @@ v1::Operation client::draw(const std::string& key) {
   if (!key.empty() || random_.below(100) < read_percent_) {
     op.kind = check::op_kind::get;
     out.mutable_get();
-  } else if (roll < (op.key[0] == 'n' ? 3U : 10U)) {
+  } else if (roll < (op.key[0] == 'n' ? options_.remove_percent / 3 : options_.remove_percent)) {
     op.kind = check::op_kind::remove;
     out.mutable_remove();
   } else if (op.key[0] == 'n') {

@@ -44,6 +44,7 @@ public:
   const std::string& what() const { return what_; }
   bool undecided() const { return undecided_; }
   std::uint64_t leaderships() const { return leaderships_; }
+  std::uint64_t collections() const { return collections_; }
 
 private:
   void decided(const std::string& node, const std::string& shard, const epoch& era);
@@ -57,6 +58,7 @@ private:
   std::set<std::string> versions_;        ///< "shard version" that were assigned
   std::map<std::string, std::map<std::string, ballot>> on_disks_; ///< by "shard version" and node: newest ballot
   std::uint64_t leaderships_ = 0;
+  std::uint64_t collections_ = 0;
   bool undecided_ = false;
   std::string violated_, what_;
 };
