@@ -52,10 +52,11 @@ void home::receive(node_id, const v1::Tombstones& found, instant now, effects& o
     ask_tombstones_ = std::min(ask_tombstones_, now + nanoseconds{options_.lease} / 4);
 }
 
-/// Touches the key once more if it was touched before: only a touch tells who holds what.
+/// Touches the key once more if it was touched before: only a touch tells who holds what. Read locks stay as they
+/// are, as whenever a home forgets a key.
 void home::touch_to_collect(const std::string& name, instant now, effects& out) {
   const bool room = busy_.size() <= options_.shard_queue_max / 8 && has_room(name.size());
-  if (name.empty() || !room || busy_.contains(name) || holders_.hold(name)) return;
+  if (name.empty() || !room || busy_.contains(name)) return;
   if (const auto known = keys_.find(name); known != keys_.end()) {
     if (known->second.named) return; // it counts somebody's time
     forget(*known);

@@ -13,10 +13,11 @@ namespace {
 void print_figures(std::ostream& out, const simulation_report& r) {
   out << "operations=" << r.operations << " done=" << r.done << " not_done=" << r.not_done << " unknown=" << r.unknown
       << " leaderships=" << r.leaderships << " memory_hits=" << r.memory_hits << " evictions=" << r.evictions
-      << " collections=" << r.collections << " crashes=" << r.crashes << " leaves=" << r.leaves << " pauses=" << r.pauses << " cuts=" << r.cuts
-      << " breaks=" << r.breaks << " lags=" << r.lags << " events=" << r.events
-      << " virtual_ms=" << r.virtual_time.count() / 1'000'000 << " log=" << std::hex << std::setw(16)
-      << std::setfill('0') << r.hash << std::dec << std::setfill(' ') << " lines=" << r.lines << "\n";
+      << " collections=" << r.collections << " crashes=" << r.crashes << " leaves=" << r.leaves
+      << " pauses=" << r.pauses << " cuts=" << r.cuts << " breaks=" << r.breaks << " lags=" << r.lags
+      << " events=" << r.events << " virtual_ms=" << r.virtual_time.count() / 1'000'000 << " log=" << std::hex
+      << std::setw(16) << std::setfill('0') << r.hash << std::dec << std::setfill(' ') << " lines=" << r.lines
+      << "\n";
 }
 
 void print_failure(std::ostream& out, const simulation_options& o, const simulation_report& r) {

@@ -23,11 +23,11 @@ struct simulation_options {
   milliseconds think_max{20};    ///< between two operations of a client
   milliseconds deadline_min{200}, deadline_max{1500};
   milliseconds lease{200};
-  std::uint32_t read_percent = 30;  ///< of a client's operations
-  bool readers = false;             ///< beside the clients, one on each node that reads all the time
+  std::uint32_t read_percent = 30;   ///< of a client's operations
+  bool readers = false;              ///< beside the clients, one on each node that reads all the time
   std::uint32_t remove_percent = 10; ///< of its writes of texts; of numbers a third of it
-  collection_options collection;    ///< of tombstones
-  bool rollback = false;            ///< on_timeout of the data type
+  collection_options collection;     ///< of tombstones
+  bool rollback = false;             ///< on_timeout of the data type
   std::uint32_t value_bytes_max = 16;
   std::uint32_t chunk_bytes = 1024; ///< links cut larger messages into pieces
   std::size_t memory_bytes = 0;     ///< of copies that each node answers reads with; 0 = none

@@ -145,6 +145,7 @@ TEST_CASE("replica: a tombstone is erased in the very call of the store that kee
   accept.set_tombstone(true);
   caf::anon_send(r.board->replica, rival, std::move(accept));
   r.run();
+  r.sync(); // the promise
   r.sync();
   v1::Collect collect;
   collect.set_number(2);

@@ -191,7 +191,7 @@ TEST_CASE("collection: whoever asks for a key that is being collected is served 
   CHECK(first.found(n3) == collects);
 }
 
-TEST_CASE("collection: a key that somebody holds a read lock on, or has much asked of it, waits") {
+TEST_CASE("collection, S1: who holds a read lock on the key goes on to read that there is nothing, until a write") {
   collecting_home h;
   v1::LockRequest request;
   request.set_shard(shard.value);
@@ -200,15 +200,26 @@ TEST_CASE("collection: a key that somebody holds a read lock on, or has much ask
   request.set_key("t:k");
   request.set_budget_us(1'000'000);
   h.receive(client, request);
-  for (auto r : {n1, n2, n3})
-    h.found(r);
-  REQUIRE(h.core.held().hold("t:k"));
-  CHECK(h.tombstones({"t:k"}) == "");
+  h.found(n1);
+  h.found(n2);
+  CHECK(h.found(n3).find("lock_granted #2 t:k 1/n1/1.9 nothing") != std::string::npos);
+  h.tombstones({"t:k"});
+  h.found(n1);
+  h.found(n2);
+  CHECK(h.found(n3) == collects);
+  CHECK(h.core.held().hold("t:k"));
+  h.receive(client, with_base(put(2, "b"), removed));
+  h.nothing(n1, removed);
+  h.nothing(n2, removed);
+  CHECK(h.nothing(n3, removed).ends_with("n9: recall #3 t:k 1/n1/2.1 'b'"));
+  h.accept(n1);
+  CHECK(h.accept(n2) == ""); // not before it was answered
+}
 
+TEST_CASE("collection: a key that is under way for somebody else is left to him") {
   collecting_home busy;
   busy.receive(client, put(2, "a"));
   CHECK(busy.tombstones({"t:k"}) == "");
-  CHECK(busy.tombstones({""}) == "");
 }
 
 TEST_CASE("collection, S1: a write right after it finds nothing anywhere, and needs nobody's consent") {
