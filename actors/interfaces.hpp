@@ -280,8 +280,8 @@ using memory_layer_actor = caf::typed_actor<
     caf::reacts_to<node_id, v1::LeaseGranted>, caf::reacts_to<node_id, v1::LockGranted>,
     caf::reacts_to<node_id, v1::LargeCopy>, caf::reacts_to<node_id, v1::LockRefused>,
     caf::reacts_to<node_id, v1::Recall>, caf::reacts_to<node_id, v1::Committed>,
-    /// SESSION: a read that the table had no answer to. Answered as the strong manager does; or handed to it, and so
-    /// is a cancellation that comes after it.
+    /// SESSION: a read that the table had no answer to, answered as the strong manager does, or handed to it; or a
+    /// write, handed to it once the table has dropped the key. So is a cancellation that comes after it.
     caf::reacts_to<submission>, caf::reacts_to<operation_cancelled>,
     /// MEMBERSHIP.
     caf::reacts_to<peer_change>,

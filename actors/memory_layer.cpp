@@ -177,6 +177,12 @@ void acquire(self_ptr self, submission& asked) {
   });
 }
 
+/// A write: nobody reads what it replaces here any more, and its home need not recall that.
+void give_back(self_ptr self, submission& asked) {
+  step(self, [&](holder& core, instant now, holder::effects& out) { core.give_back(asked.operation, now, out); });
+  self->send(context(self).board->strong_manager, std::move(asked));
+}
+
 /// The lock may still arrive, and serve the next reader.
 void cancel(self_ptr self, const operation_cancelled& c) {
   auto& state = self->state;
@@ -247,7 +253,7 @@ memory_layer_actor::behavior_type memory_layer(self_ptr self, memory_layer_confi
       [pass](node_id from, v1::LockRefused& m) { pass(from, std::move(m)); },
       [pass](node_id from, v1::Recall& m) { pass(from, std::move(m)); },
       [pass](node_id from, const v1::Committed& m) { pass(from, m); },
-      [self](submission& asked) { acquire(self, asked); },
+      [self](submission& asked) { asked.operation.has_get() ? acquire(self, asked) : give_back(self, asked); },
       [self](const operation_cancelled& c) { cancel(self, c); },
       [self](const peer_change& p) {
         self->state.guesses->peer(p.peer, p.up);

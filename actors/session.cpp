@@ -22,7 +22,7 @@ struct open_call {
   bool missed = false;      ///< the memory table was asked already
   std::uint64_t ticket = 0; ///< as the caller knows it; 0 = it will not be cancelled
   std::uint64_t number = 0; ///< of the request; 0 = it waits, and was not sent on
-  bool is_read = false;     ///< set when it was sent on
+  bool by_memory = false;   ///< set when it was sent on: by way of the memory layer
 };
 
 using call_queue = std::deque<open_call>;
@@ -76,12 +76,12 @@ std::optional<v1::Result> read_here(const session_config& config, const open_cal
 void send_on(self_ptr self, const std::string& key, open_call& call) {
   auto& state = self->state;
   call.number = ++state.issued;
-  call.is_read = call.operation.has_get();
   state.sent.emplace(call.number, key);
   to_wire(request_id{state.config->id, call.number}, *call.operation.mutable_id());
   const auto& board = *state.config->context.board;
+  call.by_memory = board.memory_layer && !is_lock_operation(call.operation.what_case());
   submission asked{std::move(call.operation), call.deadline, caf::actor_cast<session_actor>(self), {}};
-  if (asked.operation.has_get() && board.memory_layer)
+  if (call.by_memory)
     self->send(board.memory_layer, std::move(asked));
   else
     self->send(board.strong_manager, std::move(asked));
@@ -152,7 +152,7 @@ void cancel(self_ptr self, std::uint64_t ticket) {
   if (call->number == 0) return finish(state, queue, call, failure(errc::cancelled));
   const operation_cancelled sent{{state.config->id, call->number}};
   const auto& board = *state.config->context.board;
-  if (call->is_read && board.memory_layer)
+  if (call->by_memory)
     self->send(board.memory_layer, sent);
   else
     self->send(board.strong_manager, sent);

@@ -44,6 +44,8 @@ std::string_view name_of(mutation m) {
     return "old_connection_accepted";
   case mutation::duplicate_committed:
     return "duplicate_committed";
+  case mutation::late_return_accepted:
+    return "late_return_accepted";
   case mutation::token_not_checked:
     return "token_not_checked";
   case mutation::floor_raised_without_draining:

@@ -21,16 +21,17 @@ enum class mutation : std::uint8_t {
   restarted_home_same,      ///< a replica takes a restarted node for the lessee that it was
   deduplication_off,        ///< a home executes a retry whose request id stands in the record
   acknowledged_before_sync, ///< a replica answers Accepted before the record is on disk
+  recall_not_sent,          ///< a home commits without a word to the holders of the key
+  recall_not_awaited,       ///< a home commits before the holders of the key have answered
+  drain_not_awaited,        ///< a home lets its shard go while nodes still hold leases of it
+  holder_outlives_home,     ///< a home grants a whole lease, whatever remains of its own
+  held_from_grant,          ///< a holder counts its lease from the grant's arrival, not from the request's departure
+  generation_not_checked,   ///< a holder applies what was sent in another generation
+  old_connection_accepted,  ///< a holder goes on over a new connection, and takes what the old one brings late
+  late_return_accepted,     ///< a home takes a lock back that it granted after the write that gives it back was sent
+  duplicate_committed,      ///< a holder takes a repeated Committed for that of what is pending by then
+  token_not_checked,        ///< a home lets a write pass under whatever grant of its lock
   tombstone_collected_too_early, ///< a home collects a tombstone that only a majority is known to hold
-  recall_not_sent,               ///< a home commits without a word to the holders of the key
-  recall_not_awaited,            ///< a home commits before the holders of the key have answered
-  drain_not_awaited,             ///< a home lets its shard go while nodes still hold leases of it
-  holder_outlives_home,          ///< a home grants a whole lease, whatever remains of its own
-  held_from_grant,         ///< a holder counts its lease from the grant's arrival, not from the request's departure
-  generation_not_checked,  ///< a holder applies what was sent in another generation
-  old_connection_accepted, ///< a holder goes on over a new connection, and takes what the old one brings late
-  duplicate_committed,     ///< a holder takes a repeated Committed for that of what is pending by then
-  token_not_checked,       ///< a home lets a write pass under whatever grant of its lock
   floor_raised_without_draining, ///< a fence is answered while an older write of its keys is undecided
   lock_expiry_not_restarted,     ///< a new home takes the lock that it finds for one whose time is over
   renewal_after_expiry,          ///< a home renews a grant whose time is over
@@ -58,7 +59,7 @@ inline constexpr mutation all_mutations[] = {
 inline constexpr mutation lock_mutations[] = {
     mutation::recall_not_sent,         mutation::recall_not_awaited,  mutation::drain_not_awaited,
     mutation::holder_outlives_home,    mutation::held_from_grant,     mutation::generation_not_checked,
-    mutation::old_connection_accepted, mutation::duplicate_committed,
+    mutation::old_connection_accepted, mutation::duplicate_committed, mutation::late_return_accepted,
 };
 
 /// Those of the cores for named locks.

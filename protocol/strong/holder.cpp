@@ -262,6 +262,19 @@ void holder::receive(node_id from, const v1::Committed& committed, instant now, 
   out.emplace_back(commit{shard, committed.key(), at});
 }
 
+void holder::give_back(v1::Operation& write, instant now, effects& out) {
+  const shard_id shard{write.shard()};
+  if (!leases_.contains(shard)) return;
+  auto& l = lease_with(shard, now, out);
+  if (!l.running) return;
+  l.pending.erase(write.key());
+  l.large.erase(write.key());
+  out.emplace_back(erase{shard, write.key()});
+  auto& given_back = *write.mutable_given_back();
+  to_wire(generation_of(l), *given_back.mutable_generation());
+  given_back.set_applied(l.applied);
+}
+
 void holder::evicted(shard_id shard, const std::string& key, effects& out) {
   const auto i = leases_.find(shard);
   if (i == leases_.end() || !i->second.running) return;

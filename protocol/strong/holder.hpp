@@ -109,6 +109,9 @@ public:
   void receive(node_id from, v1::Recall recall, instant now, effects& out);
   void receive(node_id from, const v1::Committed& committed, instant now, effects& out);
 
+  /// A write of the key begins on this node: the table is to drop what it has of it before `write` is sent, which
+  /// says so to the home. Nothing is said when no lease runs.
+  void give_back(v1::Operation& write, instant now, effects& out);
   /// The table holds nothing of the key, for want of room: its lock is given back.
   void evicted(shard_id shard, const std::string& key, effects& out);
   /// A connection to `who` began or ended; what the old one carried may be lost, or late.

@@ -212,23 +212,40 @@ void holders::answered(held_key& key, lock& k) {
   if (--r->second.awaited == 0) ended_.push_back(key.first);
 }
 
+bool holders::has_room(const std::string& key, instant now) {
+  if (bytes_ + weight_of(key) <= options_.bytes_max) return true;
+  lapse(now);
+  return bytes_ + weight_of(key) <= options_.bytes_max;
+}
+
 bool holders::grant(const wish& asked, const std::string& key, const v1::Copy& copy, instant now, effects& out) {
   auto* l = lease_for(asked, now, out);
   if (l == nullptr || overflows(*l, now, out)) return false;
-  TROUPE_ASSERT(!recalls_.contains(key));
-  if (bytes_ + weight_of(key) > options_.bytes_max) {
-    lapse(now);
-    if (bytes_ + weight_of(key) > options_.bytes_max) {
-      make_room(now, out);
-      return false;
-    }
+  if (!has_room(key, now)) {
+    make_room(now, out);
+    return false;
   }
+  give(*l, asked.number, key, copy, out);
+  return true;
+}
+
+void holders::grant_anew(node_id to, std::uint64_t generation, const std::string& key, const v1::Copy& copy,
+                         instant now, effects& out) {
+  auto* l = find(to, {.era = era_, .n = generation});
+  // Of a large value its writer is spared the transport; who reads it there asks for it.
+  if (l == nullptr || closing_ || !runs(*l, now) || copy.value().size() > limits::small_message_bytes) return;
+  if (!overflows(*l, now, out) && has_room(key, now)) give(*l, 0, key, copy, out);
+}
+
+/// Sends the lock under the running lease `l`.
+void holders::give(lease& l, std::uint64_t number, const std::string& key, const v1::Copy& copy, effects& out) {
+  TROUPE_ASSERT(!recalls_.contains(key));
   auto& held = *held_.try_emplace(key).first;
   const bool large = copy.value().size() > limits::small_message_bytes;
-  send s{.to = l->node, .envelope = {}};
+  send s{.to = l.node, .envelope = {}};
   auto& granted = *s.envelope.mutable_lock_granted();
-  address(*l, granted);
-  granted.set_number(asked.number);
+  address(l, granted);
+  granted.set_number(number);
   granted.set_key(key);
   if (large) {
     *granted.mutable_copy()->mutable_version() = copy.version();
@@ -237,18 +254,17 @@ bool holders::grant(const wish& asked, const std::string& key, const v1::Copy& c
   } else {
     *granted.mutable_copy() = copy;
   }
-  add_lock(*l, held);
+  add_lock(l, held);
   out.emplace_back(std::move(s));
-  if (!large) return true;
-  send value{.to = l->node, .envelope = {}};
+  if (!large) return;
+  send value{.to = l.node, .envelope = {}};
   auto& whole = *value.envelope.mutable_large_copy();
   whole.set_shard(options_.shard.value);
-  to_wire(lease_generation{.era = era_, .n = l->number}, *whole.mutable_generation());
-  whole.set_number(asked.number);
+  to_wire(lease_generation{.era = era_, .n = l.number}, *whole.mutable_generation());
+  whole.set_number(number);
   whole.set_key(key);
   *whole.mutable_copy() = copy;
   out.emplace_back(std::move(value));
-  return true;
 }
 
 void holders::released(node_id from, const v1::LockRelease& release, effects& out) {
@@ -258,12 +274,25 @@ void holders::released(node_id from, const v1::LockRelease& release, effects& ou
     l->until = instant::min();
     return remove_all(*l);
   }
-  const auto i = held_.find(release.key());
-  if (i == held_.end()) return;
-  const auto k = std::find_if(i->second.begin(), i->second.end(), [&](const lock& other) { return other.of == l; });
-  if (k == i->second.end() || k->granted_as > release.applied()) return; // granted anew in the meantime
-  remove_lock(*i, *l);
+  take(*l, release.key(), release.applied());
+}
+
+bool holders::given_back(node_id from, const std::string& key, const v1::GivenBack& by_write, effects& out) {
+  auto* l = hear(from, from_wire(by_write.generation()), by_write.applied(), out);
+  return l != nullptr && take(*l, key, by_write.applied());
+}
+
+/// Takes the lock of a node that has applied the sequence up to `applied` and dropped the key then.
+/// @return false: it has none, or was granted another one since.
+bool holders::take(lease& l, const std::string& key, std::uint64_t applied) {
+  const auto i = held_.find(key);
+  if (i == held_.end()) return false;
+  const auto k = std::find_if(i->second.begin(), i->second.end(), [&](const lock& other) { return other.of == &l; });
+  if (k == i->second.end()) return false;
+  if (k->granted_as > applied && !mutated(mutation::late_return_accepted)) return false;
+  remove_lock(*i, l);
   if (i->second.empty()) held_.erase(i);
+  return true;
 }
 
 // -- recalls

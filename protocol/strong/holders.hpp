@@ -58,6 +58,13 @@ public:
   bool over(const wish& asked, instant now) const;
   void renew(node_id from, std::uint64_t number, const v1::HeldLease& held, instant now, effects& out);
   void released(node_id from, const v1::LockRelease& release, effects& out);
+  /// A write of `key` says that its node has nothing of it any more.
+  /// @return whether the node held the key.
+  bool given_back(node_id from, const std::string& key, const v1::GivenBack& by_write, effects& out);
+  /// Grants the key, unasked, to a node that had given it back, if the generation of then still runs. The same must
+  /// hold as for grant().
+  void grant_anew(node_id to, std::uint64_t generation, const std::string& key, const v1::Copy& copy, instant now,
+                  effects& out);
 
   /// Takes the key back from everybody who holds it; `copy` is what it will be. Replaces a recall of the same key.
   /// @return whether anybody is waited for.
@@ -129,6 +136,9 @@ private:
   void extend(lease& l, std::uint64_t number, instant now, effects& out);
   void add_lock(lease& l, held_key& key);
   void remove_lock(held_key& key, lease& l);
+  bool take(lease& l, const std::string& key, std::uint64_t applied);
+  bool has_room(const std::string& key, instant now);
+  void give(lease& l, std::uint64_t number, const std::string& key, const v1::Copy& copy, effects& out);
   void remove_all(lease& l);
   void answered(held_key& key, lock& k);
   void make_room(instant now, effects& out);

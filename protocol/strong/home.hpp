@@ -142,6 +142,7 @@ private:
     std::optional<holders::wish> lock{}; ///< it is a LockRequest, and `operation` a get of its key
     bool first = false;                  ///< an acquire of a named lock whose turn has come
     bool dropped = false;                ///< an acquire whose owner has given up what it waits for
+    std::uint64_t given_back_in = 0;     ///< a write: the generation in which its node held the key; 0 = it did not
     bool relies = false;                 ///< a write under a lock, whose floor stays here until it is decided
   };
   /// An operation that came while this node claims the shard: decided when it leads, turned away when the claim
@@ -205,11 +206,12 @@ private:
     version number;                 ///< ready: of the committed record, or as of which there is none; round 0 = ever
     std::string record;             ///< ready: the committed record, serialized
     std::optional<proposal> undecided;
-    std::list<waiting> queue;              ///< first come first served; of a floor: writes that wait for it, too
-    std::unique_ptr<lock_state> named;     ///< ready: it is a named lock
-    std::size_t relied_on = 0;             ///< ready: of a floor: writes under its lock in other queues
-    std::list<std::string>::iterator used; ///< place in the list of keys by use
-    std::size_t bytes = 0;                 ///< what it counts in bytes_
+    std::list<waiting> queue;                ///< first come first served; of a floor: writes that wait for it, too
+    std::map<node_id, std::uint64_t> givers; ///< nodes that gave it back with a write, by which generation
+    std::unique_ptr<lock_state> named;       ///< ready: it is a named lock
+    std::size_t relied_on = 0;               ///< ready: of a floor: writes under its lock in other queues
+    std::list<std::string>::iterator used;   ///< place in the list of keys by use
+    std::size_t bytes = 0;                   ///< what it counts in bytes_
   };
   using key_map = std::unordered_map<std::string, key_state>; ///< never iterated, except to clear
   using entry = key_map::value_type;
@@ -277,6 +279,9 @@ private:
   void drop_lock_message(node_id from, std::string_view reason, effects& out) const;
   void recall(entry& e, instant now, effects& out);
   void tell_holders(entry& e, instant now, effects& out);
+  static bool is_quiet(const key_state& state);
+  std::uint64_t take_back(node_id from, v1::Operation& write, instant now, effects& out);
+  void grant_anew(entry& e, instant now, effects& out);
   void finish_recalls(instant now, effects& out);
   void look_after_holders(instant now, effects& out);
   void pass_on(holders::effects& from, instant now, effects& out);

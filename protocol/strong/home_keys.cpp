@@ -35,12 +35,15 @@ void home::receive(node_id from, v1::Operation operation, instant now, effects& 
     held_bytes_ += bytes;
     return lobby_.push_back({from, std::move(operation), now});
   }
-  if (!leads(now, out) || draining_) return turn_away(from, operation, v1::NotHome::NO_HOME, out);
+  if (!leads(now, out)) return turn_away(from, operation, v1::NotHome::NO_HOME, out);
+  const auto giver = operation.has_given_back() ? take_back(from, operation, now, out) : 0;
+  if (role_ != role::leading || draining_) return turn_away(from, operation, v1::NotHome::NO_HOME, out);
   waiting w{.from = from, .operation = std::move(operation), .id = {}, .deadline = {}, .base = {}};
   w.id = from_wire(w.operation.id());
   w.base = from_wire(w.operation.base());
   w.deadline = now + std::chrono::microseconds{std::min<std::uint64_t>(w.operation.budget_us(), 3'600'000'000)};
   w.bytes = bytes;
+  w.given_back_in = giver;
   if (w.operation.key().empty() || w.operation.key().size() > limits::key_bytes_max)
     return answer(w, errc::key_too_long, out);
   if (w.operation.what_case() == v1::Operation::WHAT_NOT_SET || w.id.number == 0)
@@ -58,6 +61,7 @@ void home::admit(waiting w, instant now, effects& out) {
   const bool room = busy_.contains(w.operation.key()) || busy_.size() < options_.shard_queue_max;
   if (!keys_.contains(w.operation.key()) && (!room || !has_room(w.bytes))) return refuse_overload(w, out);
   auto& e = key(w.operation.key(), now, out);
+  if (w.given_back_in != 0) e.second.givers[w.from] = w.given_back_in;
   if (join(e, w)) return;
   if (e.second.at == key_state::stage::ready && reads(w.operation)) {
     if (options_.trace)
@@ -175,6 +179,7 @@ void home::advance(entry& e, instant now, effects& out) {
       if (!called) break;
     }
   }
+  if (!state.givers.empty() && is_quiet(state)) grant_anew(e, now, out);
   rest(e);
 }
 

@@ -53,6 +53,12 @@ void home::receive(node_id from, const v1::LockRequest& request, instant now, ef
   finish_recalls(now, out);
 }
 
+/// No write of the key is under way or waits.
+bool home::is_quiet(const key_state& state) {
+  return !state.undecided
+         && std::none_of(state.queue.begin(), state.queue.end(), [](const auto& w) { return !reads(w.operation); });
+}
+
 /// Answers a LockRequest for a key that was touched: with a lock, or with the committed record alone.
 ///
 /// Why no lock while a write is under way or waits: it would be taken back at once, and holders would starve the
@@ -60,10 +66,7 @@ void home::receive(node_id from, const v1::LockRequest& request, instant now, ef
 void home::lock(entry& e, const waiting& w, const v1::Record& committed, instant now, effects& out) {
   auto& state = e.second;
   auto committed_copy = copy_of(committed, state.number);
-  const bool written = state.undecided || std::any_of(state.queue.begin(), state.queue.end(), [](const auto& other) {
-                         return !reads(other.operation);
-                       });
-  if (!written && !draining_) {
+  if (is_quiet(state) && !draining_) {
     holders_.home_leads_until(lease_->until());
     holders::effects sent;
     const bool granted = holders_.grant(*w.lock, e.first, committed_copy, now, sent);
@@ -142,6 +145,38 @@ void home::receive(node_id from, const v1::LockRelease& release, instant now, ef
   pass_on(sent, now, out);
   finish_recalls(now, out);
   finish_draining(now, out);
+}
+
+/// The node of `write` has dropped its copy of the key.
+/// @return the generation in which it held the key; 0 = it did not.
+std::uint64_t home::take_back(node_id from, v1::Operation& write, instant now, effects& out) {
+  const auto by_write = std::move(*write.mutable_given_back());
+  write.clear_given_back();
+  if (const auto flaw = flaw_of(by_write); !flaw.empty()) {
+    drop_lock_message(from, flaw, out);
+    return 0;
+  }
+  holders::effects sent;
+  const bool held = holders_.given_back(from, write.key(), by_write, sent);
+  pass_on(sent, now, out);
+  finish_recalls(now, out);
+  finish_draining(now, out);
+  return held ? by_write.generation().number() : 0;
+}
+
+/// What nodes had given back with their writes, now that these are over.
+void home::grant_anew(entry& e, instant now, effects& out) {
+  auto& state = e.second;
+  const auto givers = std::exchange(state.givers, {});
+  if (draining_) return;
+  opened_record committed{state.record};
+  const auto committed_copy = copy_of(*committed, state.number);
+  holders_.home_leads_until(lease_->until());
+  holders::effects sent;
+  for (const auto& [node, generation] : givers)
+    holders_.grant_anew(node, generation, e.first, committed_copy, now, sent);
+  state.held = holders_.hold(e.first);
+  pass_on(sent, now, out);
 }
 
 void home::look_after_holders(instant now, effects& out) {

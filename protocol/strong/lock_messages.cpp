@@ -73,6 +73,10 @@ std::string_view flaw_of(const v1::LockRelease& release) {
   return release.key().size() <= limits::key_bytes_max ? sound : "key_too_long";
 }
 
+std::string_view flaw_of(const v1::GivenBack& given_back) {
+  return given_back.generation().number() == 0 ? "no_generation" : sound;
+}
+
 std::string_view flaw_of(const v1::HeldLease& held) {
   return held.generation().number() == 0 ? "no_generation" : sound;
 }

@@ -18,6 +18,7 @@ std::string_view flaw_of(const v1::LockRefused& refused);
 /// The same for a message to a home.
 std::string_view flaw_of(const v1::LockRequest& request);
 std::string_view flaw_of(const v1::LockRelease& release);
+std::string_view flaw_of(const v1::GivenBack& given_back);
 std::string_view flaw_of(const v1::HeldLease& held);
 std::string_view flaw_of(const v1::Recalled& recalled);
 

@@ -15,9 +15,9 @@ void print_figures(std::ostream& out, const simulation_report& r) {
       << " leaderships=" << r.leaderships << " memory_hits=" << r.memory_hits << " evictions=" << r.evictions
       << " collections=" << r.collections << " crashes=" << r.crashes << " leaves=" << r.leaves
       << " pauses=" << r.pauses << " cuts=" << r.cuts << " breaks=" << r.breaks << " lags=" << r.lags
-      << " events=" << r.events << " virtual_ms=" << r.virtual_time.count() / 1'000'000 << " log=" << std::hex
-      << std::setw(16) << std::setfill('0') << r.hash << std::dec << std::setfill(' ') << " lines=" << r.lines
-      << "\n";
+      << " strays=" << r.strays << " events=" << r.events << " virtual_ms=" << r.virtual_time.count() / 1'000'000
+      << " log=" << std::hex << std::setw(16) << std::setfill('0') << r.hash << std::dec << std::setfill(' ')
+      << " lines=" << r.lines << "\n";
 }
 
 void print_failure(std::ostream& out, const simulation_options& o, const simulation_report& r) {
@@ -75,6 +75,7 @@ int simulate_command(const simulate_options& options, std::ostream& out, std::os
     sum.cuts += r.cuts;
     sum.breaks += r.breaks;
     sum.lags += r.lags;
+    sum.strays += r.strays;
     sum.events += r.events;
     sum.lines += r.lines;
     sum.virtual_time += r.virtual_time;

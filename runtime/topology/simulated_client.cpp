@@ -27,7 +27,7 @@ key_pool::key_pool(std::uint32_t keys) : resting_(keys), next_{keys + keys % 2} 
 }
 
 void key_pool::doubt(const std::string& key) {
-  if (++doubts_[key] != doubts_max) return;
+  if (++doubts_[key] < doubts_max) return;
   auto place = std::find(current_.begin(), current_.end(), key);
   if (place != current_.end()) *place = fresh(key[0]); // else it rests
 }

@@ -134,6 +134,8 @@ void network::transmit(const std::shared_ptr<connection>& c, int sender, const c
       if (!c->ways[sender].passes) return;
       ++delivered_;
       world_.note("net", "delivered", to_string(c->ends[sender]) + ">" + to_string(c->ends[1 - sender]));
+      if (frame_arrived && content.match_elements<v1::Frame>())
+        frame_arrived(c->ends[sender], c->ends[1 - sender], content.get_as<v1::Frame>(0));
       target->enqueue(caf::make_mailbox_element(back, caf::make_message_id(), {}, content), nullptr);
     });
   });

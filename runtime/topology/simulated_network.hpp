@@ -7,6 +7,7 @@
 #pragma once
 
 #include "actors/transport.hpp"
+#include "protocol/wire/frame.pb.h"
 #include "runtime/topology/simulated_world.hpp"
 
 #include <caf/actor_control_block.hpp>
@@ -50,6 +51,9 @@ public:
   }
 
   std::uint64_t delivered() const { return delivered_; }
+
+  /// Called with every frame that reaches the end of its way.
+  std::function<void(node_id from, node_id to, const v1::Frame& frame)> frame_arrived;
 
 private:
   class wire;

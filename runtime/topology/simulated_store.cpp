@@ -49,9 +49,10 @@ public:
           results.emplace_back(std::monostate{});
           continue;
         }
-        const auto& r = i->second;
+        auto& r = i->second;
         if (sound(key.shard, key.key, r)) {
           results.emplace_back(r);
+          if (d.options_.rotting > 0 && d.world_.random().chance(d.options_.rotting)) damage(r);
         } else {
           ++d.damaged_;
           results.emplace_back(damaged{"checksum"});
@@ -174,7 +175,7 @@ void disk::crash() {
 void disk::damage_one() {
   if (records_.empty()) return;
   auto i = std::next(records_.begin(), static_cast<std::ptrdiff_t>(world_.random().below(records_.size())));
-  i->second.set_checksum(i->second.checksum() + 1);
+  damage(i->second);
 }
 
 } // namespace troupe::simulated

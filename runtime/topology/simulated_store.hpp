@@ -18,6 +18,7 @@ struct disk_options {
   double slow = 0; ///< chance that one sync takes up to slow_max
   nanoseconds slow_max{0};
   double failing = 0; ///< chance that one sync fails: the store then refuses everything
+  double rotting = 0; ///< chance that a record goes bad after it was read: it is found when it is read again
 };
 
 /// What survives a crash.
@@ -31,7 +32,7 @@ public:
   void crash();
   /// Damages one stored record, if there is any; it is found when it is read.
   void damage_one();
-  void calm() { options_.slow = options_.failing = 0; }
+  void calm() { options_.slow = options_.failing = options_.rotting = 0; }
 
   const v1::StoreIdentity& identity() const { return identity_; }
 
@@ -49,6 +50,7 @@ private:
   };
   void sync_next();
   void apply(const batch& b);
+  static void damage(v1::StoredRecord& record) { record.set_checksum(record.checksum() + 1); }
 
   world& world_;
   disk_options options_;

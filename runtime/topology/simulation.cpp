@@ -1,10 +1,12 @@
 #include "runtime/topology/simulation.hpp"
 
+#include "protocol/wire.hpp"
 #include "runtime/node.hpp"
 #include "runtime/topology/simulated_client.hpp"
 #include "runtime/topology/simulated_judge.hpp"
 #include "runtime/topology/simulated_network.hpp"
 #include "runtime/topology/simulated_store.hpp"
+#include "runtime/topology/simulated_strays.hpp"
 #include "runtime/topology/simulated_world.hpp"
 
 #include <caf/send.hpp>
@@ -62,6 +64,7 @@ private:
   void cut_something();
   void cut(const directions& ways);
   void lag_something();
+  void plant_strays();
   nanoseconds pause_length();
   nanoseconds down_time();
   machine& any() { return machines_[random_.below(machines_.size())]; }
@@ -83,6 +86,7 @@ private:
   cluster shape_;
   std::vector<std::unique_ptr<seams>> grounds_;
   network network_;
+  strays strays_;
   std::vector<machine> machines_;
   key_pool keys_;
   std::vector<std::unique_ptr<client>> clients_;
@@ -115,6 +119,7 @@ simulation::simulation(const simulation_options& options, const simulation_outpu
                {.latency_max = std::max<nanoseconds>(options.latency_max, std::chrono::microseconds{100}),
                 .stall = options.stall,
                 .stall_max = options.stall_max}},
+      strays_{world_, {.chance = options.stray, .late = 2 * nanoseconds{options.lease}}},
       keys_{options.keys},
       judge_{shape_.replicas / 2 + 1} {
   machines_.resize(options_.nodes);
@@ -130,7 +135,8 @@ simulation::simulation(const simulation_options& options, const simulation_outpu
     m.hard_disk = std::make_unique<disk>(world_, m.id,
                                          disk_options{.slow = options_.slow_disk,
                                                       .slow_max = options_.slow_disk_max,
-                                                      .failing = options_.failing_disk});
+                                                      .failing = options_.failing_disk,
+                                                      .rotting = i == 0 ? options_.rotting_disk : 0});
     m.hard_disk->went_back = [this, &m](const std::string& key) {
       judge_.accuse("D1", "the record of " + key + " on the disk of " + m.name + " was replaced by an older one");
     };
@@ -310,20 +316,37 @@ void simulation::cut_something() {
   cut(ways);
 }
 
-/// What one node says to another, or to all others, is slow for a while.
+/// What one node says to another or to all others, or what it hears from them, is slow for a while.
 void simulation::lag_something() {
   ++report_.lags;
   const auto& a = any();
   const auto& b = victim();
   const bool all = random_.chance(0.5);
+  const bool heard = random_.chance(0.5);
   const auto extra = random_.between(nanoseconds{options_.lag_max} / 4, nanoseconds{options_.lag_max});
   const auto lasts = random_.between(nanoseconds{options_.lease}, 8 * nanoseconds{options_.lease});
   for (const auto& other : machines_) {
     if (!all && other.index != a.index) continue;
-    network_.lag(other.id, b.id, extra);
-    world_.note("net", "lag", to_string(other.id) + ">" + to_string(b.id));
-    world_.after(lasts, [this, from = other.id, to = b.id] { network_.lag(from, to, nanoseconds{0}); });
+    const auto from = heard ? other.id : b.id;
+    const auto to = heard ? b.id : other.id;
+    network_.lag(from, to, extra);
+    world_.note("net", "lag", to_string(from) + ">" + to_string(to));
+    world_.after(lasts, [this, from, to] { network_.lag(from, to, nanoseconds{0}); });
   }
+}
+
+/// A stray reaches the actors of that start of the node which its first copy has reached.
+void simulation::plant_strays() {
+  network_.frame_arrived = [this](node_id from, node_id to, const v1::Frame& frame) {
+    const auto receiver =
+        std::find_if(machines_.begin(), machines_.end(), [to](const auto& m) { return m.id == to; });
+    auto& m = *receiver;
+    strays_.heard(frame, [this, from, &m, life = m.life](v1::Envelope& message) {
+      if (!faults_ || m.life != life || !m.running) return;
+      world_.note(m.name, "stray", to_string(from) + " " + std::string{name_of(message)});
+      m.running->actors().deliver(from, message);
+    });
+  };
 }
 
 nanoseconds simulation::pause_length() {
@@ -375,6 +398,7 @@ void simulation::plant_faults() {
   repeat(options_.pause_every, [this] { pause(victim(), pause_length()); });
   repeat(options_.cut_every, [this] { cut_something(); });
   repeat(options_.lag_every, [this] { lag_something(); });
+  plant_strays();
   repeat(options_.break_every, [this] {
     ++report_.breaks;
     network_.break_connection(any().id, any().id);
@@ -456,6 +480,7 @@ bool simulation::idle() const {
 void simulation::heal() {
   faults_ = false;
   network_.calm();
+  strays_.calm();
   network_.heal_all();
   for (auto& m : machines_) {
     m.hard_disk->calm();
@@ -526,6 +551,7 @@ simulation_report simulation::run() {
   report_.hash = world_.log().hash();
   report_.lines = world_.log().lines();
   report_.events = world_.events();
+  report_.strays = strays_.count();
   report_.leaderships = judge_.leaderships();
   report_.collections = judge_.collections();
   report_.virtual_time = world_.now();

@@ -26,6 +26,7 @@ struct simulation_options {
   std::uint32_t read_percent = 30;   ///< of a client's operations
   bool readers = false;              ///< beside the clients, one on each node that reads all the time
   std::uint32_t remove_percent = 10; ///< of its writes of texts; of numbers a third of it
+  double rest = 0;                   ///< chance that a removed key is left alone for a while
   collection_options collection;     ///< of tombstones
   bool rollback = false;             ///< on_timeout of the data type
   std::uint32_t value_bytes_max = 16;
@@ -46,10 +47,12 @@ struct simulation_options {
   bool ragged_cuts = false; ///< the directions of a cut begin and heal each at a time of its own
   milliseconds break_every{0};
   milliseconds lag_every{0}, lag_max{0}; ///< some directions are slower by up to lag_max for a while
+  double stray = 0;                      ///< chance that a message reaches its actor once more, within two leases
   double slow_disk = 0;
   milliseconds slow_disk_max{0};
   double failing_disk = 0;
-  bool damage = false;            ///< one record of one node is damaged now and then
+  bool damage = false;            ///< one record of one node is damaged when it crashes
+  double rotting_disk = 0;        ///< chance that a record of that node goes bad after it was read
   std::int64_t drift_ppm_max = 0; ///< of each clock, either way; below half of what the leases allow for. Half of the
                                   ///< clocks run at the bound, one way or the other
 };
@@ -65,7 +68,7 @@ struct simulation_report {
   std::uint64_t hash = 0; ///< of the whole event log
   std::uint64_t events = 0, lines = 0;
   std::uint64_t operations = 0, done = 0, not_done = 0, unknown = 0;
-  std::uint64_t crashes = 0, leaves = 0, pauses = 0, cuts = 0, breaks = 0, lags = 0, leaderships = 0;
+  std::uint64_t crashes = 0, leaves = 0, pauses = 0, cuts = 0, breaks = 0, lags = 0, strays = 0, leaderships = 0;
   std::uint64_t memory_hits = 0, evictions = 0; ///< of the memory tables of all nodes
   std::uint64_t collections = 0;                ///< of tombstones
   bool undecided = false;                       ///< the checker ran out of its budget for some key

@@ -59,9 +59,12 @@ simulation_options options_for(std::uint64_t seed) {
   if (d.chance(0.15)) o.failing_disk = 0.002;
   o.damage = d.chance(0.2) && o.nodes > 1;
   o.drift_ppm_max = d.chance(0.7) ? 4'900 : 0; // leases allow for 10,000 between two clocks
-  if (d.chance(0.5)) o.leave_every = ms(2 * lease, 12 * lease);
+  if (d.chance(0.6)) o.leave_every = ms(lease, 8 * lease);
+  if (o.damage && d.chance(0.5)) o.rotting_disk = 0.1;
+  if (d.chance(0.6)) o.stray = d.chance(0.5) ? 0.01 : 0.05;
   if (!d.chance(0.1)) o.memory_bytes = d.chance(0.4) ? 8'192 : std::size_t{1} << 20;
   o.remove_percent = d.chance(0.5) ? 10 : 30;
+  o.rest = d.chance(0.5) ? 0.7 : 0;
   // Eagerly: in a real cluster all of this takes minutes.
   o.collection.every = ms(5, lease);
   o.collection.after = ms(0, 2 * lease);
@@ -76,7 +79,7 @@ std::string describe(const simulation_options& o) {
       << " clients=" << o.clients << " operations=" << o.operations << " think_max_ms=" << o.think_max.count()
       << " deadline_ms=" << o.deadline_min.count() << ".." << o.deadline_max.count()
       << " lease_ms=" << o.lease.count() << " read_percent=" << o.read_percent
-      << " remove_percent=" << o.remove_percent << " readers=" << (o.readers ? "yes" : "no")
+      << " remove_percent=" << o.remove_percent << " rest=" << o.rest << " readers=" << (o.readers ? "yes" : "no")
       << " on_timeout=" << (o.rollback ? "rollback" : "unknown") << " value_bytes_max=" << o.value_bytes_max
       << " chunk_bytes=" << o.chunk_bytes << " memory_bytes=" << o.memory_bytes << "\n"
       << "tombstones every_ms=" << o.collection.every.count() << " after_ms=" << o.collection.after.count()
@@ -85,14 +88,14 @@ std::string describe(const simulation_options& o) {
       << " stall_max_ms=" << o.stall_max.count() << " break_every_ms=" << o.break_every.count()
       << " cut_every_ms=" << o.cut_every.count() << " cut_max_ms=" << o.cut_max.count()
       << " ragged_cuts=" << (o.ragged_cuts ? "yes" : "no") << " lag_every_ms=" << o.lag_every.count()
-      << " lag_max_ms=" << o.lag_max.count() << "\n"
+      << " lag_max_ms=" << o.lag_max.count() << " stray=" << o.stray << "\n"
       << "nodes aimed=" << o.aimed << " crash_every_ms=" << o.crash_every.count()
       << " restart_after_max_ms=" << o.restart_after_max.count() << " quick_restart=" << o.quick_restart
       << " crash_again=" << o.crash_again << " leave_every_ms=" << o.leave_every.count()
       << " pause_every_ms=" << o.pause_every.count() << " pause_max_ms=" << o.pause_max.count()
       << " drift_ppm_max=" << o.drift_ppm_max << "\n"
       << "disks slow=" << o.slow_disk << " slow_max_ms=" << o.slow_disk_max.count() << " failing=" << o.failing_disk
-      << " damage=" << (o.damage ? "yes" : "no");
+      << " damage=" << (o.damage ? "yes" : "no") << " rotting=" << o.rotting_disk;
   return out.str();
 }
 

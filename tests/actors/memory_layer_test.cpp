@@ -367,8 +367,13 @@ TEST_CASE("T1: a session reads nothing from memory that it has an open write on,
   CHECK(l.results.empty());
   const auto write = l.operations.take();
   CHECK(l.operations.empty());
-  l.recall("k", 4, "four");
-  l.commit("k", 4);
+  // Before the write leaves the node, nobody reads there what it replaces.
+  CHECK_FALSE(l.readable("data:k"));
+  CHECK(write.operation.given_back().applied() == l.sequence);
+  CHECK(from_wire(write.operation.given_back().generation()) == l.generation());
+  v1::LockRequest nobody_asked;
+  nobody_asked.set_key("data:k");
+  l.grant(nobody_asked, 4, "four");
   v1::OperationAnswer answer;
   *answer.mutable_id() = write.operation.id();
   answer.mutable_result()->set_applied(true);

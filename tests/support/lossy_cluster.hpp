@@ -70,6 +70,7 @@ struct outcome_of_run {
   std::string violation; ///< which invariant, and how; empty = none
   std::size_t operations = 0, done = 0, failed = 0, unknown = 0;
   std::size_t leaderships = 0, crashes = 0, messages = 0, repairs = 0, rollbacks = 0, collections = 0;
+  std::size_t given_back = 0;                                   ///< writes that gave their node's copy back
   std::size_t hits = 0, granted = 0, recalled = 0, revived = 0; ///< reads, copies, copies, commits of a memory layer
   std::size_t generations = 0, gaps = 0, overflows = 0;         ///< of leases
   std::size_t undecided_keys = 0;                               ///< the checker gave up on them

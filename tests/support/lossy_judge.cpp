@@ -82,6 +82,12 @@ void cluster_run::submit(node& n, std::size_t client, v1::Operation op, check::o
   if (keep_log_) line(&n, "submits " + op.ShortDebugString());
   if (options_.locks && op.has_get() && !history_.operations.back().final)
     return read_here(n, std::move(op), deadline);
+  if (options_.locks && !op.has_get() && chance(70)) {
+    holder::effects out;
+    n.memory->give_back(op, local(n), out);
+    if (op.has_given_back()) ++outcome_.given_back;
+    perform(n, std::move(out));
+  }
   ask_home(n, std::move(op), deadline);
 }
 

@@ -254,6 +254,34 @@ TEST_CASE("holder: what the table has no room for is given back, and its commit 
 // -- large values
 // -----------------------------------------------------------------------------------------------------
 
+TEST_CASE("holder: S1: a write gives the node's copy back: it is dropped before the write is sent, under a running "
+          "lease only") {
+  scripted_holder h;
+  v1::Operation write;
+  write.set_shard(shard.value);
+  write.set_key("k");
+  auto begin = [&] { return h.does([&](auto& out) { h.core.give_back(write, h.now, out); }); };
+  CHECK(begin() == "");
+  CHECK_FALSE(write.has_given_back());
+  h.hold("k");
+  CHECK(begin() == "erase k");
+  REQUIRE(write.has_given_back());
+  CHECK(from_wire(write.given_back().generation()) == lease_generation{.era = era1, .n = first_generation});
+  CHECK(write.given_back().applied() == h.sequence);
+  SUBCASE("what was recalled before does not become readable") {
+    h.receive(n1, h.lock_granted("k", h.copy(1, "a")));
+    h.receive(n1, h.recall("k", h.copy(2, "b")));
+    begin();
+    CHECK(h.receive(n1, h.committed("k", 2)) == "");
+  }
+  SUBCASE("after the lease nothing is said") {
+    write.clear_given_back();
+    h.now += 400ms;
+    CHECK(begin() == "ended");
+    CHECK_FALSE(write.has_given_back());
+  }
+}
+
 TEST_CASE("holder: K1: a large value is published if its key was not recalled before it came") {
   scripted_holder h;
   h.hold("k");

@@ -67,6 +67,16 @@ struct table {
     r.set_applied(applied);
     return does([&](auto& out) { core.released(from, r, out); });
   }
+  std::string write(node_id from, const std::string& key, std::uint64_t applied, std::uint64_t generation = 1) {
+    v1::GivenBack g;
+    to_wire(lease_generation{.era = era, .n = generation}, *g.mutable_generation());
+    g.set_applied(applied);
+    return does([&](auto& out) { gave = core.given_back(from, key, g, out); });
+  }
+  std::string grant_anew(node_id to, std::uint64_t counter, const std::string& value = "w",
+                         std::uint64_t generation = 1) {
+    return does([&](auto& out) { core.grant_anew(to, generation, "k", copy(counter, value), now, out); });
+  }
   std::string renew(node_id from, std::uint64_t applied, std::uint64_t generation = 1, const epoch& of = era) {
     v1::HeldLease held;
     to_wire(lease_generation{.era = of, .n = generation}, *held.mutable_generation());
@@ -82,7 +92,7 @@ struct table {
   holders core;
   instant now = start;
   std::uint64_t numbers = 0;
-  bool granted = false, awaited = false;
+  bool granted = false, awaited = false, gave = false;
   std::string noted;
 };
 
@@ -194,6 +204,64 @@ TEST_CASE("holders: S1: a recall ends when every holder has answered") {
   CHECK(t.ended() == "k");
   CHECK(t.committed("k", 2) == "n8: committed #4 k 1/n1/1.2"); // only to the one that kept it
   CHECK(t.core.locks() == 1);
+}
+
+TEST_CASE("holders: a writer's node that gave its copy back is not asked for it, and has it again after the write") {
+  table t;
+  t.grant(a, 1);
+  t.grant(b, 1);
+  t.write(a, "k", 2);
+  CHECK(t.gave);
+  CHECK(t.recall("k", 2) == "n9: recall #3 k 1/n1/1.2 'w'");
+  t.answer(b, 3, 2);
+  CHECK(t.ended() == "k");
+  CHECK(t.committed("k", 2) == "n9: committed #4 k 1/n1/1.2");
+  CHECK(t.grant_anew(a, 2) == "n8: lock_granted #3 k 1/n1/1.2 'w'");
+  CHECK(t.recall("k", 3) == "n9: recall #5 k 1/n1/1.3 'w' | n8: recall #4 k 1/n1/1.3 'w'");
+}
+
+TEST_CASE("holders: S1: a copy given back while its recall is under way ends the wait for its node") {
+  table t;
+  t.grant(a, 1);
+  t.recall("k", 2);
+  t.write(a, "k", 2);
+  CHECK(t.gave);
+  CHECK(t.ended() == "k");
+  CHECK(t.answer(a, 3, 2) == "");
+  CHECK(t.committed("k", 2) == "");
+}
+
+TEST_CASE("holders: S1: a write gives back nothing that was granted after it was sent, nor in another generation") {
+  table t;
+  t.grant(a, 1);
+  t.write(a, "k", 1);
+  CHECK_FALSE(t.gave);
+  t.write(a, "k", 2, 2);
+  CHECK_FALSE(t.gave);
+  t.write(b, "k", 2);
+  CHECK_FALSE(t.gave);
+  t.write(a, "j", 2);
+  CHECK_FALSE(t.gave);
+  CHECK(t.recall("k", 2) == "n8: recall #3 k 1/n1/1.2 'w'");
+  t.write(a, "k", 99); // more than was ever sent
+  CHECK_FALSE(t.gave);
+  CHECK(t.noted.starts_with("home.dropped reason=never_sent"));
+}
+
+TEST_CASE("holders: what was given back is not granted anew without its lease, nor when it is large") {
+  table t;
+  t.grant(a, 1);
+  t.write(a, "k", 2);
+  CHECK(t.grant_anew(a, 2, "w", 2) == ""); // of a generation that never was
+  CHECK(t.grant_anew(b, 2) == "");
+  CHECK(t.grant_anew(a, 2, std::string(limits::small_message_bytes + 1, 'x')) == "");
+  SUBCASE("lapsed") { t.now += 400ms; }
+  SUBCASE("taken back") {
+    t.does([&](auto& out) { t.core.recall_all(t.now, out); });
+  }
+  SUBCASE("given up") { t.release(a, "", 2); }
+  CHECK(t.grant_anew(a, 2) == "");
+  CHECK(t.core.locks() == 0);
 }
 
 TEST_CASE("holders: S1: or when the silent ones have lapsed, by the home's clock") {

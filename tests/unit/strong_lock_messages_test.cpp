@@ -47,6 +47,8 @@ TEST_CASE("lock messages: only the node that an epoch names speaks for it") {
 TEST_CASE("lock messages: a generation has a number") {
   CHECK(flaw_of(home, of_generation<v1::LeaseGranted>(0)) == "no_generation");
   CHECK(flaw_of(of_generation<v1::LockRelease>(0)) == "no_generation");
+  CHECK(flaw_of(of_generation<v1::GivenBack>(0)) == "no_generation");
+  CHECK(flaw_of(of_generation<v1::GivenBack>()) == "");
   CHECK(flaw_of(of_generation<v1::HeldLease>(0)) == "no_generation");
   CHECK(flaw_of(of_generation<v1::Recalled>(0)) == "no_generation");
   CHECK(flaw_of(v1::LockRequest{}) == "no_number");

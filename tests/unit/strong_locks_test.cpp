@@ -73,6 +73,56 @@ TEST_CASE("home: S1: a write is sent to replicas and holders at once, and commit
   }
 }
 
+TEST_CASE("home: a write that gives its node's copy back waits for nobody there, and the node has the key again") {
+  granting_home h;
+  auto write = [&](std::uint64_t number, const std::string& value, std::uint64_t applied) {
+    auto w = put(number, value);
+    to_wire(lease_generation{.era = h.core.era(), .n = 1}, *w.mutable_given_back()->mutable_generation());
+    w.mutable_given_back()->set_applied(applied);
+    return w;
+  };
+  const std::string accepts = "n1: accept t:k 1/n1/1.2 in 1/n1/1 | n2: accept t:k 1/n1/1.2 in 1/n1/1 | "
+                              "n3: accept t:k 1/n1/1.2 in 1/n1/1";
+  SUBCASE("when its write has committed") {
+    CHECK(h.receive(cache, write(2, "b", 2)) == accepts);
+    h.accept(n1);
+    CHECK(h.accept(n2) == "n8: answer 5#2 applied | n8: lock_granted #3 t:k 1/n1/1.2 'b'");
+    CHECK(h.core.held().locks() == 1);
+  }
+  SUBCASE("S1: but not while another write waits") {
+    CHECK(h.receive(cache, write(2, "b", 2)) == accepts);
+    h.receive(client, put(3, "c"));
+    h.accept(n1);
+    CHECK(h.accept(n2)
+          == "n8: answer 5#2 applied | n1: accept t:k 1/n1/1.3 in 1/n1/1 | n2: accept t:k 1/n1/1.3 in 1/n1/1 | "
+             "n3: accept t:k 1/n1/1.3 in 1/n1/1");
+    h.accept(n1);
+    CHECK(h.accept(n2) == "n9: answer 5#3 applied | n8: lock_granted #3 t:k 1/n1/1.3 'c'");
+  }
+  SUBCASE("S1: and a lock that was granted after the write was sent is recalled") {
+    CHECK(h.receive(cache, write(2, "b", 1)) == accepts + " | n8: recall #3 t:k 1/n1/1.2 'b'");
+    h.accept(n1);
+    CHECK(h.accept(n2) == "");
+    CHECK(h.receive(cache, recalled(h.core, 3, h.second()))
+          == "n8: answer 5#2 applied | n8: committed #4 t:k 1/n1/1.2");
+  }
+  SUBCASE("a write that changes nothing gives it back as well") {
+    auto refused = write(2, "b", 2);
+    refused.clear_put();
+    refused.mutable_compare_and_set()->set_expect_absent(true);
+    CHECK(h.receive(cache, refused) == "n8: answer 5#2 refused value=a | n8: lock_granted #3 t:k 1/n1/1.1 'a'");
+  }
+  SUBCASE("another node's recall ends with it") {
+    h.receive(client, put(2, "b"));
+    h.accept(n1);
+    h.accept(n2);
+    auto late = write(3, "c", 2);
+    CHECK(h.receive(cache, late)
+          == "n9: answer 5#2 applied | n1: accept t:k 1/n1/1.3 in 1/n1/1 | n2: accept t:k 1/n1/1.3 in 1/n1/1 | "
+             "n3: accept t:k 1/n1/1.3 in 1/n1/1");
+  }
+}
+
 TEST_CASE("home: S1: a holder that does not answer costs the writer what remains of its lease, and no less") {
   granting_home h;
   h.now += 100ms;

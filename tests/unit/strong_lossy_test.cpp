@@ -41,6 +41,7 @@ TEST_CASE("strong: nothing is violated while everything goes wrong, and all is s
     sum.granted += run.granted;
     sum.recalled += run.recalled;
     sum.revived += run.revived;
+    sum.given_back += run.given_back;
     sum.generations += run.generations;
     sum.gaps += run.gaps;
     sum.overflows += run.overflows;
@@ -51,8 +52,8 @@ TEST_CASE("strong: nothing is violated while everything goes wrong, and all is s
             << " rollbacks=" << sum.rollbacks << " collections=" << sum.collections
             << " undecided_keys=" << sum.undecided_keys << "\n"
             << "hits=" << sum.hits << " granted=" << sum.granted << " recalled=" << sum.recalled
-            << " revived=" << sum.revived << " generations=" << sum.generations << " gaps=" << sum.gaps
-            << " overflows=" << sum.overflows << "\n";
+            << " revived=" << sum.revived << " given_back=" << sum.given_back << " generations=" << sum.generations
+            << " gaps=" << sum.gaps << " overflows=" << sum.overflows << "\n";
   if (seeds >= 100) { // the schedule is not tame
     CHECK(sum.done > sum.operations / 3);
     CHECK(sum.unknown > 0);
@@ -63,6 +64,7 @@ TEST_CASE("strong: nothing is violated while everything goes wrong, and all is s
     CHECK(sum.hits > sum.operations / 10);
     CHECK(sum.recalled > 0);
     CHECK(sum.revived > 0);
+    CHECK(sum.given_back > 0);
     CHECK(sum.gaps > 0);
     CHECK(sum.overflows > 0);
   }
