@@ -64,9 +64,9 @@ simulation_options options_for(std::uint64_t seed) {
   if (d.chance(0.6)) o.stray = d.chance(0.5) ? 0.01 : 0.05;
   if (!d.chance(0.1)) o.memory_bytes = d.chance(0.4) ? 8'192 : std::size_t{1} << 20;
   o.remove_percent = d.chance(0.5) ? 10 : 30;
-  o.rest = d.chance(0.5) ? 0.7 : 0;
+  o.rest = d.chance(0.7) ? 0.8 : 0;
   // Eagerly: in a real cluster all of this takes minutes.
-  o.collection.every = ms(5, lease);
+  o.collection.every = ms(5, lease / 2);
   o.collection.after = ms(0, 2 * lease);
   o.collection.unripe_max = d.chance(0.5) ? 1 : 1'000;
   o.collection.round_min = ms(lease, 8 * lease);
