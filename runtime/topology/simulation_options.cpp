@@ -68,8 +68,8 @@ simulation_options options_for(std::uint64_t seed) {
   // Eagerly: in a real cluster all of this takes minutes.
   o.collection.every = ms(5, lease / 2);
   o.collection.after = ms(0, 2 * lease);
-  o.collection.unripe_max = d.chance(0.5) ? 1 : 1'000;
-  o.collection.round_min = ms(lease, 8 * lease);
+  o.collection.unripe_max = d.chance(0.8) ? 1 : 1'000;
+  o.collection.round_min = ms(lease / 4, 2 * lease);
   return o;
 }
 
