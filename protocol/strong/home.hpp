@@ -1,12 +1,12 @@
 /// LOCK MANAGER's core: claims one shard, and decides every operation on its keys while the lease runs (PROTOCOLS
 /// §3).
 ///
-/// What it sends to replicas:  Claim, ReleaseHome, ReadLatest, Accept, Collect, ListTombstones. To strong
-/// managers: OperationAnswer, NotHome. To memory layers:  LockGranted / LockRefused / LargeCopy, LeaseGranted,
-/// Recall, Committed. What it is told:            Granted / Refused, Latest / Abstain, Accepted / Superseded,
-/// Tombstones; Operation;
-///                             LockRequest, LockRelease, LeaseRenew, Recalled; lease renewals and the shard's lessee
-///                             as this node's replica sees it; which peers are connected.
+/// What it sends:   to replicas Claim, ReleaseHome, ReadLatest, Accept, Collect, ListTombstones; to strong managers
+///                  OperationAnswer, NotHome; to memory layers LockGranted / LockRefused / LargeCopy, LeaseGranted,
+///                  Recall, Committed.
+/// What it is told: Granted / Refused, Latest / Abstain, Accepted / Superseded, Tombstones; Operation; LockRequest,
+///                  LockRelease, LeaseRenew, Recalled; lease renewals and the shard's lessee as this node's replica
+///                  sees it; which peers are connected.
 /// What the environment must provide: effects performed in order; `lead`/`unlead` reach whoever renews the lease;
 /// `tick()` no later than wake_at(); `now` sampled after the message was taken from the mailbox.
 ///
@@ -203,7 +203,7 @@ private:
     std::uint64_t asked_as = 0;     ///< reading: number of the first question; older answers belong to other epochs
     bool to_collect = false;        ///< reading: nobody has asked for it but the collection of tombstones
     bool held = false;              ///< somebody may hold a read lock; false = certainly nobody
-    version number;                 ///< ready: of the committed record, or as of which there is none; round 0 = ever
+    version number;                 ///< ready: of the record, or of what was collected; round 0 = never written
     std::string record;             ///< ready: the committed record, serialized
     std::optional<proposal> undecided;
     std::list<waiting> queue;                ///< first come first served; of a floor: writes that wait for it, too
