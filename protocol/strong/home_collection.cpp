@@ -69,12 +69,13 @@ bool home::may_be_collected(const entry& e, const copy& best, const v1::Record& 
   const auto& copies = e.second.copies;
   if (!best.number || !is_tombstone(record) || best.accepted_in >= era_) return false;
   if (mutated(mutation::tombstone_collected_too_early)) return true;
-  return copies.size() == options_.replicas.size() && std::all_of(copies.begin(), copies.end(), [&](const auto& c) {
-           const auto& [accepted_in, number] = std::tie(c.second.accepted_in, c.second.number);
-           const bool same = accepted_in == best.accepted_in && number == best.number;
-           const bool gone = !number && c.second.evicted >= best.number;
-           return !c.second.damaged && (same || gone);
-         });
+  const auto held_or_gone = [&](const auto& each) {
+    const auto& c = each.second;
+    const bool same = c.accepted_in == best.accepted_in && c.number == best.number;
+    const bool gone = !c.number && c.evicted >= best.number;
+    return !c.damaged && (same || gone);
+  };
+  return copies.size() == options_.replicas.size() && std::all_of(copies.begin(), copies.end(), held_or_gone);
 }
 
 /// A key was touched that nobody asks for. Copies of a tombstone that differ are made equal: by the next home it can

@@ -221,6 +221,10 @@ void cluster_run::judge_answer(node& n, const v1::OperationAnswer& answer) {
   if (id.session.value >= locker_sessions && asked == lock_asks_.end()) return; // it has given up, or crashed
   if (sub == submitted_.end() && asked == lock_asks_.end()) return violate("an answer to a request that nobody made");
   const auto& key = asked != lock_asks_.end() ? asked->second.key : history_.operations[sub->second.operation].key;
+  // A key without a record is absent as of what was collected, which may have been another key's.
+  if (const auto first = versions_.find({shard, v});
+      first != versions_.end() && !first->second.starts_with(key + "="))
+    return;
   std::size_t holders = 0;
   for (auto r : replicas_[shard]) {
     const auto& disk = node_of(r).disk;
