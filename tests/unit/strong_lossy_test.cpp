@@ -128,6 +128,8 @@ TEST_CASE("strong: every planted mistake of read locks breaks S1 or K1 within 50
   for (auto m : lock_mutations)
     must_break_safety(m, [m](lossy::options& o) {
       o.locks = true;
+      o.removes = 8; // what is removed is not read
+      o.collection = {};
       if (m == mutation::held_from_grant) { // a mistake of one way: short leases, long ways
         o.keys = 1;
         o.clients = 2;
