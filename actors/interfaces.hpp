@@ -141,12 +141,25 @@ struct home_status {
   std::uint64_t undecided = 0;
   std::uint64_t in_doubt = 0;
   std::uint64_t committed = 0;
-  std::uint64_t dropped = 0; ///< messages about read locks that were malformed
-  std::uint64_t holders = 0; ///< nodes whose lease runs
+  std::uint64_t collected = 0; ///< tombstones
+  std::uint64_t dropped = 0;   ///< messages about read locks that were malformed
+  std::uint64_t holders = 0;   ///< nodes whose lease runs
   std::uint64_t read_locks = 0;
   std::uint64_t read_lock_bytes = 0; ///< what they take here
   std::uint64_t recalls = 0;         ///< writes under way of keys that somebody holds
   std::vector<lock_view> locks;
+};
+
+/// STORE DRIVER -> REPLICA: which tombstones it has found among the records of a shard.
+struct scanned {
+  shard_id shard;
+  scan_result found;
+};
+
+/// REPLICA -> whoever asked.
+struct replica_status {
+  std::uint64_t tombstones = 0; ///< that it knows of
+  std::uint64_t collected = 0;  ///< since the start of the node
 };
 
 /// MEMORY LAYER -> whoever asked. Counts of this start of the node.
@@ -186,14 +199,19 @@ using link_actor = caf::typed_actor<
     caf::replies_to<caf::atom_constant<caf::atom("status")>>::with<link_status>>;
 
 /// One per node: sharded inside. Durable records and promises; the core is `acceptor`.
-using replica_actor = caf::typed_actor<caf::reacts_to<node_id, v1::Claim>, caf::reacts_to<node_id, v1::ReleaseHome>,
-                                       caf::reacts_to<node_id, v1::RenewLeases>,
-                                       caf::reacts_to<node_id, v1::ReadLatest>, caf::reacts_to<node_id, v1::Accept>,
-                                       /// STORE DRIVER.
-                                       caf::reacts_to<persisted>, caf::reacts_to<loaded>,
-                                       /// INTERNAL: a lease may have ended; hand the gathered writes to the store.
-                                       caf::reacts_to<caf::atom_constant<caf::atom("tick")>>,
-                                       caf::reacts_to<caf::atom_constant<caf::atom("flush")>>>;
+using replica_actor =
+    caf::typed_actor<caf::reacts_to<node_id, v1::Claim>, caf::reacts_to<node_id, v1::ReleaseHome>,
+                     caf::reacts_to<node_id, v1::RenewLeases>, caf::reacts_to<node_id, v1::ReadLatest>,
+                     caf::reacts_to<node_id, v1::Accept>, caf::reacts_to<node_id, v1::Collect>,
+                     /// LOCK MANAGERS of this node.
+                     caf::reacts_to<node_id, v1::ListTombstones>,
+                     /// STORE DRIVER.
+                     caf::reacts_to<persisted>, caf::reacts_to<loaded>, caf::reacts_to<scanned>,
+                     /// INTERNAL: a lease may have ended; hand the gathered writes to the store.
+                     caf::reacts_to<caf::atom_constant<caf::atom("tick")>>,
+                     caf::reacts_to<caf::atom_constant<caf::atom("flush")>>,
+                     /// STATUS.
+                     caf::replies_to<caf::atom_constant<caf::atom("status")>>::with<replica_status>>;
 
 /// One per shard: the home of its keys when this node leads the shard, a candidate when nobody does. The core is
 /// `home`.
@@ -201,7 +219,7 @@ using lock_manager_actor = caf::typed_actor<
     /// REPLICAS' answers.
     caf::reacts_to<node_id, v1::Granted>, caf::reacts_to<node_id, v1::Refused>, caf::reacts_to<node_id, v1::Latest>,
     caf::reacts_to<node_id, v1::Abstain>, caf::reacts_to<node_id, v1::Accepted>,
-    caf::reacts_to<node_id, v1::Superseded>,
+    caf::reacts_to<node_id, v1::Superseded>, caf::reacts_to<node_id, v1::Tombstones>,
     /// STRONG MANAGERS of any node.
     caf::reacts_to<node_id, v1::Operation>,
     /// MEMORY LAYERS of any node.
@@ -325,6 +343,8 @@ TROUPE_LOCAL_MESSAGE(troupe::held_renewal)
 TROUPE_LOCAL_MESSAGE(troupe::memory_status)
 TROUPE_LOCAL_MESSAGE(troupe::persisted)
 TROUPE_LOCAL_MESSAGE(troupe::loaded)
+TROUPE_LOCAL_MESSAGE(troupe::scanned)
+TROUPE_LOCAL_MESSAGE(troupe::replica_status)
 TROUPE_LOCAL_MESSAGE(troupe::wake_request)
 TROUPE_LOCAL_MESSAGE(troupe::session_call)
 TROUPE_LOCAL_MESSAGE(troupe::call_cancelled)
@@ -385,4 +405,9 @@ CAF_ADD_TYPE_ID(troupe, (troupe::held_renewal))
 CAF_ADD_TYPE_ID(troupe, (troupe::memory_status))
 CAF_ADD_TYPE_ID(troupe, (troupe::call_cancelled))
 CAF_ADD_TYPE_ID(troupe, (troupe::operation_cancelled))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::Collect))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::ListTombstones))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::Tombstones))
+CAF_ADD_TYPE_ID(troupe, (troupe::scanned))
+CAF_ADD_TYPE_ID(troupe, (troupe::replica_status))
 CAF_END_TYPE_ID_BLOCK(troupe)

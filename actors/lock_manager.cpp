@@ -71,6 +71,7 @@ home_status describe(const lock_manager_state& state, instant now) {
   s.undecided = core.undecided();
   s.in_doubt = core.in_doubt();
   s.committed = core.committed();
+  s.collected = core.collected();
   s.dropped = state.dropped;
   s.holders = core.held().nodes(now);
   s.read_locks = core.held().locks();
@@ -98,6 +99,7 @@ lock_manager_actor::behavior_type lock_manager(self_ptr self, lock_manager_confi
       [pass](node_id from, const v1::Abstain& m) { pass(from, m); },
       [pass](node_id from, const v1::Accepted& m) { pass(from, m); },
       [pass](node_id from, const v1::Superseded& m) { pass(from, m); },
+      [pass](node_id from, const v1::Tombstones& m) { pass(from, m); },
       [pass](node_id from, v1::Operation& m) { pass(from, std::move(m)); },
       [pass](node_id from, const v1::LockRequest& m) { pass(from, m); },
       [pass](node_id from, const v1::LockRelease& m) { pass(from, m); },

@@ -51,6 +51,19 @@ struct performer {
     state.writes.emplace_back(promise_write{p.shard, std::move(p.promise)});
     flush_soon(self);
   }
+  void operator()(acceptor::persist_collection& p) const {
+    auto& state = self->state;
+    state.gathered = p.write;
+    state.writes.emplace_back(record_erase{p.shard, std::move(p.key)}); // one call of the store takes both
+    state.writes.emplace_back(promise_write{p.shard, std::move(p.promise)});
+    flush_soon(self);
+  }
+  void operator()(const acceptor::scan& s) const {
+    auto me = caf::actor_cast<replica_actor>(self);
+    self->state.config->store->scan(s.shard, s.after, [me, shard = s.shard](scan_result found) {
+      caf::anon_send(me, scanned{shard, std::move(found)});
+    });
+  }
   void operator()(acceptor::load& l) const {
     self->state.loads.push_back({l.shard, std::move(l.key)});
     flush_soon(self);
@@ -127,6 +140,13 @@ void on_persisted(self_ptr self, const persisted& p) {
   }
 }
 
+void on_scanned(self_ptr self, const scanned& s) {
+  std::vector<tombstone_list::entry> found;
+  for (const auto& each : s.found.tombstones)
+    found.push_back({each.key, each.accepted_in});
+  self->state.core->scanned(s.shard, found, s.found.next);
+}
+
 acceptor::found found_of(load_result& result) {
   if (auto* record = std::get_if<v1::StoredRecord>(&result)) return std::move(*record);
   if (std::holds_alternative<damaged>(result)) return acceptor::damage{};
@@ -150,6 +170,8 @@ replica_actor::behavior_type replica(self_ptr self, replica_config config) {
       [pass](node_id from, const v1::RenewLeases& m) { pass(from, m); },
       [pass](node_id from, v1::ReadLatest& m) { pass(from, std::move(m)); },
       [pass](node_id from, v1::Accept& m) { pass(from, std::move(m)); },
+      [pass](node_id from, const v1::Collect& m) { pass(from, m); },
+      [pass](node_id from, const v1::ListTombstones& m) { pass(from, m); },
       [self](const persisted& p) { on_persisted(self, p); },
       [self](loaded& l) {
         for (std::size_t i = 0; i < l.keys.size(); ++i)
@@ -157,6 +179,7 @@ replica_actor::behavior_type replica(self_ptr self, replica_config config) {
             core.loaded(l.keys[i].shard, l.keys[i].key, found_of(l.results[i]), now, out);
           });
       },
+      [self](const scanned& s) { on_scanned(self, s); },
       [self](tick_atom) {
         if (self->state.failed) return; // its core stands still: it would want the same tick for ever
         auto& timer = self->state.timer;
@@ -165,6 +188,10 @@ replica_actor::behavior_type replica(self_ptr self, replica_config config) {
         timer.arm(self, *context(self).clock, self->state.core->wake_at());
       },
       [self](flush_atom) { flush(self); },
+      [self](status_atom) {
+        const auto& core = *self->state.core;
+        return replica_status{.tombstones = core.tombstones(), .collected = core.collected()};
+      },
   };
 }
 

@@ -93,6 +93,12 @@ bool switchboard::deliver(node_id from, v1::Envelope& e) const {
     return hand_over(memory_layer, from, e.mutable_recall());
   case v1::Envelope::kCommitted:
     return hand_over(memory_layer, from, e.mutable_committed());
+  case v1::Envelope::kCollect:
+    return hand_over(replica, from, e.mutable_collect());
+  case v1::Envelope::kListTombstones:
+    return hand_over(replica, from, e.mutable_list_tombstones());
+  case v1::Envelope::kTombstones:
+    return hand_to_shard(lock_managers, from, e.mutable_tombstones());
   case v1::Envelope::BODY_NOT_SET:
     return false;
   }

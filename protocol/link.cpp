@@ -51,6 +51,9 @@ lane lane_of(const v1::Envelope& envelope) {
   case v1::Envelope::kOperationAnswer:
   case v1::Envelope::kLockRequest:
   case v1::Envelope::kLargeCopy:
+  case v1::Envelope::kCollect: // nobody waits for it, nor for the next two
+  case v1::Envelope::kListTombstones:
+  case v1::Envelope::kTombstones:
   case v1::Envelope::BODY_NOT_SET:
     return lane::bulk;
   }

@@ -26,6 +26,8 @@ std::string_view name_of(mutation m) {
     return "deduplication_off";
   case mutation::acknowledged_before_sync:
     return "acknowledged_before_sync";
+  case mutation::tombstone_collected_too_early:
+    return "tombstone_collected_too_early";
   case mutation::recall_not_sent:
     return "recall_not_sent";
   case mutation::drain_not_awaited:

@@ -31,6 +31,7 @@ enum class mutation : std::uint8_t {
   late_return_accepted,     ///< a home takes a lock back that it granted after the write that gives it back was sent
   duplicate_committed,      ///< a holder takes a repeated Committed for that of what is pending by then
   token_not_checked,        ///< a home lets a write pass under whatever grant of its lock
+  tombstone_collected_too_early, ///< a home collects a tombstone that only a majority is known to hold
   floor_raised_without_draining, ///< a fence is answered while an older write of its keys is undecided
   lock_expiry_not_restarted,     ///< a new home takes the lock that it finds for one whose time is over
   renewal_after_expiry,          ///< a home renews a grant whose time is over
@@ -41,10 +42,17 @@ enum class mutation : std::uint8_t {
 
 /// Those of the cores.
 inline constexpr mutation all_mutations[] = {
-    mutation::promise_not_persisted,    mutation::lease_from_answer,   mutation::first_touch_skipped,
-    mutation::write_back_skipped,       mutation::epoch_not_checked,   mutation::epoch_used_twice,
-    mutation::lower_version_accepted,   mutation::restarted_home_same, mutation::deduplication_off,
+    mutation::promise_not_persisted,
+    mutation::lease_from_answer,
+    mutation::first_touch_skipped,
+    mutation::write_back_skipped,
+    mutation::epoch_not_checked,
+    mutation::epoch_used_twice,
+    mutation::lower_version_accepted,
+    mutation::restarted_home_same,
+    mutation::deduplication_off,
     mutation::acknowledged_before_sync,
+    mutation::tombstone_collected_too_early,
 };
 
 /// Those of the cores for read locks.

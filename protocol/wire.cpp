@@ -30,13 +30,18 @@ private:
 } // namespace
 
 std::uint64_t checksum_of(const record_view& record) {
-  return (digest() << record.shard.value << record.key << record.accepted_in << record.number.era
-                   << record.number.counter << record.bytes)
-      .value();
+  digest d;
+  d << record.shard.value << record.key << record.accepted_in << record.number.era << record.number.counter
+    << record.bytes;
+  if (record.tombstone) d << 1; // as the last field: what was stored before it was known stays right
+  return d.value();
 }
 
 std::uint64_t checksum_of(shard_id shard, const v1::StoredPromise& promise) {
-  return (digest() << shard.value << from_wire(promise.promised()) << promise.lease_ms_max()).value();
+  digest d;
+  d << shard.value << from_wire(promise.promised()) << promise.lease_ms_max();
+  if (const auto evicted = from_wire(promise.evicted())) d << evicted.era << evicted.counter; // likewise
+  return d.value();
 }
 
 std::uint64_t checksum_of(const v1::StoreIdentity& identity) {

@@ -46,6 +46,7 @@ struct record_view {
   ballot accepted_in;
   version number;
   std::string_view bytes; ///< a serialized v1::Record
+  bool tombstone = false; ///< v1::StoredRecord::tombstone
 };
 std::uint64_t checksum_of(const record_view& record);
 std::uint64_t checksum_of(shard_id shard, const v1::StoredPromise& promise);

@@ -62,6 +62,7 @@ lock_manager_config lock_manager_of(const node_setup& setup, const actor_context
   options.shard_queue_max = limits::shard_queue_max;
   options.combine_max = limits::combine_max;
   options.settled_kept = limits::settled_kept;
+  options.collection = setup.collection;
   options.trace = static_cast<bool>(context.trace);
   return {context, std::move(options)};
 }

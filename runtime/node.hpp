@@ -10,6 +10,7 @@
 #include "protocol/cluster.hpp"
 #include "protocol/limits.hpp"
 #include "protocol/link.hpp"
+#include "protocol/strong/home.hpp"
 
 #include <caf/actor_system.hpp>
 
@@ -42,6 +43,7 @@ struct node_setup {
   std::vector<injected_delay> delays;
   link_options frames; ///< sizes and times of the links; simulations use small ones
   std::size_t home_bytes_max = limits::home_bytes_max;
+  collection_options collection;    ///< of tombstones; simulations do not wait as long
   std::size_t memory_bytes_max = 0; ///< of copies that answer strong reads here; 0 = none are kept
   /// Copies that somebody else keeps, with no promise at all: what they answer may be stale. Null = none; else this
   /// node has no memory layer, and takes no read locks. Only `troupe bench levels` sets it, to measure what the

@@ -70,6 +70,7 @@ nlohmann::ordered_json to_json(const home_status& home, const cluster& shape, in
           {"undecided", home.undecided},
           {"in_doubt", home.in_doubt},
           {"committed", home.committed},
+          {"collected", home.collected},
           {"dropped_messages", home.dropped},
           {"holders", home.holders},
           {"read_locks", home.read_locks},
@@ -111,6 +112,9 @@ node_status ask_status(caf::actor_system& system, const node& actors, const node
   if (board.memory_layer)
     for (const auto& memory : ask_all<memory_status>(self, std::vector{board.memory_layer}, until, clock))
       status.memory = memory;
+  if (board.replica)
+    for (const auto& replica : ask_all<replica_status>(self, std::vector{board.replica}, until, clock))
+      status.replica = replica;
   status.store_failed = actors.store_failed();
   status.died = actors.died();
   status.at = clock.now();
@@ -176,11 +180,14 @@ std::string to_json(const node_setup& setup, const node_status& status, const st
                      {"bytes", m.bytes},   {"bytes_max", m.bytes_max}, {"evictions", m.evictions},
                      {"leases", m.leases}, {"waiting", m.waiting},     {"dropped_messages", m.dropped}};
   }
+  if (status.replica)
+    out["replica"] = {{"tombstones", status.replica->tombstones}, {"collected", status.replica->collected}};
   if (store != nullptr) {
     const auto c = store->count();
-    out["store"] = {{"failed", status.store_failed},    {"syncs", c.syncs}, {"records_written", c.records_written},
-                    {"bytes_written", c.bytes_written}, {"loads", c.loads}, {"damaged_found", c.damaged_found},
-                    {"queue_depth", c.queue_depth}};
+    out["store"] = {{"failed", status.store_failed},        {"syncs", c.syncs},
+                    {"records_written", c.records_written}, {"records_erased", c.records_erased},
+                    {"bytes_written", c.bytes_written},     {"loads", c.loads},
+                    {"damaged_found", c.damaged_found},     {"queue_depth", c.queue_depth}};
   }
   return out.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }

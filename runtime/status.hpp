@@ -14,15 +14,17 @@ namespace troupe {
 struct node_status {
   instant at; ///< on the node's clock
   std::vector<link_status> links;
-  std::vector<home_status> homes;      ///< one per shard that this node keeps a replica of; none on a client node
-  std::size_t shards = 0;              ///< how many were asked
-  std::optional<door_status> door;     ///< none on a client node
-  std::optional<memory_status> memory; ///< none when the node keeps no copies
+  std::vector<home_status> homes;        ///< one per shard that this node keeps a replica of; none on a client node
+  std::size_t shards = 0;                ///< how many were asked
+  std::optional<door_status> door;       ///< none on a client node
+  std::optional<memory_status> memory;   ///< none when the node keeps no copies
+  std::optional<replica_status> replica; ///< none on a client node
   bool store_failed = false;
   bool died = false; ///< see node::died
 };
 
-/// Asks the door, the memory layer, every link and every lock manager. Blocks: not for an actor's thread.
+/// Asks the door, the memory layer, the replica, every link and every lock manager. Blocks: not for an actor's
+/// thread.
 node_status ask_status(caf::actor_system& system, const node& actors, const node_clock& clock, nanoseconds at_most);
 
 /// What keeps the node from serving, for people; nothing = it is ready.

@@ -137,6 +137,11 @@ std::string record_key(shard_id shard, std::string_view key) {
   return out.append(key);
 }
 
+std::string records_end(shard_id shard) {
+  const shard_id next{shard.value + 1};
+  return next.value != 0 ? record_key(next, {}) : std::string(1, record_prefix + 1);
+}
+
 std::string count_value(std::uint64_t count) {
   std::string out;
   append_big_endian(out, count);
@@ -220,9 +225,10 @@ tl::expected<v1::StoreIdentity, store_error> read_identity(const rocksdb_options
   v1::StoreIdentity identity;
   if (!identity.ParseFromString(value)) return tl::unexpected{damage(options, "its identity cannot be read")};
   // The format first: a newer one may mean anything by the other fields, the checksum included.
-  if (identity.format() != format) {
+  if (identity.format() < format_min || identity.format() > format) {
     return tl::unexpected{store_error{path + " has format version " + std::to_string(identity.format())
-                                      + "; this build knows version " + std::to_string(format) + " only"}};
+                                      + "; this build knows version " + std::to_string(format)
+                                      + " and those before it"}};
   }
   if (identity.checksum() != checksum_of(identity)) {
     return tl::unexpected{damage(options, "the checksum of its identity does not match")};

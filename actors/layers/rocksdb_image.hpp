@@ -15,7 +15,10 @@
 
 namespace troupe::rocksdb_image {
 
-inline constexpr std::uint32_t format = 1;
+/// 2: records say whether they are tombstones, promises what was collected. A store of format 1 has neither, is read
+/// like one of format 2, and is one from its first start on.
+inline constexpr std::uint32_t format = 2;
+inline constexpr std::uint32_t format_min = 1;
 
 /// Keys, by first byte: one family, so that one log and one flush order cover everything. Numbers are big-endian.
 inline constexpr char count_key[] = "c";    ///< number of the newest batch; first entry of every batch
@@ -25,6 +28,8 @@ inline constexpr char record_prefix = 'r';  ///< + shard + key: v1::StoredRecord
 
 std::string promise_key(shard_id shard);
 std::string record_key(shard_id shard, std::string_view key);
+/// Above every record of the shard, and not above any of the next one.
+std::string records_end(shard_id shard);
 std::string count_value(std::uint64_t count);
 
 std::filesystem::path mark_file(const rocksdb_options& options);

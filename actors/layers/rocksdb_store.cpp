@@ -29,6 +29,9 @@ using namespace rocksdb_image;
 constexpr std::size_t batch_bytes_max = std::size_t{16} << 20;
 /// Keys that one reader takes at a time: enough to share work, few enough that the other reader gets some too.
 constexpr std::size_t load_keys_max = 64;
+/// Of one page of a scan.
+constexpr std::size_t scan_records_max = 256;
+constexpr std::size_t scan_bytes_max = std::size_t{256} << 10;
 
 template <class... Ts> struct overloaded : Ts... { using Ts::operator()...; };
 template <class... Ts> overloaded(Ts...) -> overloaded<Ts...>;
@@ -117,6 +120,7 @@ public:
   void load(std::vector<load_request> keys, std::function<void(std::vector<load_result>)> done) override;
   const std::map<shard_id, v1::StoredPromise>& promises() const override { return promises_; }
   v1::StoreIdentity identity() const override;
+  void scan(shard_id shard, std::string after, std::function<void(scan_result)> done) override;
   void remember_disk(node_id peer, std::uint64_t disk, std::function<void(errc)> done) override;
   counters count() const override;
 
@@ -133,6 +137,11 @@ private:
     std::vector<load_request> keys;
     std::function<void(std::vector<load_result>)> done;
   };
+  struct scan_call {
+    shard_id shard;
+    std::string after;
+    std::function<void(scan_result)> done;
+  };
 
   void hand_over(write_call call);
   void write_loop();
@@ -145,6 +154,7 @@ private:
 
   void read_loop();
   void answer(std::vector<load_call>& calls);
+  scan_result find_tombstones(const scan_call& call);
   load_result judge(const load_request& request, const rocksdb::Status& status, const rocksdb::Slice& bytes);
 
   const std::unique_ptr<rocksdb::DB> db_;
@@ -157,6 +167,7 @@ private:
   std::uint64_t written_;    ///< number of the newest batch
   std::string scratch_;      ///< a serialized message
   std::size_t appended_ = 0; ///< records and promises in the open batch
+  std::size_t erased_ = 0;   ///< and records that it erases
 
   mutable std::mutex identity_mutex_;
   v1::StoreIdentity identity_; ///< written by the writer only
@@ -169,11 +180,13 @@ private:
   std::mutex load_mutex_;
   std::condition_variable load_wanted_;
   std::deque<load_call> loads_; ///< bounded by the callers
+  std::deque<scan_call> scans_; ///< likewise
   bool stopping_loads_ = false;
 
   std::atomic<bool> failed_ = false; ///< set once, by the writer; never reset
   std::atomic<std::uint64_t> syncs_ = 0;
   std::atomic<std::uint64_t> records_written_ = 0;
+  std::atomic<std::uint64_t> records_erased_ = 0;
   std::atomic<std::uint64_t> bytes_written_ = 0;
   std::atomic<std::uint64_t> keys_loaded_ = 0;
   std::atomic<std::uint64_t> damaged_found_ = 0;
@@ -265,7 +278,7 @@ void rocksdb_store::commit(std::deque<write_call>& calls) {
   while (next != calls.end()) {
     const auto first = next;
     rocksdb::WriteBatch batch;
-    appended_ = 0;
+    appended_ = erased_ = 0;
     batch.Put(count_key, count_value(written_ + 1));
     for (; next != calls.end() && batch.GetDataSize() < batch_bytes_max; ++next)
       append(*next, batch);
@@ -283,16 +296,21 @@ void rocksdb_store::append(const write_call& call, rocksdb::WriteBatch& batch) {
       [&](const record_write& write) {
         write.record.SerializeToString(&scratch_);
         batch.Put(record_key(write.shard, write.key), scratch_);
+        ++appended_;
       },
       [&](const promise_write& write) {
         write.promise.SerializeToString(&scratch_);
         batch.Put(promise_key(write.shard), scratch_);
+        ++appended_;
+      },
+      [&](const record_erase& erase) {
+        batch.Delete(record_key(erase.shard, erase.key));
+        ++erased_;
       },
   };
   if (const auto* writes = std::get_if<std::vector<store_write>>(&call.what)) {
     for (const auto& write : *writes)
       std::visit(put, write);
-    appended_ += writes->size();
     return;
   }
   const auto& remembered = std::get<disk_write>(call.what);
@@ -323,6 +341,7 @@ bool rocksdb_store::write(rocksdb::WriteBatch& batch) {
   }
   ++syncs_;
   records_written_ += appended_;
+  records_erased_ += erased_;
   bytes_written_ += batch.GetDataSize();
   return true;
 }
@@ -347,8 +366,18 @@ void rocksdb_store::read_loop() {
   std::vector<load_call> taken;
   std::unique_lock lock{load_mutex_};
   for (;;) {
-    load_wanted_.wait(lock, [this] { return stopping_loads_ || !loads_.empty(); });
-    if (loads_.empty()) return;
+    load_wanted_.wait(lock, [this] { return stopping_loads_ || !loads_.empty() || !scans_.empty(); });
+    if (loads_.empty()) {
+      if (scans_.empty()) return;
+      const auto call = std::move(scans_.front());
+      scans_.pop_front();
+      lock.unlock();
+      auto found = find_tombstones(call);
+      --unanswered_;
+      call.done(std::move(found));
+      lock.lock();
+      continue;
+    }
     std::size_t keys = 0;
     while (!loads_.empty() && keys < load_keys_max) {
       keys += loads_.front().keys.size();
@@ -360,6 +389,42 @@ void rocksdb_store::read_loop() {
     taken.clear();
     lock.lock();
   }
+}
+
+void rocksdb_store::scan(shard_id shard, std::string after, std::function<void(scan_result)> done) {
+  ++unanswered_;
+  {
+    const std::lock_guard lock{load_mutex_};
+    scans_.push_back({shard, std::move(after), std::move(done)});
+  }
+  load_wanted_.notify_one();
+}
+
+scan_result rocksdb_store::find_tombstones(const scan_call& call) {
+  scan_result found;
+  if (failed_) return found;
+  const auto end = records_end(call.shard);
+  const auto prefix = record_key(call.shard, {}).size();
+  const rocksdb::Slice upper_bound{end};
+  rocksdb::ReadOptions reading;
+  reading.iterate_upper_bound = &upper_bound;
+  reading.fill_cache = false; // nobody has asked for these records
+  const std::unique_ptr<rocksdb::Iterator> at{db_->NewIterator(reading)};
+  at->Seek(record_key(call.shard, call.after).append(1, '\0')); // the least key above it
+  std::size_t records = 0, bytes = 0;
+  for (; at->Valid(); at->Next()) {
+    auto key = at->key().ToString().substr(prefix);
+    v1::StoredRecord record;
+    if (record.ParseFromArray(at->value().data(), static_cast<int>(at->value().size())) && record.tombstone())
+      found.tombstones.push_back({key, from_wire(record.ballot())});
+    bytes += at->value().size();
+    if (++records < scan_records_max && bytes < scan_bytes_max) continue;
+    found.next = std::move(key);
+    break;
+  }
+  if (!at->status().ok() && log_)
+    log_->warn("store.scan_failed shard={} why={:?}", call.shard.value, at->status().ToString());
+  return found;
 }
 
 void rocksdb_store::answer(std::vector<load_call>& calls) {
@@ -404,7 +469,8 @@ load_result rocksdb_store::judge(const load_request& request, const rocksdb::Sta
                                                 .key = request.key,
                                                 .accepted_in = from_wire(record.ballot()),
                                                 .number = from_wire(record.version()),
-                                                .bytes = record.record()});
+                                                .bytes = record.record(),
+                                                .tombstone = record.tombstone()});
   if (record.checksum() != expected) return bad("the record's checksum does not match");
   return record;
 }
@@ -419,6 +485,7 @@ v1::StoreIdentity rocksdb_store::identity() const {
 store_driver::counters rocksdb_store::count() const {
   return {.syncs = syncs_,
           .records_written = records_written_,
+          .records_erased = records_erased_,
           .bytes_written = bytes_written_,
           .loads = keys_loaded_,
           .damaged_found = damaged_found_,
@@ -505,6 +572,7 @@ tl::expected<std::unique_ptr<store_driver>, store_error> open_store(const rocksd
   if (!promises) return tl::unexpected{promises.error()};
 
   identity->set_incarnation(identity->incarnation() + 1);
+  identity->set_format(format);
   rocksdb::WriteBatch batch;
   batch.Put(count_key, count_value(*newest + 1));
   batch.Put(identity_key, sealed(*identity));

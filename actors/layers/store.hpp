@@ -27,7 +27,13 @@ struct promise_write {
   v1::StoredPromise promise;
 };
 
-using store_write = std::variant<record_write, promise_write>;
+/// The record under a key to be removed, if there is one.
+struct record_erase {
+  shard_id shard;
+  std::string key;
+};
+
+using store_write = std::variant<record_write, promise_write, record_erase>;
 
 /// What a read found: nothing, a record whose checksum was verified, or damage.
 struct damaged {
@@ -38,6 +44,16 @@ using load_result = std::variant<std::monostate, v1::StoredRecord, damaged>;
 struct load_request {
   shard_id shard;
   std::string key;
+};
+
+/// A page of a shard's records: which of them are tombstones, and where the next page begins.
+struct scan_result {
+  struct tombstone {
+    std::string key;
+    ballot accepted_in;
+  };
+  std::vector<tombstone> tombstones; ///< by key; those whose bytes cannot be read are left out
+  std::string next;                  ///< the next page has the keys above it; empty = there are no more
 };
 
 /// Asynchronous: no call blocks, callbacks run on a thread of the driver's (or inside the simulation's event), must
@@ -56,6 +72,10 @@ public:
   /// request, in their order; calls may overtake each other. A store that has failed answers `damaged` to everything.
   virtual void load(std::vector<load_request> keys, std::function<void(std::vector<load_result>)> done) = 0;
 
+  /// Looks through some hundred records of the shard, those whose keys are above `after`, or a quarter of a MiB of
+  /// them. Comes after whatever loads wait. `done` as for load. A store that has failed finds nothing.
+  virtual void scan(shard_id shard, std::string after, std::function<void(scan_result)> done) = 0;
+
   /// What was restored when the store was opened: one entry per shard with a promise, verified.
   virtual const std::map<shard_id, v1::StoredPromise>& promises() const = 0;
 
@@ -69,6 +89,7 @@ public:
   struct counters {
     std::uint64_t syncs = 0;           ///< batches written; far fewer than persists under load
     std::uint64_t records_written = 0; ///< records and promises, acknowledged
+    std::uint64_t records_erased = 0;  ///< likewise
     std::uint64_t bytes_written = 0;   ///< of those, as handed to the disk's log
     std::uint64_t loads = 0;           ///< keys read
     std::uint64_t damaged_found = 0;   ///< loads answered `damaged`

@@ -36,6 +36,11 @@ std::size_t bytes_of(const v1::Accept& accept) {
   return message_overhead + accept.key().size() + accept.record().size();
 }
 
+std::size_t bytes_of(const v1::Collect& collect) { return message_overhead + collect.key().size(); }
+
+/// Tombstones that are listed for a home at once.
+constexpr std::size_t listed_max = 64;
+
 template <class Message> shard_id shard_in(const Message& m) { return {m.shard()}; }
 
 } // namespace
@@ -57,12 +62,18 @@ void acceptor::rank_index::put(const std::string& key, const record_rank& rank) 
   young_.insert_or_assign(key, rank);
 }
 
+void acceptor::rank_index::erase(const std::string& key) {
+  young_.erase(key);
+  old_.erase(key);
+}
+
 acceptor::acceptor(acceptor_options options, const std::map<shard_id, v1::StoredPromise>& promises, instant now)
-    : options_{options}, index_{options.index_max} {
+    : options_{options}, index_{options.index_max}, tombstones_{options.tombstones_bytes_max} {
   for (const auto& [shard, stored] : promises) {
     auto& s = slots_[shard];
     s.promised = from_wire(stored.promised());
     s.longest = milliseconds{stored.lease_ms_max()};
+    s.evicted = from_wire(stored.evicted());
     s.lease_until = now + s.longest;
   }
 }
@@ -130,12 +141,18 @@ void acceptor::watch_lease(shard_id shard, slot& s) {
   lease_ends_.emplace(s.looked_at, shard);
 }
 
+v1::StoredPromise acceptor::stored_promise(shard_id shard, const slot& s) {
+  v1::StoredPromise p;
+  to_wire(s.promised, *p.mutable_promised());
+  p.set_lease_ms_max(static_cast<std::uint64_t>(s.longest.count()));
+  if (s.evicted) to_wire(s.evicted, *p.mutable_evicted());
+  p.set_checksum(checksum_of(shard, p));
+  return p;
+}
+
 void acceptor::persist_slot(shard_id shard, slot& s, effects& out) {
   if (mutated(mutation::promise_not_persisted)) return;
-  persist_promise p{.write = ++writes_, .shard = shard, .promise = {}};
-  to_wire(s.promised, *p.promise.mutable_promised());
-  p.promise.set_lease_ms_max(static_cast<std::uint64_t>(s.longest.count()));
-  p.promise.set_checksum(checksum_of(shard, p.promise));
+  persist_promise p{.write = ++writes_, .shard = shard, .promise = stored_promise(shard, s)};
   s.promise_write = p.write;
   hold_back(0);
   out.emplace_back(std::move(p));
@@ -258,18 +275,20 @@ template <class Message> void acceptor::park(node_id from, Message message, effe
 }
 
 void acceptor::answer_latest(node_id from, const v1::ReadLatest& question, const record_rank& rank,
-                             const std::string* bytes, effects& out) {
+                             const std::optional<std::string>& bytes, effects& out) {
   answer a{.urgent = false, .to = from, .envelope = {}};
   auto& latest = *a.envelope.mutable_latest();
   latest.set_shard(question.shard());
   latest.set_number(question.number());
   latest.set_key(question.key());
-  if (bytes != nullptr) {
+  if (bytes) {
     to_wire(rank.accepted_in, *latest.mutable_ballot());
     to_wire(rank.number, *latest.mutable_version());
     latest.set_record(*bytes);
+  } else if (const auto& evicted = slots_.at(shard_in(question)).evicted) {
+    to_wire(evicted, *latest.mutable_evicted());
   }
-  tell(std::move(a), question.key().size() + (bytes != nullptr ? bytes->size() : 0), out);
+  tell(std::move(a), question.key().size() + (bytes ? bytes->size() : 0), out);
 }
 
 void acceptor::abstain(node_id to, const place& where, const epoch& asker, std::uint64_t number, effects& out) {
@@ -294,7 +313,7 @@ void acceptor::receive(node_id from, v1::ReadLatest question, instant, effects& 
   const place where{shard, question.key()};
   if (!parked_.contains(where))
     if (auto i = undurable_.find(where); i != undurable_.end())
-      return answer_latest(from, question, i->second.rank, &i->second.bytes, out); // held back until it is durable
+      return answer_latest(from, question, i->second.rank, i->second.bytes, out); // held back until it is durable
   park(from, std::move(question), out);
 }
 
@@ -345,8 +364,10 @@ void acceptor::judge(node_id from, v1::Accept&& accept, record_rank stored, reco
     *p.record.mutable_ballot() = accept.epoch();
     *p.record.mutable_version() = accept.version();
     p.record.set_record(std::move(*accept.mutable_record()));
-    p.record.set_checksum(
-        checksum_of(record_view{shard, p.key, offered.accepted_in, offered.number, p.record.record()}));
+    p.record.set_tombstone(accept.tombstone());
+    p.record.set_checksum(checksum_of(
+        record_view{shard, p.key, offered.accepted_in, offered.number, p.record.record(), accept.tombstone()}));
+    learn({shard, p.key}, &p.record);
     const auto waiting =
         undurable_.insert_or_assign(place{shard, p.key}, undurable_record{p.write, offered, p.record.record()}).first;
     undurable_order_.emplace_back(p.write, waiting);
@@ -391,10 +412,15 @@ void acceptor::loaded(shard_id shard, const std::string& key, found what, instan
     if (const auto* record = std::get_if<v1::StoredRecord>(&what))
       rank = {from_wire(record->ballot()), from_wire(record->version())};
     index_.put(key, rank);
+    learn(where, std::get_if<v1::StoredRecord>(&what));
   }
   for (auto& [from, message] : waiting) {
     if (auto* accept = std::get_if<v1::Accept>(&message)) {
       receive(from, std::move(*accept), now, out);
+      continue;
+    }
+    if (const auto* collect = std::get_if<v1::Collect>(&message)) {
+      receive(from, *collect, now, out);
       continue;
     }
     const auto& question = std::get<v1::ReadLatest>(message);
@@ -406,14 +432,82 @@ void acceptor::loaded(shard_id shard, const std::string& key, found what, instan
     } else if (damaged_.contains(where)) {
       abstain(from, where, from_wire(question.epoch()), question.number(), out);
     } else if (auto u = undurable_.find(where); u != undurable_.end()) { // an Accept that waited before it
-      answer_latest(from, question, u->second.rank, &u->second.bytes, out);
+      answer_latest(from, question, u->second.rank, u->second.bytes, out);
     } else if (const auto* record = std::get_if<v1::StoredRecord>(&what)) {
-      answer_latest(from, question, {from_wire(record->ballot()), from_wire(record->version())}, &record->record(),
+      answer_latest(from, question, {from_wire(record->ballot()), from_wire(record->version())}, record->record(),
                     out);
     } else {
-      answer_latest(from, question, {}, nullptr, out);
+      answer_latest(from, question, {}, std::nullopt, out);
     }
   }
+}
+
+// -- tombstones
+// -----------------------------------------------------------------------------------------------------------
+
+/// What stands, or is about to stand, under a key; null = nothing.
+void acceptor::learn(const place& where, const v1::StoredRecord* stored) {
+  if (stored != nullptr && stored->tombstone())
+    tombstones_.add(where.first, {where.second, from_wire(stored->ballot())});
+  else
+    tombstones_.remove(where.first, where.second);
+}
+
+void acceptor::receive(node_id from, const v1::Collect& collect, instant, effects& out) {
+  const auto shard = shard_in(collect);
+  if (!is_known(shard, out)) return;
+  if (full()) return drop("pending", shard, out);
+  auto& s = slots_[shard];
+  const auto era = from_wire(collect.epoch());
+  if (outranked(s, era)) return supersede(from, shard, collect.number(), collect.key(), {}, out);
+  raise_promise(shard, s, era, out);
+  const place where{shard, collect.key()};
+  if (parked_.contains(where)) return park(from, collect, out);
+  // The home has seen this copy, sound and durable: something has happened to it since.
+  if (damaged_.contains(where) || undurable_.contains(where)) return drop("not_collectable", shard, out);
+  if (const auto* rank = index_.find(where.second)) return erase(collect, *rank, out);
+  park(from, collect, out);
+}
+
+/// Why only that very record: it is what every replica held when its home decided, and none of them accepts from an
+/// earlier epoch since. So whatever else stands here came later, by an Accept that has overtaken the Collect.
+void acceptor::erase(const v1::Collect& collect, const record_rank& stored, effects& out) {
+  const auto shard = shard_in(collect);
+  const record_rank named{from_wire(collect.ballot()), from_wire(collect.version())};
+  if (!named.number || stored != named) return drop("not_collectable", shard, out);
+  auto& s = slots_.at(shard);
+  s.evicted = std::max(s.evicted, named.number);
+  persist_collection p{.write = ++writes_, .shard = shard, .key = collect.key(), .promise = stored_promise(shard, s)};
+  const auto waiting = undurable_.insert_or_assign(place{shard, p.key}, undurable_record{p.write, {}, {}}).first;
+  undurable_order_.emplace_back(p.write, waiting);
+  index_.erase(p.key);
+  tombstones_.remove(shard, p.key);
+  ++collected_;
+  hold_back(2 * p.key.size());
+  out.emplace_back(std::move(p));
+}
+
+void acceptor::receive(node_id from, const v1::ListTombstones& question, instant, effects& out) {
+  const auto shard = shard_in(question);
+  if (!is_known(shard, out)) return;
+  auto page = tombstones_.list(shard, from_wire(question.epoch()), question.after(), listed_max);
+  answer a{.urgent = true, .to = from, .envelope = {}};
+  auto& listed = *a.envelope.mutable_tombstones();
+  listed.set_shard(shard.value);
+  listed.set_number(question.number());
+  for (auto& key : page.keys)
+    listed.add_keys(std::move(key));
+  listed.set_next(std::move(page.next));
+  listed.set_unripe(page.unripe);
+  tell(std::move(a), 0, out);
+  if (auto after = tombstones_.begin_scan(shard)) out.emplace_back(scan{shard, std::move(*after)});
+}
+
+void acceptor::scanned(shard_id shard, const std::vector<tombstone_list::entry>& tombstones,
+                       const std::string& next) {
+  for (const auto& each : tombstones)
+    if (!undurable_.contains({shard, each.key})) tombstones_.add(shard, each);
+  tombstones_.end_scan(shard, next);
 }
 
 void acceptor::tick(instant now, effects& out) {

@@ -1,10 +1,11 @@
 /// REPLICA's core: promises, leases and records of one node, for all shards (PROTOCOLS §3.1, §3.2, §3.4).
 ///
-/// What homes send:       Claim, ReleaseHome, RenewLeases, ReadLatest, Accept.
-/// What it answers:       Granted / Refused, LeasesRenewed, Latest / Abstain / Superseded, Accepted / Superseded.
+/// What homes send:       Claim, ReleaseHome, RenewLeases, ReadLatest, Accept, Collect, ListTombstones.
+/// What it answers:       Granted / Refused, LeasesRenewed, Latest / Abstain / Superseded, Accepted / Superseded,
+///                        nothing / Superseded, Tombstones.
 /// What the environment must provide: effects performed in order; a `persist` completes before any effect behind it
 /// is performed, except a `send` that is marked urgent; `persisted()` after each completed persist; one `loaded()`
-/// for each `load`; `tick()` no later than wake_at().
+/// for each `load`, one `scanned()` for each `scan`; `tick()` no later than wake_at().
 ///
 /// Its weak spot: it answers for what it has been told is durable. A store that acknowledges a write and loses it
 /// breaks every promise made here; that is why such a store must be recognised when it is opened.
@@ -13,6 +14,7 @@
 #include "protocol/effects.hpp"
 #include "protocol/ids.hpp"
 #include "protocol/limits.hpp"
+#include "protocol/strong/tombstone_list.hpp"
 
 #include <deque>
 #include <map>
@@ -35,6 +37,7 @@ struct acceptor_options {
   /// far, so that a shard can change hands while records fill the bound.
   std::size_t pending_max = limits::replica_pending_max;
   std::size_t pending_bytes_max = limits::replica_pending_bytes_max;
+  std::size_t tombstones_bytes_max = limits::replica_tombstones_bytes_max; ///< for the keys of known tombstones
 };
 
 /// What makes a stored record greater than another; compared in member order.
@@ -58,10 +61,22 @@ public:
     shard_id shard;
     v1::StoredPromise promise;
   };
+  /// Erase the record under (shard, key) and store `promise`, both or neither.
+  struct persist_collection {
+    std::uint64_t write = 0;
+    shard_id shard;
+    std::string key;
+    v1::StoredPromise promise;
+  };
   /// Read the record under (shard, key), and call loaded().
   struct load {
     shard_id shard;
     std::string key;
+  };
+  /// Look for tombstones among the shard's records after `after`, as many as the store cares to, and call scanned().
+  struct scan {
+    shard_id shard;
+    std::string after;
   };
   /// An answer. Urgent: does not wait for earlier persists, because it states nothing that they hold.
   struct answer {
@@ -75,7 +90,8 @@ public:
     epoch era;
     node_id leaver; ///< gave the lease back and will claim no more; value 0 = the lease just ended
   };
-  using effect = std::variant<persist_record, persist_promise, load, answer, lessee_changed, note>;
+  using effect =
+      std::variant<persist_record, persist_promise, persist_collection, load, scan, answer, lessee_changed, note>;
   using effects = std::vector<effect>;
 
   /// What a load found: nothing, a verified record, or damage (false).
@@ -91,10 +107,14 @@ public:
   void receive(node_id from, const v1::RenewLeases& renew, instant now, effects& out);
   void receive(node_id from, v1::ReadLatest question, instant now, effects& out);
   void receive(node_id from, v1::Accept accept, instant now, effects& out);
+  void receive(node_id from, const v1::Collect& collect, instant now, effects& out);
+  void receive(node_id from, const v1::ListTombstones& question, instant now, effects& out);
 
   /// All writes up to `write` are durable.
   void persisted(std::uint64_t write);
   void loaded(shard_id shard, const std::string& key, found what, instant now, effects& out);
+  /// What a scan has found, and after which key it goes on; `next` empty = that was the last of them.
+  void scanned(shard_id shard, const std::vector<tombstone_list::entry>& tombstones, const std::string& next);
   /// Reports leases that have ended.
   void tick(instant now, effects& out);
   /// The next moment at which tick() has something to do; `never` when there is none.
@@ -106,24 +126,28 @@ public:
   /// What waits for the store, and what it holds.
   std::size_t pending() const { return pending_; }
   std::size_t pending_bytes() const { return pending_bytes_; }
+  /// Records that were erased since the start; tombstones that are known to be here.
+  std::uint64_t collected() const { return collected_; }
+  std::size_t tombstones() const { return tombstones_.size(); }
 
 private:
   struct slot {
     epoch promised;                  ///< never lower than any epoch answered; round 0 = none yet
     std::uint64_t promise_write = 0; ///< the write that makes `promised` durable; 0 = it came from the store
     milliseconds longest{0};         ///< longest lease ever granted, as written to the store
-    epoch lessee;   ///< whose lease runs until lease_until; round 0 = nobody's, or not known (restart)
-    epoch released; ///< given back: a renewal that the release overtook starts no lease; round 0 = none since start
+    epoch lessee;    ///< whose lease runs until lease_until; round 0 = nobody's, or not known (restart)
+    version evicted; ///< highest that was collected; written to the store with the erasing
+    epoch released;  ///< given back: a renewal that the release overtook starts no lease; round 0 = none since start
     instant lease_until = instant::min(); ///< on this node's clock
     bool reported = false;                ///< the lock manager was told of `lessee`
     instant looked_at = never;            ///< its place in lease_ends_; never = it has none
   };
   using place = std::pair<shard_id, std::string>; ///< a key in its shard
-  using parked = std::variant<v1::ReadLatest, v1::Accept>;
+  using parked = std::variant<v1::ReadLatest, v1::Accept, v1::Collect>;
   struct undurable_record {
     std::uint64_t write = 0;
     record_rank rank;
-    std::string bytes;
+    std::optional<std::string> bytes; ///< none = the record is being erased
   };
   using undurable_map = std::map<place, undurable_record>;
 
@@ -135,6 +159,7 @@ private:
     /// Null: not known. The rank may be changed, until the next call.
     record_rank* find(const std::string& key);
     void put(const std::string& key, const record_rank& rank);
+    void erase(const std::string& key);
 
   private:
     std::size_t half_;
@@ -150,17 +175,20 @@ private:
   void hold_back(std::size_t bytes);
   void tell(answer a, std::size_t bytes, effects& out);
   void tell(const lessee_changed& l, effects& out);
+  static v1::StoredPromise stored_promise(shard_id shard, const slot& s);
   void persist_slot(shard_id shard, slot& s, effects& out);
   bool outranked(const slot& s, const epoch& era) const;
   void supersede(node_id to, shard_id shard, std::uint64_t number, const std::string& key, const record_rank& stored,
                  effects& out);
   template <class Message> void park(node_id from, Message message, effects& out);
   void abstain(node_id to, const place& where, const epoch& asker, std::uint64_t number, effects& out);
-  /// `bytes`: null = there is no record.
-  void answer_latest(node_id from, const v1::ReadLatest& question, const record_rank& rank, const std::string* bytes,
-                     effects& out);
+  /// `bytes`: none = there is no record.
+  void answer_latest(node_id from, const v1::ReadLatest& question, const record_rank& rank,
+                     const std::optional<std::string>& bytes, effects& out);
   /// `known`: the place of the key's rank in the index; null = it is not there.
   void judge(node_id from, v1::Accept&& accept, record_rank stored, record_rank* known, effects& out);
+  void erase(const v1::Collect& collect, const record_rank& stored, effects& out);
+  void learn(const place& where, const v1::StoredRecord* stored);
 
   acceptor_options options_;
   std::map<shard_id, slot> slots_;
@@ -192,6 +220,8 @@ private:
   };
   std::map<place, abstention> damaged_; ///< keys whose stored record is damaged: no vote until it is repaired
   rank_index index_;
+  tombstone_list tombstones_; ///< hints for the homes of this node
+  std::uint64_t collected_ = 0;
 };
 
 } // namespace troupe

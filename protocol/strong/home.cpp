@@ -1,5 +1,5 @@
-// Claiming a shard, holding it, letting it go. What happens to its keys is in home_touch.cpp, home_keys.cpp and
-// home_locks.cpp.
+// Claiming a shard, holding it, letting it go. What happens to its keys is in home_touch.cpp, home_keys.cpp,
+// home_locks.cpp and home_collection.cpp.
 #include "protocol/strong/home.hpp"
 
 #include "protocol/assert.hpp"
@@ -31,6 +31,11 @@ home::home(home_options options)
 }
 
 instant home::lease_until() const { return role_ == role::leading ? lease_->until() : instant::min(); }
+
+std::size_t home::undecided() const {
+  return static_cast<std::size_t>(std::count_if(
+      busy_.begin(), busy_.end(), [&](const auto& name) { return !keys_.find(name)->second.to_collect; }));
+}
 
 std::size_t home::in_doubt() const {
   return static_cast<std::size_t>(std::count_if(busy_.begin(), busy_.end(), [&](const auto& name) {
@@ -184,6 +189,10 @@ void home::begin_leading(instant now, effects& out) {
   draining_ = false;
   holders_.reset(era_);
   reclaim_at_ = now + nanoseconds{options_.lease} / 4;
+  led_since_ = now;
+  ask_tombstones_ = now + std::max(options_.collection.after, options_.collection.every);
+  tombstones_after_.clear();
+  tombstones_as_ = 0;
   out.emplace_back(lead{era_});
   out.emplace_back(note{"home.leading", describe(options_.shard, era_)});
   held_bytes_ = 0; // each is counted again
@@ -264,7 +273,7 @@ void home::stop_leading(std::string_view why, instant now, effects& out) {
   keys_.clear();
   by_use_.clear();
   bytes_ = queued_ = held_bytes_ = 0;
-  wake_ = reclaim_at_ = never;
+  wake_ = reclaim_at_ = ask_tombstones_ = never;
   holders_.reset({});
   role_ = role::idle;
   draining_ = false;
@@ -378,6 +387,7 @@ void home::tick(instant now, effects& out) {
   look_after_drains(now, out);
   forget_surplus();
   look_after_holders(now, out);
+  if (now >= ask_tombstones_) ask_for_tombstones(now, out);
   finish_draining(now, out);
 }
 
@@ -388,7 +398,7 @@ instant home::wake_at() const {
   case role::claiming:
     return claim_ends_;
   case role::leading:
-    return std::min({wake_, reclaim_at_, lease_->until(), holders_.wake_at()});
+    return std::min({wake_, reclaim_at_, ask_tombstones_, lease_->until(), holders_.wake_at()});
   }
   return never;
 }

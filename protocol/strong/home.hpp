@@ -1,11 +1,12 @@
 /// LOCK MANAGER's core: claims one shard, and decides every operation on its keys while the lease runs (PROTOCOLS
 /// §3).
 ///
-/// What it sends to replicas:  Claim, ReleaseHome, ReadLatest, Accept.   To strong managers: OperationAnswer,
-/// NotHome. To memory layers:  LockGranted / LockRefused / LargeCopy, LeaseGranted, Recall, Committed.
-/// What it is told:            Granted / Refused, Latest / Abstain, Accepted / Superseded; Operation; LockRequest,
-///                             LockRelease, LeaseRenew, Recalled; lease renewals and the shard's lessee as this
-///                             node's replica sees it; which peers are connected.
+/// What it sends:   to replicas Claim, ReleaseHome, ReadLatest, Accept, Collect, ListTombstones; to strong managers
+///                  OperationAnswer, NotHome; to memory layers LockGranted / LockRefused / LargeCopy, LeaseGranted,
+///                  Recall, Committed.
+/// What it is told: Granted / Refused, Latest / Abstain, Accepted / Superseded, Tombstones; Operation; LockRequest,
+///                  LockRelease, LeaseRenew, Recalled; lease renewals and the shard's lessee as this node's replica
+///                  sees it; which peers are connected.
 /// What the environment must provide: effects performed in order; `lead`/`unlead` reach whoever renews the lease;
 /// `tick()` no later than wake_at(); `now` sampled after the message was taken from the mailbox.
 ///
@@ -34,6 +35,18 @@
 
 namespace troupe {
 
+/// When a home collects tombstones: PROTOCOLS §3.4.
+struct collection_options {
+  milliseconds every{2'000}; ///< it asks for those that it may collect; 1 and up
+  /// It collects none before it has led for so long. Why: with a record goes what it remembers of its writers, and
+  /// whoever has lost an answer to the change of homes may still ask again.
+  milliseconds after{60'000};
+  /// It comes back in a higher round, which costs every read lock and the touch of every key, for so many tombstones
+  /// of its own epoch: these it cannot collect. 1 and up
+  std::size_t unripe_max = limits::unripe_tombstones_max;
+  milliseconds round_min{300'000}; ///< and not before it has led for so long
+};
+
 struct home_options {
   node_id self;
   incarnation life;
@@ -51,6 +64,7 @@ struct home_options {
   std::size_t held_bytes_max = limits::held_bytes_max;
   std::size_t holder_queue_max = limits::holder_queue_max;
   std::size_t answers_bytes_max = limits::answers_bytes_max; ///< values in the answers of one step
+  collection_options collection;
   bool trace = false; ///< note every decision and commit, not only what happens to the shard
 };
 
@@ -77,6 +91,7 @@ public:
   void receive(node_id from, const v1::Abstain& abstain, instant now, effects& out);
   void receive(node_id from, const v1::Accepted& accepted, instant now, effects& out);
   void receive(node_id from, const v1::Superseded& superseded, instant now, effects& out);
+  void receive(node_id from, const v1::Tombstones& found, instant now, effects& out);
   void receive(node_id from, v1::Operation operation, instant now, effects& out);
   void receive(node_id from, const v1::LockRequest& request, instant now, effects& out);
   void receive(node_id from, const v1::LockRelease& release, instant now, effects& out);
@@ -105,10 +120,12 @@ public:
   instant lease_until() const;
   std::size_t keys() const { return keys_.size(); }
   std::size_t queued() const { return queued_; }
-  std::size_t undecided() const { return busy_.size(); }
+  /// Keys that are being touched, written or waited for; for somebody, not for collection.
+  std::size_t undecided() const;
   /// Keys whose undecided write nobody waits for any more.
   std::size_t in_doubt() const;
   std::uint64_t committed() const { return commits_; }
+  std::uint64_t collected() const { return collected_; }
   const holders& held() const { return holders_; }
 
   /// The named locks that this home knows to be taken, or waited for: the first `max` of them, by key.
@@ -156,6 +173,7 @@ private:
     std::size_t weight = 0; ///< what it counts in held_bytes_, until it has committed
     bool recalling = false; ///< somebody who holds the key has not given it back
     bool lock = false;      ///< the record is that of a named lock
+    bool tombstone = false; ///< the record is a tombstone, and nothing else
   };
   /// What a home knows of a named lock beside its record.
   struct lock_state {
@@ -176,6 +194,7 @@ private:
     version number;
     std::string bytes;
     std::uint64_t abstained = 0;
+    version evicted; ///< nothing is stored there: what was collected there, of the shard
   };
   struct key_state {
     enum class stage : std::uint8_t { reading, ready } at = stage::reading;
@@ -184,8 +203,9 @@ private:
     instant first_asked_at;         ///< reading: first transmission
     instant settle_at = never;      ///< reading: a majority has answered; wait for the others no longer than this
     std::uint64_t asked_as = 0;     ///< reading: number of the first question; older answers belong to other epochs
+    bool to_collect = false;        ///< reading: nobody has asked for it but the collection of tombstones
     bool held = false;              ///< somebody may hold a read lock; false = certainly nobody
-    version number;                 ///< ready: of the committed record; round 0 = never written
+    version number;                 ///< ready: of the record, or of what was collected; round 0 = never written
     std::string record;             ///< ready: the committed record, serialized
     std::optional<proposal> undecided;
     std::list<waiting> queue;                ///< first come first served; of a floor: writes that wait for it, too
@@ -223,6 +243,7 @@ private:
   static std::size_t good_copies(const key_state& state);
   void consider_touch(entry& e, instant now, effects& out);
   void touched(entry& e, instant now, effects& out);
+  void somebody_waits(entry& e, instant now);
   bool overwrite(entry& e, const copy& best, v1::Record& record, instant now, effects& out);
   void advance(entry& e, instant now, effects& out);
   void propose(entry& e, proposal p, instant now, effects& out);
@@ -247,6 +268,12 @@ private:
   void forget(entry& e);
   void forget_surplus();
   void watch(instant at) { wake_ = std::min(wake_, at); }
+
+  // tombstones
+  void ask_for_tombstones(instant now, effects& out);
+  void touch_to_collect(const std::string& name, instant now, effects& out);
+  bool may_be_collected(const entry& e, const copy& best, const v1::Record& record) const;
+  bool end_collection(entry& e, const copy& best, const v1::Record& record, effects& out);
 
   // read locks
   void lock(entry& e, const waiting& w, const v1::Record& committed, instant now, effects& out);
@@ -316,6 +343,11 @@ private:
   std::uint64_t counter_ = 0;     ///< leading: versions assigned in this epoch
   version newest_;                ///< highest committed version seen in this shard
   std::uint64_t commits_ = 0;
+  std::uint64_t collected_ = 0;
+  instant led_since_;               ///< leading
+  instant ask_tombstones_ = never;  ///< leading: when next
+  std::uint64_t tombstones_as_ = 0; ///< leading: number of the question that is open; 0 = none is
+  std::string tombstones_after_;    ///< leading: where the next one goes on
 
   holders holders_; ///< leading: the read locks of this epoch
   key_map keys_;

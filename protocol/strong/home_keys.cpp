@@ -247,6 +247,7 @@ void home::combine(entry& e, const v1::Record& committed, v1::Record& next, prop
   if (!p.number) return;
   p.bytes = next.SerializeAsString();
   p.lock = next.has_lock();
+  p.tombstone = is_tombstone(next);
 }
 
 /// Nobody waits for this key any more: it need not be looked after.
@@ -311,6 +312,7 @@ void home::send_accept(node_id to, entry& e, effects& out) {
   accept.set_key(e.first);
   to_wire(p.number, *accept.mutable_version());
   accept.set_record(p.bytes);
+  accept.set_tombstone(p.tombstone);
   if (auto i = p.repairs.find(to); i != p.repairs.end()) accept.set_repairs(i->second);
   out.emplace_back(std::move(s));
 }
@@ -384,6 +386,7 @@ void home::roll_back(entry& e, instant now, effects& out) {
   }
   p.bytes = record->SerializeAsString();
   p.lock = record->has_lock();
+  p.tombstone = is_tombstone(*record);
   p.participants = std::move(undone.participants);
   p.repairs = std::move(undone.repairs);
   out.emplace_back(note{"home.rolling_back", "shard=" + to_string(options_.shard) + " version="

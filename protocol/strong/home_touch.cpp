@@ -14,6 +14,7 @@ home::entry& home::key(const std::string& name, instant now, effects& out) {
   auto& e = *i;
   if (!fresh) {
     use(e);
+    somebody_waits(e, now);
     return e;
   }
   by_use_.push_front(name);
@@ -25,6 +26,15 @@ home::entry& home::key(const std::string& name, instant now, effects& out) {
   ask_latest(e, now, out);
   weigh(e);
   return e;
+}
+
+/// Its touch is not for collection alone any more: it does not wait for every replica.
+void home::somebody_waits(entry& e, instant now) {
+  auto& state = e.second;
+  if (!std::exchange(state.to_collect, false)) return;
+  if (state.at != key_state::stage::reading || state.undecided || good_copies(state) < majority()) return;
+  state.settle_at = now;
+  watch(now);
 }
 
 void home::ask_latest(entry& e, instant now, effects& out) {
@@ -53,7 +63,8 @@ void home::receive(node_id from, v1::Latest latest, instant now, effects& out) {
          .accepted_in = from_wire(latest.ballot()),
          .number = from_wire(latest.version()),
          .bytes = std::move(*latest.mutable_record()),
-         .abstained = 0};
+         .abstained = 0,
+         .evicted = from_wire(latest.evicted())};
   i->second.copies.insert_or_assign(from, std::move(c));
   consider_touch(*i, now, out);
 }
@@ -97,6 +108,8 @@ void home::consider_touch(entry& e, instant now, effects& out) {
     fail_queue(e, errc::corrupt, out);
     return forget(e); // read again with the next operation
   }
+  if (state.to_collect && answered < options_.replicas.size() && !mutated(mutation::tombstone_collected_too_early))
+    return;
   const bool everybody = std::all_of(options_.replicas.begin(), options_.replicas.end(),
                                      [&](node_id r) { return state.copies.contains(r) || !connected_.contains(r); });
   if (everybody || now >= state.settle_at) return touched(e, now, out);
@@ -126,10 +139,20 @@ void home::touched(entry& e, instant now, effects& out) {
     fail_queue(e, errc::corrupt, out);
     return forget(e);
   }
-  newest_ = std::max(newest_, best->number);
+  if (std::exchange(state.to_collect, false) && end_collection(e, *best, record, out)) return;
+  // Nothing is stored: whatever stood here was collected, with all that it remembered of requests. Every replica that
+  // has erased it says so; the others still have it.
+  auto as_of = best->number;
+  for (const auto& [replica, c] : state.copies)
+    if (!best->number) as_of = std::max(as_of, c.evicted);
+  if (as_of != best->number) {
+    record.set_tombstone(true);
+    to_wire(as_of, *record.mutable_evicted());
+  }
+  newest_ = std::max(newest_, as_of);
   if (unanimous) {
-    state.number = best->number;
-    state.record = best->bytes;
+    state.number = as_of;
+    state.record = as_of == best->number ? best->bytes : record.SerializeAsString();
     weigh(e);
     state.copies.clear();
     state.at = key_state::stage::ready;
@@ -153,12 +176,13 @@ void home::touched(entry& e, instant now, effects& out) {
   for (const auto& [replica, c] : state.copies)
     if (c.damaged) p.repairs[replica] = c.abstained;
   if (!p.number) {
-    // Nothing was ever committed for the key: what a majority accepts is a tombstone, so that no copy that did not
-    // answer can come back.
+    // Nothing that was committed for the key is stored: what a majority accepts is a tombstone, so that no copy that
+    // did not answer can come back.
     p.number = {.era = era_, .counter = ++counter_};
     record.set_tombstone(true);
     p.bytes = record.SerializeAsString();
   }
+  p.tombstone = is_tombstone(record);
   propose(e, std::move(p), now, out);
 }
 
@@ -178,6 +202,7 @@ bool home::overwrite(entry& e, const copy& best, v1::Record& record, instant now
   to_wire(p.number, *a.result.mutable_version());
   settle(record, w->id, a.result, p.number, options_.settled_kept);
   p.bytes = record.SerializeAsString();
+  p.tombstone = is_tombstone(record);
   for (const auto& [replica, c] : e.second.copies)
     if (c.damaged) p.repairs[replica] = c.abstained;
   leave_queue(*w);

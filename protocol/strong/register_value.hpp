@@ -25,6 +25,11 @@ inline bool exists(const v1::Record& record, const version& number) {
   return static_cast<bool>(number) && !record.tombstone() && !record.has_lock() && !record.has_floor();
 }
 
+/// Whether the record says that there is no value, and nothing else. What was once a lock or a floor stays one.
+inline bool is_tombstone(const v1::Record& record) {
+  return record.tombstone() && !record.has_lock() && !record.has_floor();
+}
+
 /// Finds what `id` was answered; nullptr when the record does not remember it.
 const v1::Settled* find_settled(const v1::Record& record, const request_id& id);
 

@@ -46,7 +46,8 @@ family gauge(std::string name, std::string help) {
 
 void add_homes(const node_status& status, std::vector<MetricFamily>& families) {
   std::uint64_t leading = 0, claiming = 0, keys = 0, queued = 0, undecided = 0, in_doubt = 0, committed = 0,
-                dropped = 0, held = 0, waiting = 0, holders = 0, read_locks = 0, read_lock_bytes = 0, recalls = 0;
+                collected = 0, dropped = 0, held = 0, waiting = 0, holders = 0, read_locks = 0, read_lock_bytes = 0,
+                recalls = 0;
   auto lease_left = nanoseconds::max();
   for (const auto& shard : status.homes) {
     claiming += shard.claiming ? 1 : 0;
@@ -54,6 +55,7 @@ void add_homes(const node_status& status, std::vector<MetricFamily>& families) {
     undecided += shard.undecided;
     in_doubt += shard.in_doubt;
     committed += shard.committed;
+    collected += shard.collected;
     dropped += shard.dropped;
     holders += shard.holders;
     read_locks += shard.read_locks;
@@ -77,6 +79,8 @@ void add_homes(const node_status& status, std::vector<MetricFamily>& families) {
   families.push_back(
       gauge("home_in_doubt_keys", "Keys whose last write no majority has answered").add(in_doubt).take());
   families.push_back(counter("home_committed_total", "Writes committed by this node's homes").add(committed).take());
+  families.push_back(
+      counter("home_collected_total", "Tombstones that this node's homes had erased").add(collected).take());
   families.push_back(
       counter("home_dropped_messages_total", "Messages about read locks given here that were malformed")
           .add(dropped)
@@ -158,10 +162,20 @@ void add_memory(const memory_status& memory, std::vector<MetricFamily>& families
   families.push_back(gauge("memory_waiting_reads", "Reads that wait for a read lock").add(memory.waiting).take());
 }
 
+void add_replica(const replica_status& replica, std::vector<MetricFamily>& families) {
+  families.push_back(gauge("replica_tombstones", "Records of removed keys that this node knows it keeps")
+                         .add(replica.tombstones)
+                         .take());
+  families.push_back(counter("replica_collected_total", "Records of removed keys that this node has erased")
+                         .add(replica.collected)
+                         .take());
+}
+
 void add_store(const store_driver::counters& store, std::vector<MetricFamily>& families) {
   families.push_back(counter("store_syncs_total", "Times the store waited for the disk").add(store.syncs).take());
   families.push_back(
       counter("store_records_written_total", "Records and promises written").add(store.records_written).take());
+  families.push_back(counter("store_records_erased_total", "Records erased").add(store.records_erased).take());
   families.push_back(counter("store_bytes_written_total", "Their size").add(store.bytes_written).take());
   families.push_back(counter("store_loads_total", "Records read").add(store.loads).take());
   families.push_back(
@@ -185,6 +199,7 @@ std::vector<MetricFamily> metrics_of(const node_setup& setup, const node_status&
   add_links(status, families);
   if (status.door) add_door(*status.door, families);
   if (status.memory) add_memory(*status.memory, families);
+  if (status.replica) add_replica(*status.replica, families);
   if (store != nullptr) {
     families.push_back(
         gauge("store_failed", "1 = the store refuses writes for good").add(status.store_failed ? 1 : 0).take());

@@ -13,11 +13,11 @@ namespace {
 void print_figures(std::ostream& out, const simulation_report& r) {
   out << "operations=" << r.operations << " done=" << r.done << " not_done=" << r.not_done << " unknown=" << r.unknown
       << " leaderships=" << r.leaderships << " locks_held=" << r.locks_held << " memory_hits=" << r.memory_hits
-      << " evictions=" << r.evictions << " crashes=" << r.crashes << " leaves=" << r.leaves << " pauses=" << r.pauses
-      << " cuts=" << r.cuts << " breaks=" << r.breaks << " lags=" << r.lags << " strays=" << r.strays
-      << " events=" << r.events << " virtual_ms=" << r.virtual_time.count() / 1'000'000 << " log=" << std::hex
-      << std::setw(16) << std::setfill('0') << r.hash << std::dec << std::setfill(' ') << " lines=" << r.lines
-      << "\n";
+      << " evictions=" << r.evictions << " collections=" << r.collections << " crashes=" << r.crashes
+      << " leaves=" << r.leaves << " pauses=" << r.pauses << " cuts=" << r.cuts << " breaks=" << r.breaks
+      << " lags=" << r.lags << " strays=" << r.strays << " events=" << r.events
+      << " virtual_ms=" << r.virtual_time.count() / 1'000'000 << " log=" << std::hex << std::setw(16)
+      << std::setfill('0') << r.hash << std::dec << std::setfill(' ') << " lines=" << r.lines << "\n";
 }
 
 void print_failure(std::ostream& out, const simulation_options& o, const simulation_report& r) {
@@ -69,6 +69,7 @@ int simulate_command(const simulate_options& options, std::ostream& out, std::os
     sum.locks_held += r.locks_held;
     sum.memory_hits += r.memory_hits;
     sum.evictions += r.evictions;
+    sum.collections += r.collections;
     sum.crashes += r.crashes;
     sum.leaves += r.leaves;
     sum.pauses += r.pauses;

@@ -21,17 +21,29 @@ std::string key_name(std::uint32_t n) { return (n % 2 == 0 ? "n" : "r") + std::t
 
 } // namespace
 
-key_pool::key_pool(std::uint32_t keys) : next_{keys + keys % 2} {
+key_pool::key_pool(std::uint32_t keys) : resting_(keys), next_{keys + keys % 2} {
   for (std::uint32_t n = 0; n < keys; ++n)
     doubts_[current_.emplace_back(key_name(n))] = 0;
 }
 
 void key_pool::doubt(const std::string& key) {
-  if (++doubts_[key] != doubts_max) return;
+  if (++doubts_[key] < doubts_max) return;
   auto place = std::find(current_.begin(), current_.end(), key);
-  *place = key_name(next_ + (key[0] == 'n' ? 0 : 1));
-  doubts_[*place] = 0;
+  if (place != current_.end()) *place = fresh(key[0]); // else it rests
+}
+
+const std::string& key_pool::fresh(char kind) {
+  const auto name = key_name(next_ + (kind == 'n' ? 0 : 1));
   next_ += 2;
+  return doubts_.try_emplace(name, 0).first->first;
+}
+
+void key_pool::rest(const std::string& key) {
+  const auto place = std::find(current_.begin(), current_.end(), key);
+  if (place == current_.end()) return;
+  auto& rested = resting_[static_cast<std::size_t>(place - current_.begin())];
+  if (rested.empty()) rested = fresh(key[0]);
+  std::swap(*place, rested);
 }
 
 std::vector<std::string> key_pool::all() const {
@@ -66,7 +78,7 @@ v1::Operation client::draw(const std::string& key) {
   if (!key.empty() || random_.below(100) < read_percent_) {
     op.kind = check::op_kind::get;
     out.mutable_get();
-  } else if (roll < (op.key[0] == 'n' ? 3U : 10U)) {
+  } else if (roll < (op.key[0] == 'n' ? options_.remove_percent / 3 : options_.remove_percent)) {
     op.kind = check::op_kind::remove;
     out.mutable_remove();
   } else if (op.key[0] == 'n') {
@@ -140,6 +152,7 @@ check::operation client::settle(const v1::Result* result, nanoseconds now) {
   case check::op_kind::remove:
     op.applied = result->exists();
     seen.reset();
+    if (random_.chance(options_.rest)) keys_.rest(op.key);
     break;
   case check::op_kind::add:
     op.applied = result->applied();

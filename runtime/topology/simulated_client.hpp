@@ -23,11 +23,17 @@ public:
   const std::string& any(dice& random) const { return current_[random.below(current_.size())]; }
   /// A write of `key` ended with an unknown outcome.
   void doubt(const std::string& key);
+  /// `key` was removed. It rests, which leaves time to collect its tombstone, until the key that takes its place is
+  /// removed as well.
+  void rest(const std::string& key);
   /// Every key that was ever in use.
   std::vector<std::string> all() const;
 
 private:
+  const std::string& fresh(char kind);
+
   std::vector<std::string> current_;            ///< by place
+  std::vector<std::string> resting_;            ///< by place; empty = none is
   std::map<std::string, std::uint32_t> doubts_; ///< by key that was ever in use: writes of unknown outcome
   std::uint32_t next_;                          ///< an even number, above that of every key
 };

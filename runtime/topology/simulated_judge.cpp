@@ -58,6 +58,8 @@ void judge::observe(const std::string& node, std::string_view name, std::string_
       accuse("S2", "shard " + shard + ": version " + number + " was assigned twice, now by " + node);
   } else if (name == "home.committed") {
     committed(node, shard, field(fields, "version"));
+  } else if (name == "home.collected") {
+    ++collections_;
   }
 }
 

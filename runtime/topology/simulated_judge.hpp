@@ -49,6 +49,7 @@ public:
   const std::string& what() const { return what_; }
   bool undecided() const { return undecided_; }
   std::uint64_t leaderships() const { return leaderships_; }
+  std::uint64_t collections() const { return collections_; }
 
 private:
   void decided(const std::string& node, const std::string& shard, const epoch& era);
@@ -69,6 +70,7 @@ private:
   };
   std::map<std::string, grant_used> writes_under_; ///< by the value that is put
   std::uint64_t leaderships_ = 0;
+  std::uint64_t collections_ = 0;
   bool undecided_ = false;
   std::string violated_, what_;
 };

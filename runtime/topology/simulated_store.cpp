@@ -8,9 +8,13 @@ namespace troupe::simulated {
 
 namespace {
 
+/// Few, so that a scan takes several pages.
+constexpr std::size_t scan_records_max = 2;
+
 bool sound(shard_id shard, const std::string& key, const v1::StoredRecord& r) {
   return r.checksum()
-         == checksum_of(record_view{shard, key, from_wire(r.ballot()), from_wire(r.version()), r.record()});
+         == checksum_of(
+             record_view{shard, key, from_wire(r.ballot()), from_wire(r.version()), r.record(), r.tombstone()});
 }
 
 std::pair<ballot, version> rank(const v1::StoredRecord& r) { return {from_wire(r.ballot()), from_wire(r.version())}; }
@@ -55,6 +59,25 @@ public:
         }
       }
       done(std::move(results));
+    });
+  }
+
+  void scan(shard_id shard, std::string after, std::function<void(scan_result)> done) override {
+    auto& d = disk_;
+    const auto life = life_;
+    if (d.life_ != life) return;
+    const auto delay = d.world_.random().between(std::chrono::microseconds{5}, std::chrono::microseconds{200});
+    d.world_.after(delay, [&d, life, shard, after = std::move(after), done = std::move(done)] {
+      if (d.life_ != life) return;
+      scan_result found;
+      auto i = d.records_.upper_bound({shard, after});
+      for (std::size_t n = 0; i != d.records_.end() && i->first.first == shard; ++i) {
+        if (i->second.tombstone()) found.tombstones.push_back({i->first.second, from_wire(i->second.ballot())});
+        if (++n < scan_records_max) continue;
+        found.next = i->first.second;
+        break;
+      }
+      done(std::move(found));
     });
   }
 
@@ -105,8 +128,11 @@ void disk::apply(const batch& b) {
       if (went_back && sound(record->shard, record->key, slot) && offered < rank(slot)) went_back(record->key);
       slot = record->record;
       if (stored) stored(record->shard, offered.first, offered.second);
-    } else
+    } else if (const auto* erase = std::get_if<record_erase>(&w)) {
+      records_.erase({erase->shard, erase->key});
+    } else {
       promises_[std::get<promise_write>(w).shard] = std::get<promise_write>(w).promise;
+    }
   }
   written_ += b.writes.size();
 }

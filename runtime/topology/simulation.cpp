@@ -198,6 +198,7 @@ void simulation::start(machine& m) {
     setup.life = {1 + random_.below(0xFFFF'FFFF)};
   }
   setup.memory_bytes_max = options_.memory_bytes;
+  setup.collection = options_.collection;
   setup.frames.chunk_bytes = options_.chunk_bytes;
   if (options_.chunk_bytes < limits::small_message_bytes) { // a narrow path: a large value takes many round trips
     setup.frames.window_bytes_min = 4 * options_.chunk_bytes;
@@ -580,6 +581,7 @@ simulation_report simulation::run() {
   report_.strays = strays_.count();
   report_.locks_held = lockers_.grants();
   report_.leaderships = judge_.leaderships();
+  report_.collections = judge_.collections();
   report_.virtual_time = world_.now();
   report_.last_events.assign(world_.log().last().begin(), world_.log().last().end());
   return report_;

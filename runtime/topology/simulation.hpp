@@ -6,6 +6,7 @@
 #pragma once
 
 #include "protocol/ids.hpp"
+#include "protocol/strong/home.hpp"
 
 #include <cstdint>
 #include <iosfwd>
@@ -23,11 +24,14 @@ struct simulation_options {
   milliseconds think_max{20};    ///< between two operations of a client
   milliseconds deadline_min{200}, deadline_max{1500};
   milliseconds lease{200};
-  std::uint32_t read_percent = 30; ///< of a client's operations
-  std::uint32_t lockers = 0;       ///< on each node, beside the clients: they take named locks
-  milliseconds held_max{0};        ///< for so long they take them
-  bool readers = false;            ///< beside the clients, one on each node that reads all the time
-  bool rollback = false;           ///< on_timeout of the data type
+  std::uint32_t read_percent = 30;   ///< of a client's operations
+  std::uint32_t lockers = 0;         ///< on each node, beside the clients: they take named locks
+  milliseconds held_max{0};          ///< for so long they take them
+  bool readers = false;              ///< beside the clients, one on each node that reads all the time
+  std::uint32_t remove_percent = 10; ///< of its writes of texts; of numbers a third of it
+  double rest = 0;                   ///< chance that a removed key is left alone for a while
+  collection_options collection;     ///< of tombstones
+  bool rollback = false;             ///< on_timeout of the data type
   std::uint32_t value_bytes_max = 16;
   std::uint32_t chunk_bytes = 1024; ///< links cut larger messages into pieces
   std::size_t memory_bytes = 0;     ///< of copies that each node answers reads with; 0 = none
@@ -70,6 +74,7 @@ struct simulation_report {
   std::uint64_t crashes = 0, leaves = 0, pauses = 0, cuts = 0, breaks = 0, lags = 0, strays = 0, leaderships = 0;
   std::uint64_t locks_held = 0;                 ///< grants of named locks that were answered
   std::uint64_t memory_hits = 0, evictions = 0; ///< of the memory tables of all nodes
+  std::uint64_t collections = 0;                ///< of tombstones
   bool undecided = false;                       ///< the checker ran out of its budget for some key
   nanoseconds virtual_time{0};
   std::vector<std::string> last_events;

@@ -63,6 +63,13 @@ simulation_options options_for(std::uint64_t seed) {
   if (o.damage && d.chance(0.5)) o.rotting_disk = 0.1;
   if (d.chance(0.6)) o.stray = d.chance(0.5) ? 0.01 : 0.05;
   if (!d.chance(0.1)) o.memory_bytes = d.chance(0.4) ? 8'192 : std::size_t{1} << 20;
+  o.remove_percent = d.chance(0.5) ? 10 : 30;
+  o.rest = d.chance(0.7) ? 0.8 : 0;
+  // Eagerly: in a real cluster all of this takes minutes.
+  o.collection.every = ms(5, lease / 2);
+  o.collection.after = ms(0, 2 * lease);
+  o.collection.unripe_max = d.chance(0.8) ? 1 : 1'000;
+  o.collection.round_min = ms(lease / 4, 2 * lease);
   if (d.chance(0.4)) {
     o.lockers = static_cast<std::uint32_t>(d.between(1, 2));
     o.held_max = ms(lease / 2, 4 * lease);
@@ -78,9 +85,11 @@ std::string describe(const simulation_options& o) {
       << " held_max_ms=" << o.held_max.count() << " operations=" << o.operations
       << " think_max_ms=" << o.think_max.count() << " deadline_ms=" << o.deadline_min.count() << ".."
       << o.deadline_max.count() << " lease_ms=" << o.lease.count() << " read_percent=" << o.read_percent
-      << " readers=" << (o.readers ? "yes" : "no") << " on_timeout=" << (o.rollback ? "rollback" : "unknown")
-      << " value_bytes_max=" << o.value_bytes_max << " chunk_bytes=" << o.chunk_bytes
-      << " memory_bytes=" << o.memory_bytes << "\n"
+      << " remove_percent=" << o.remove_percent << " rest=" << o.rest << " readers=" << (o.readers ? "yes" : "no")
+      << " on_timeout=" << (o.rollback ? "rollback" : "unknown") << " value_bytes_max=" << o.value_bytes_max
+      << " chunk_bytes=" << o.chunk_bytes << " memory_bytes=" << o.memory_bytes << "\n"
+      << "tombstones every_ms=" << o.collection.every.count() << " after_ms=" << o.collection.after.count()
+      << " unripe_max=" << o.collection.unripe_max << " round_min_ms=" << o.collection.round_min.count() << "\n"
       << "network latency_max_us=" << o.latency_max.count() / 1000 << " stall=" << o.stall
       << " stall_max_ms=" << o.stall_max.count() << " break_every_ms=" << o.break_every.count()
       << " cut_every_ms=" << o.cut_every.count() << " cut_max_ms=" << o.cut_max.count()

@@ -27,18 +27,21 @@ public:
 /// A disk whose syncs take until the test says so.
 class slow_store final : public store_driver {
 public:
-  void persist(std::vector<store_write>, std::function<void(errc)> done) override {
+  void persist(std::vector<store_write> writes, std::function<void(errc)> done) override {
+    calls.push_back(std::move(writes));
     syncs.push_back(std::move(done));
   }
   void load(std::vector<load_request> keys, std::function<void(std::vector<load_result>)> done) override {
     done(std::vector<load_result>(keys.size()));
   }
+  void scan(shard_id, std::string, std::function<void(scan_result)> done) override { done({}); }
   const std::map<shard_id, v1::StoredPromise>& promises() const override { return none_; }
   v1::StoreIdentity identity() const override { return {}; }
   void remember_disk(node_id, std::uint64_t, std::function<void(errc)> done) override { done(errc::none); }
   counters count() const override { return {}; }
 
   std::deque<std::function<void(errc)>> syncs; ///< not answered yet, oldest first
+  std::vector<std::vector<store_write>> calls; ///< all of them
 
 private:
   const std::map<shard_id, v1::StoredPromise> none_;
@@ -129,6 +132,42 @@ TEST_CASE("replica: nobody is taken for a home's successor before the grant that
   r.sync();
   r.sync();
   CHECK(r.seen == std::vector<epoch>{{1, rival, {1}}, {}, {2, rival, {1}}, {}, {3, self, {1}}});
+}
+
+TEST_CASE("replica: a tombstone is erased in the very call of the store that keeps what it leaves") {
+  scripted_replica r;
+  const epoch older{1, rival, {1}};
+  v1::Accept accept;
+  accept.set_number(1);
+  to_wire(older, *accept.mutable_epoch());
+  accept.set_key("t:k");
+  to_wire(version{older, 1}, *accept.mutable_version());
+  accept.set_tombstone(true);
+  caf::anon_send(r.board->replica, rival, std::move(accept));
+  r.run();
+  r.sync(); // the promise
+  r.sync();
+  v1::Collect collect;
+  collect.set_number(2);
+  to_wire(epoch{2, rival, {1}}, *collect.mutable_epoch());
+  collect.set_key("t:k");
+  to_wire(older, *collect.mutable_ballot());
+  to_wire(version{older, 1}, *collect.mutable_version());
+  caf::anon_send(r.board->replica, rival, std::move(collect));
+  r.run();
+  const auto& last = r.store.calls.back();
+  REQUIRE(last.size() == 3); // the promise of the epoch is the first
+  CHECK(std::get<record_erase>(last[1]).key == "t:k");
+  CHECK(from_wire(std::get<promise_write>(last[2]).promise.evicted()) == version{older, 1});
+  caf::scoped_actor probe{r.system};
+  auto question = probe->request(r.board->replica, 1s, status_atom::value);
+  r.run();
+  question.receive(
+      [](const replica_status& s) {
+        CHECK(s.collected == 1);
+        CHECK(s.tombstones == 0);
+      },
+      [](caf::error&) { FAIL("no answer"); });
 }
 
 TEST_CASE("replica: one whose store has failed promises and answers nothing more, and does not spin") {

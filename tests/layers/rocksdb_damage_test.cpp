@@ -190,7 +190,21 @@ TEST_CASE("store refused: its format is of another version") {
   plant_identity(options, identity, false);
   const auto what = refusal_of(options);
   CHECK(what == Contains("version 7"));
-  CHECK(what == Contains("version 1"));
+  CHECK(what == Contains("version 2"));
+}
+
+TEST_CASE("store: one of the format before tombstones were known is opened, and is of the new one from then on") {
+  const temporary_directory home;
+  const auto options = options_for(home / "store");
+  auto identity = must_create(options);
+  CHECK(identity.format() == rocksdb_image::format);
+  identity.set_format(1);
+  plant_identity(options, identity, true);
+  {
+    const auto store = must_open(options);
+    CHECK(store->identity().format() == rocksdb_image::format);
+  }
+  CHECK(must_open(options)->identity().format() == rocksdb_image::format);
 }
 
 TEST_CASE("store refused: its identity is damaged") {

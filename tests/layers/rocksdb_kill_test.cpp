@@ -32,6 +32,8 @@ struct acknowledged {
 std::uint64_t log_number(const std::filesystem::path& log) { return std::stoull(log.stem().string()); }
 
 std::string key_of(std::uint64_t number, std::size_t i) { return std::to_string(number) + "." + std::to_string(i); }
+/// Of a record that the next call erases.
+std::string passing_of(std::uint64_t number) { return "passing." + std::to_string(number); }
 std::string value_of(std::uint64_t number) { return std::string(150, static_cast<char>('a' + number % 26)); }
 
 /// Runs this executable again as the child, kills it once it has had `calls` calls acknowledged, and returns the
@@ -77,7 +79,8 @@ acknowledged kill_after(const rocksdb_options& options, std::uint64_t calls) {
   return last;
 }
 
-/// Every acknowledged call is there in full; of the others each in full or not at all. Returns how many were found.
+/// Every acknowledged call is there in full, with what it erased; of the others each in full or not at all. Returns
+/// how many were found.
 std::uint64_t check_everything(const rocksdb_options& options, std::uint64_t acknowledged_last) {
   const auto store = must_open(options);
   REQUIRE(store->promises().size() == 1);
@@ -87,6 +90,8 @@ std::uint64_t check_everything(const rocksdb_options& options, std::uint64_t ack
     std::vector<load_request> keys;
     for (std::size_t i = 0; i < keys_each; ++i)
       keys.push_back({{4}, key_of(number, i)});
+    const auto passing = load_one(*store, 4, passing_of(number));
+    CHECK(std::holds_alternative<std::monostate>(passing) == (number != promised));
     for (const auto& found : load(*store, std::move(keys))) {
       if (number <= promised) {
         CHECK(bytes_of(found) == value_of(number));
@@ -123,6 +128,8 @@ TEST_CASE("child: writes to a store until it is killed" * doctest::skip()) {
     std::vector<store_write> writes;
     for (std::size_t i = 0; i < keys_each; ++i)
       writes.emplace_back(a_record(4, key_of(number, i), value_of(number)));
+    writes.emplace_back(a_record(4, passing_of(number), value_of(number)));
+    writes.emplace_back(record_erase{{4}, passing_of(number - 1)});
     writes.emplace_back(a_promise(4, number));
     store->persist(std::move(writes), [&, number](errc code) {
       if (code != errc::none) std::abort();

@@ -220,6 +220,83 @@ TEST_CASE("store: what one thread has had acknowledged, loads of any other see")
   CHECK_FALSE(behind);
 }
 
+TEST_CASE("store: an erased record is gone at once and after every start, with what was stored in the same call") {
+  const temporary_directory home;
+  const auto options = options_for(home / "store");
+  must_create(options);
+  {
+    const auto store = must_open(options);
+    CHECK(persist(*store, {a_tombstone(3, "k"), a_record(3, "l", "stays"), a_record(4, "k", "elsewhere")})
+          == errc::none);
+    auto promise = a_promise(3, 9);
+    to_wire(version{{3, {1}, {2}}, 1}, *promise.promise.mutable_evicted());
+    promise.promise.set_checksum(checksum_of(promise.shard, promise.promise));
+    CHECK(persist(*store, {record_erase{{3}, "k"}, promise}) == errc::none);
+    CHECK(persist(*store, {record_erase{{3}, "never there"}}) == errc::none);
+    CHECK(std::holds_alternative<std::monostate>(load_one(*store, 3, "k")));
+    CHECK(store->count().records_erased == 2);
+    CHECK(store->count().records_written == 4);
+  }
+  for (int start = 0; start < 3; ++start) {
+    const auto store = must_open(options);
+    CHECK(std::holds_alternative<std::monostate>(load_one(*store, 3, "k")));
+    CHECK(bytes_of(load_one(*store, 3, "l")) == "stays");
+    CHECK(bytes_of(load_one(*store, 4, "k")) == "elsewhere");
+    CHECK(from_wire(store->promises().at({3}).evicted()).counter == 1);
+    if (start == 1) CHECK(persist(*store, {a_record(3, "k", "again"), record_erase{{3}, "k"}}) == errc::none);
+  }
+  const auto store = must_open(options);
+  CHECK(persist(*store, {a_record(3, "k", "again")}) == errc::none);
+  CHECK(bytes_of(load_one(*store, 3, "k")) == "again");
+}
+
+TEST_CASE("store: a scan goes through one shard page by page, and finds its tombstones") {
+  const temporary_directory home;
+  const auto options = options_for(home / "store");
+  must_create(options);
+  constexpr std::uint32_t last = 0xFFFF'FFFF;
+  {
+    const auto store = must_open(options);
+    std::vector<store_write> writes;
+    for (int key = 0; key < 1'000; ++key) {
+      const auto name = std::to_string(1'000 + key);
+      if (key % 10 == 0)
+        writes.emplace_back(a_tombstone(5, name));
+      else
+        writes.emplace_back(a_record(5, name, "value"));
+    }
+    writes.emplace_back(a_tombstone(6, "next"));
+    writes.emplace_back(a_tombstone(last, "last"));
+    writes.emplace_back(a_record(7, "large", std::string(500'000, 'x')));
+    writes.emplace_back(a_tombstone(7, "small"));
+    CHECK(persist(*store, std::move(writes)) == errc::none);
+    CHECK(persist(*store, {record_erase{{5}, "1000"}, a_promise(5, 9)}) == errc::none);
+  }
+  const auto store = must_open(options);
+  std::vector<std::string> keys;
+  std::string after;
+  int pages = 0;
+  do {
+    auto page = scan(*store, 5, after);
+    for (auto& t : page.tombstones) {
+      CHECK(t.accepted_in == epoch{3, {1}, {2}});
+      keys.push_back(std::move(t.key));
+    }
+    after = page.next;
+    ++pages;
+  } while (!after.empty() && pages < 100);
+  CHECK(pages > 2);
+  CHECK(keys.size() == 99);
+  CHECK(keys.front() == "1010");
+  CHECK(std::is_sorted(keys.begin(), keys.end()));
+  CHECK(scan(*store, 6).tombstones.size() == 1);
+  CHECK(scan(*store, last).tombstones.size() == 1);
+  CHECK(scan(*store, 8).tombstones.empty());
+  CHECK(scan(*store, 7).next == "large"); // by its size
+  CHECK(scan(*store, 7, "large").tombstones.size() == 1);
+  CHECK(store->count().queue_depth == 0);
+}
+
 TEST_CASE("store: options that cannot be meant are refused before anything is touched") {
   const temporary_directory home;
   const auto sound = options_for(home / "store");

@@ -83,6 +83,15 @@ inline record_write a_record(std::uint32_t shard, std::string key, std::string b
   return write;
 }
 
+inline record_write a_tombstone(std::uint32_t shard, std::string key, std::uint64_t counter = 1) {
+  auto write = a_record(shard, std::move(key), "removed", counter);
+  write.record.set_tombstone(true);
+  const auto number = from_wire(write.record.version());
+  write.record.set_checksum(checksum_of(
+      record_view{write.shard, write.key, from_wire(write.record.ballot()), number, write.record.record(), true}));
+  return write;
+}
+
 inline promise_write a_promise(std::uint32_t shard, std::uint64_t round, std::uint64_t lease_ms = 400) {
   promise_write write{.shard = {shard}, .promise = {}};
   to_wire(epoch{.round = round, .node = {2}, .life = {1}}, *write.promise.mutable_promised());
@@ -119,6 +128,12 @@ inline load_result load_one(store_driver& store, std::uint32_t shard, std::strin
   auto results = load(store, {{.shard = {shard}, .key = std::move(key)}});
   REQUIRE(results.size() == 1);
   return std::move(results.front());
+}
+
+inline scan_result scan(store_driver& store, std::uint32_t shard, std::string after = {}) {
+  std::promise<scan_result> done;
+  store.scan({shard}, std::move(after), [&done](scan_result found) { done.set_value(std::move(found)); });
+  return must_get(done.get_future());
 }
 
 /// The bytes of the record that was found; fails the test when there is none.

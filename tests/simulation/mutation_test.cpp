@@ -45,6 +45,8 @@ const expectation table[] = {
     {mutation::deduplication_off, {"S1"}},
     // The write is answered while fewer disks than a majority hold it.
     {mutation::acknowledged_before_sync, {"D1"}},
+    // A replica that was away when the key was removed still has the value, and nobody has the tombstone any more.
+    {mutation::tombstone_collected_too_early, {"S1"}},
 };
 
 /// The same for read locks: each lets a node read from its memory what is over.

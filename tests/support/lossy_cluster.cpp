@@ -45,6 +45,11 @@ options options::from_seed(std::uint64_t seed) {
   o.holder_queue_max = pick(3U, 20U, 1'000U, 1'000U);
   o.pending_copies_max = pick(1U, 100U);
   o.hot_reads = pick(0U, 40U, 80U, 93U);
+  o.removes = pick(8U, 25U);
+  o.collection.every = milliseconds{pick(5, 20, 100)};
+  o.collection.after = milliseconds{pick(0, 50, 300)};
+  o.collection.unripe_max = pick(1U, 2U, 1'000U);
+  o.collection.round_min = milliseconds{pick(200, 500)};
   return o;
 }
 
@@ -60,8 +65,11 @@ std::string options::describe() const {
          + field("pending_max", pending_max) + field("damage", damage) + field("locks", locks)
          + field("holders_max", holders_max) + field("held_bytes_max", held_bytes_max)
          + field("holder_queue_max", holder_queue_max) + field("pending_copies_max", pending_copies_max)
-         + field("hot_reads", hot_reads) + field("lockers", lockers) + field("named", named)
-         + field("held_max_ms", held_max.count()) + field("reorder", reorder);
+         + field("removes", removes) + field("collect_every_ms", collection.every.count())
+         + field("collect_after_ms", collection.after.count()) + field("unripe_max", collection.unripe_max)
+         + field("round_min_ms", collection.round_min.count()) + field("hot_reads", hot_reads)
+         + field("lockers", lockers) + field("named", named) + field("held_max_ms", held_max.count())
+         + field("reorder", reorder);
 }
 
 cluster_run::cluster_run(options o, bool keep_log) : options_{o}, keep_log_{keep_log}, dice_{o.seed} {
@@ -210,6 +218,7 @@ void cluster_run::start(node& n) {
     ho.holders_max = options_.holders_max;
     ho.held_bytes_max = options_.held_bytes_max;
     ho.holder_queue_max = options_.holder_queue_max;
+    ho.collection = options_.collection;
     n.homes[shard] = std::make_unique<home>(ho);
   }
   n.clients.assign(options_.clients, {});

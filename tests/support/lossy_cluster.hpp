@@ -47,8 +47,10 @@ struct options {
   moment fault_every = 150 * ms; ///< mean time between two faults
   std::size_t settled_kept = 8, combine_max = 8, key_queue_max = 64, bytes_max = 1'000'000, index_max = 100,
               pending_max = 1'000;
-  unsigned hand_overs = 3; ///< so many in a hundred faults
-  bool damage = true;      ///< stored copies rot, never a majority of one key at a time
+  collection_options collection; ///< of tombstones
+  unsigned removes = 8;          ///< so many in a hundred operations are removals
+  unsigned hand_overs = 3;       ///< so many in a hundred faults
+  bool damage = true;            ///< stored copies rot, never a majority of one key at a time
   std::size_t holders_max = 100, held_bytes_max = 100'000, holder_queue_max = 100, pending_copies_max = 100;
   bool locks = true;        ///< nodes read through their memory layers,
   unsigned hot_reads = 40;  ///< and so many in a hundred operations are reads beside the usual ones
@@ -67,7 +69,7 @@ struct options {
 struct outcome_of_run {
   std::string violation; ///< which invariant, and how; empty = none
   std::size_t operations = 0, done = 0, failed = 0, unknown = 0;
-  std::size_t leaderships = 0, crashes = 0, messages = 0, repairs = 0, rollbacks = 0;
+  std::size_t leaderships = 0, crashes = 0, messages = 0, repairs = 0, rollbacks = 0, collections = 0;
   std::size_t given_back = 0;                                   ///< writes that gave their node's copy back
   std::size_t hits = 0, granted = 0, recalled = 0, revived = 0; ///< reads, copies, copies, commits of a memory layer
   std::size_t generations = 0, gaps = 0, overflows = 0;         ///< of leases

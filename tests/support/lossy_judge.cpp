@@ -38,7 +38,7 @@ void cluster_run::issue(node& n, std::size_t client) {
   if (dice < 35) {
     record.kind = check::op_kind::get;
     op.mutable_get();
-  } else if (dice < 43) {
+  } else if (dice < 35 + static_cast<moment>(options_.removes)) {
     record.kind = check::op_kind::remove;
     op.mutable_remove();
   } else if (text && dice < 70) {
@@ -221,10 +221,18 @@ void cluster_run::judge_answer(node& n, const v1::OperationAnswer& answer) {
   if (id.session.value >= locker_sessions && asked == lock_asks_.end()) return; // it has given up, or crashed
   if (sub == submitted_.end() && asked == lock_asks_.end()) return violate("an answer to a request that nobody made");
   const auto& key = asked != lock_asks_.end() ? asked->second.key : history_.operations[sub->second.operation].key;
+  // A key without a record is absent as of what was collected, which may have been another key's.
+  if (const auto first = versions_.find({shard, v});
+      first != versions_.end() && !first->second.starts_with(key + "="))
+    return;
   std::size_t holders = 0;
-  for (auto r : replicas_[shard])
-    if (const auto* s = node_of(r).disk.find(shard, key); s != nullptr && from_wire(s->record.version()) >= v)
-      ++holders;
+  for (auto r : replicas_[shard]) {
+    const auto& disk = node_of(r).disk;
+    const auto promise = disk.promises().find(shard);
+    const auto collected = promise != disk.promises().end() ? from_wire(promise->second.evicted()) : version{};
+    const auto* s = disk.find(shard, key);
+    if ((s != nullptr ? from_wire(s->record.version()) : collected) >= v) ++holders;
+  }
   if (holders < replicas_[shard].size() / 2 + 1)
     violate("D1: version " + to_string(v) + " of " + key + " was answered and is durable at "
             + std::to_string(holders) + " replicas only");

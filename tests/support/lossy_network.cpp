@@ -12,8 +12,9 @@ void cluster_run::ship(node& from, node_id to, v1::Envelope envelope) {
   ++outcome_.messages;
   auto& receiver = node_of(to);
   if (envelope.has_lock_granted()) judge_grant(from, envelope.lock_granted());
-  const bool about_locks = envelope.body_case() >= v1::Envelope::kLockRequest;
-  if (about_locks && chance(4)) stray(from.id, receiver, envelope);
+  const bool about_locks =
+      envelope.body_case() >= v1::Envelope::kLockRequest && envelope.body_case() <= v1::Envelope::kCommitted;
+  if ((about_locks && chance(4)) || (envelope.has_collect() && chance(20))) stray(from.id, receiver, envelope);
   if (to == from.id) {
     auto& w = wires_[{to, to}];
     w.last[0] = std::max(w.last[0] + 1, now_ + random(50 * us));
@@ -32,7 +33,8 @@ void cluster_run::ship(node& from, node_id to, v1::Envelope envelope) {
   }
   if (!w.alive) return;
   if (about_locks && chance(1)) return; // a full queue
-  const bool to_replica = envelope.has_accept() || envelope.has_read_latest() || envelope.has_claim();
+  const bool to_replica =
+      envelope.has_accept() || envelope.has_read_latest() || envelope.has_claim() || envelope.has_collect();
   auto when = now_ + options_.latency_min + random(options_.latency_max - options_.latency_min);
   if (options_.reorder && (to_replica || about_locks)) {
     if (chance(10)) when += random(options_.latency_max * 8);
@@ -80,6 +82,12 @@ void cluster_run::arrive(node& n, node_id from, v1::Envelope& e) {
     return replica(std::move(*e.mutable_read_latest()));
   case v1::Envelope::kAccept:
     return replica(std::move(*e.mutable_accept()));
+  case v1::Envelope::kCollect:
+    return replica(e.collect());
+  case v1::Envelope::kListTombstones:
+    return replica(e.list_tombstones());
+  case v1::Envelope::kTombstones:
+    return lock_manager(e.tombstones());
   case v1::Envelope::kGranted:
     return lock_manager(std::move(*e.mutable_granted()));
   case v1::Envelope::kRefused:
@@ -125,6 +133,7 @@ void cluster_run::perform(node& n, shard_id shard, home::effects effects) {
       n.members->unlead(shard, u->era);
     } else if (const auto* note_ = std::get_if<note>(&e)) {
       if (note_->name == "home.rolling_back") ++outcome_.rollbacks;
+      if (note_->name == "home.collected") ++outcome_.collections;
       if (note_->name == "home.holder_overflow") ++outcome_.overflows;
       if (keep_log_) line(&n, note_->name + " " + note_->fields);
     }
@@ -140,6 +149,9 @@ void cluster_run::perform(node& n, acceptor::effects effects) {
     } else if (auto* promise = std::get_if<acceptor::persist_promise>(&e)) {
       n.asked = promise->write;
       n.disk.write(std::move(*promise));
+    } else if (auto* collection = std::get_if<acceptor::persist_collection>(&e)) {
+      n.asked = collection->write;
+      n.disk.write(std::move(*collection));
     } else if (auto* a = std::get_if<acceptor::answer>(&e); a != nullptr && a->urgent) {
       perform_now(n, e);
     } else {
@@ -167,6 +179,11 @@ void cluster_run::perform_now(node& n, acceptor::effect& e) {
       acceptor::effects out;
       n.replica->loaded(shard, key, what, local(n), out);
       perform(n, std::move(out));
+    });
+  } else if (const auto* s = std::get_if<acceptor::scan>(&e)) {
+    const auto when = std::max(now_, n.disk_stalled_until) + random(options_.sync_max);
+    on_at(n, when, [&n, shard = s->shard, found = n.disk.scan(s->shard, s->after)] {
+      n.replica->scanned(shard, found, found.empty() ? "" : found.back().key);
     });
   } else if (const auto* c = std::get_if<acceptor::lessee_changed>(&e)) {
     auto i = n.homes.find(c->shard);

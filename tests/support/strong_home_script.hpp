@@ -52,6 +52,7 @@ struct scripted_home {
       if (s->envelope.has_claim()) claims[s->to] = s->envelope.claim();
       if (s->envelope.has_read_latest()) questions[s->to] = s->envelope.read_latest();
       if (s->envelope.has_accept()) accepts[s->to] = s->envelope.accept();
+      if (s->envelope.has_list_tombstones()) listing = s->envelope.list_tombstones();
       if (s->envelope.has_operation_answer()) answer = s->envelope.operation_answer();
     }
     return joined(sends(out));
@@ -94,6 +95,27 @@ struct scripted_home {
     to_wire(v, *l.mutable_version());
     if (v) l.set_record(record.SerializeAsString());
     return receive(from, l);
+  }
+  /// `from` has nothing under the key, and has collected tombstones of the shard up to `evicted`.
+  std::string nothing(node_id from, const version& evicted = {}) {
+    v1::Latest l;
+    l.set_shard(shard.value);
+    l.set_number(questions[from].number());
+    l.set_key(questions[from].key());
+    if (evicted) to_wire(evicted, *l.mutable_evicted());
+    return receive(from, l);
+  }
+  /// Answers the last question for tombstones.
+  std::string tombstones(const std::vector<std::string>& keys, const std::string& next = {},
+                         std::uint64_t unripe = 0) {
+    v1::Tombstones t;
+    t.set_shard(shard.value);
+    t.set_number(listing.number());
+    for (const auto& key : keys)
+      t.add_keys(key);
+    t.set_next(next);
+    t.set_unripe(unripe);
+    return receive(n1, t);
   }
   std::string abstain(node_id from, std::uint64_t number, const std::string& key = "t:k") {
     v1::Abstain a;
@@ -141,6 +163,7 @@ struct scripted_home {
   std::map<node_id, v1::Claim> claims;
   std::map<node_id, v1::ReadLatest> questions;
   std::map<node_id, v1::Accept> accepts;
+  v1::ListTombstones listing;
   v1::OperationAnswer answer;
 };
 

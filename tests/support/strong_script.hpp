@@ -92,12 +92,25 @@ inline std::string render(const v1::Envelope& e) {
   case v1::Envelope::kReadLatest:
     return "read " + e.read_latest().key() + " in " + text(e.read_latest().epoch());
   case v1::Envelope::kLatest:
-    return "latest " + e.latest().key() + " " + text(e.latest().version());
+    return "latest " + e.latest().key() + " " + text(e.latest().version())
+           + (e.latest().has_evicted() ? " evicted=" + text(e.latest().evicted()) : "");
   case v1::Envelope::kAbstain:
     return "abstain " + e.abstain().key();
   case v1::Envelope::kAccept:
     return "accept " + e.accept().key() + " " + text(e.accept().version()) + " in " + text(e.accept().epoch())
            + (e.accept().repairs() != 0 ? " repairs" : "");
+  case v1::Envelope::kCollect:
+    return "collect " + e.collect().key() + " " + text(e.collect().version()) + " of " + text(e.collect().ballot())
+           + " in " + text(e.collect().epoch());
+  case v1::Envelope::kListTombstones:
+    return "list_tombstones after '" + e.list_tombstones().after() + "'";
+  case v1::Envelope::kTombstones: {
+    std::string out = "tombstones";
+    for (const auto& key : e.tombstones().keys())
+      out += " " + key;
+    return out + (e.tombstones().next().empty() ? "" : " next=" + e.tombstones().next())
+           + " unripe=" + std::to_string(e.tombstones().unripe());
+  }
   case v1::Envelope::kAccepted:
     return "accepted " + e.accepted().key() + " " + text(e.accepted().version());
   case v1::Envelope::kSuperseded:

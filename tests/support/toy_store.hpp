@@ -23,6 +23,7 @@ public:
 
   void write(acceptor::persist_record w) { tail_.push_back({w.write, std::move(w)}); }
   void write(acceptor::persist_promise w) { tail_.push_back({w.write, std::move(w)}); }
+  void write(acceptor::persist_collection w) { tail_.push_back({w.write, std::move(w)}); }
 
   bool dirty() const { return !tail_.empty(); }
   std::uint64_t newest() const { return tail_.empty() ? 0 : tail_.back().number; }
@@ -50,6 +51,12 @@ public:
     auto i = records_.find({shard, key});
     return i == records_.end() ? nullptr : &i->second;
   }
+  /// The first tombstone of the shard above `after`, if there is one.
+  std::vector<tombstone_list::entry> scan(shard_id shard, const std::string& after) const {
+    for (auto i = records_.upper_bound({shard, after}); i != records_.end() && i->first.shard == shard; ++i)
+      if (const auto& r = i->second.record; r.tombstone()) return {{i->first.key, from_wire(r.ballot())}};
+    return {};
+  }
   /// Damages the durable record; false when there is none.
   bool damage(shard_id shard, const std::string& key) {
     auto i = records_.find({shard, key});
@@ -61,7 +68,7 @@ public:
 private:
   struct unsynced_write {
     std::uint64_t number;
-    std::variant<acceptor::persist_record, acceptor::persist_promise> what;
+    std::variant<acceptor::persist_record, acceptor::persist_promise, acceptor::persist_collection> what;
   };
   void apply() {
     auto& w = tail_.front().what;
@@ -69,6 +76,10 @@ private:
       records_.insert_or_assign({r->shard, r->key}, slot{std::move(r->record), false});
     else if (auto* p = std::get_if<acceptor::persist_promise>(&w))
       promises_.insert_or_assign(p->shard, std::move(p->promise));
+    else if (auto* c = std::get_if<acceptor::persist_collection>(&w)) {
+      records_.erase({c->shard, c->key});
+      promises_.insert_or_assign(c->shard, std::move(c->promise));
+    }
     tail_.pop_front();
   }
 

@@ -35,6 +35,7 @@ TEST_CASE("strong: nothing is violated while everything goes wrong, and all is s
     sum.messages += run.messages;
     sum.repairs += run.repairs;
     sum.rollbacks += run.rollbacks;
+    sum.collections += run.collections;
     sum.undecided_keys += run.undecided_keys;
     sum.hits += run.hits;
     sum.granted += run.granted;
@@ -48,7 +49,8 @@ TEST_CASE("strong: nothing is violated while everything goes wrong, and all is s
   std::cout << "seeds=" << seeds << " operations=" << sum.operations << " done=" << sum.done
             << " failed=" << sum.failed << " unknown=" << sum.unknown << " leaderships=" << sum.leaderships
             << " crashes=" << sum.crashes << " messages=" << sum.messages << " repairs=" << sum.repairs
-            << " rollbacks=" << sum.rollbacks << " undecided_keys=" << sum.undecided_keys << "\n"
+            << " rollbacks=" << sum.rollbacks << " collections=" << sum.collections
+            << " undecided_keys=" << sum.undecided_keys << "\n"
             << "hits=" << sum.hits << " granted=" << sum.granted << " recalled=" << sum.recalled
             << " revived=" << sum.revived << " given_back=" << sum.given_back << " generations=" << sum.generations
             << " gaps=" << sum.gaps << " overflows=" << sum.overflows << "\n";
@@ -58,6 +60,7 @@ TEST_CASE("strong: nothing is violated while everything goes wrong, and all is s
     CHECK(sum.leaderships > 3 * seeds);
     CHECK(sum.repairs > 0);
     CHECK(sum.rollbacks > 0);
+    CHECK(sum.collections > seeds / 2);
     CHECK(sum.hits > sum.operations / 10);
     CHECK(sum.recalled > 0);
     CHECK(sum.revived > 0);
@@ -125,6 +128,8 @@ TEST_CASE("strong: every planted mistake of read locks breaks S1 or K1 within 50
   for (auto m : lock_mutations)
     must_break_safety(m, [m](lossy::options& o) {
       o.locks = true;
+      o.removes = 8; // what is removed is not read
+      o.collection = {};
       if (m == mutation::held_from_grant) { // a mistake of one way: short leases, long ways
         o.keys = 1;
         o.clients = 2;
