@@ -4,12 +4,14 @@
 #include <netinet/in.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstddef>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -76,6 +78,33 @@ private:
   ::close_range(STDERR_FILENO + 1, ~0U, 0);
   ::execv(arguments[0], arguments);
   ::_exit(not_executable);
+}
+
+bool nobody_listens(std::uint16_t port) {
+  const int s = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (s < 0) return false;
+  sockaddr_in at{};
+  at.sin_family = AF_INET;
+  at.sin_port = htons(port);
+  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  const bool free = ::bind(s, reinterpret_cast<const sockaddr*>(&at), sizeof at) == 0;
+  ::close(s);
+  return free;
+}
+
+/// Among the processes that ask here, a port belongs to one: by a name that the system takes back when it ends, so
+/// the descriptor is kept.
+bool reserve(std::uint16_t port) {
+  const int s = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (s < 0) return false;
+  const auto name = "troupe-port-" + std::to_string(port);
+  sockaddr_un at{};
+  at.sun_family = AF_UNIX;
+  name.copy(at.sun_path + 1, sizeof at.sun_path - 1); // a leading zero: a name that is no file
+  const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
+  if (::bind(s, reinterpret_cast<const sockaddr*>(&at), size) == 0) return true;
+  ::close(s);
+  return false;
 }
 
 } // namespace
@@ -159,22 +188,12 @@ tl::expected<exit_code, std::string> run_to_end(const std::vector<std::string>& 
 
 std::vector<std::uint16_t> free_ports(std::size_t count) {
   std::vector<std::uint16_t> ports;
-  std::vector<int> held;
   const auto range = last_port - first_port;
   const auto start = static_cast<int>(::getpid()) * 31 % range;
   for (int i = 0; i < range && ports.size() < count; ++i) {
     const auto port = static_cast<std::uint16_t>(first_port + (start + i) % range);
-    const int s = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (s < 0) break;
-    held.push_back(s);
-    sockaddr_in at{};
-    at.sin_family = AF_INET;
-    at.sin_port = htons(port);
-    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (::bind(s, reinterpret_cast<const sockaddr*>(&at), sizeof at) == 0) ports.push_back(port);
+    if (nobody_listens(port) && reserve(port)) ports.push_back(port);
   }
-  for (const int s : held)
-    ::close(s);
   return ports;
 }
 

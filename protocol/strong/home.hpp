@@ -44,7 +44,9 @@ struct collection_options {
   /// It comes back in a higher round, which costs every read lock and the touch of every key, for so many tombstones
   /// of its own epoch: these it cannot collect. 1 and up
   std::size_t unripe_max = limits::unripe_tombstones_max;
-  milliseconds round_min{300'000}; ///< and not before it has led for so long
+  /// And not before it has led for so long, and for twice as long as any lock lasts that is held. Why: the next round
+  /// counts the time of each from its beginning, and a lock whose owner is gone has to be over some day.
+  milliseconds round_min{300'000};
 };
 
 struct home_options {
@@ -296,6 +298,7 @@ private:
   bool call_waiter(entry& e, const v1::Record& committed, instant now);
   void drop_waiters(entry& e, const std::string& owner);
   void refuse_late_waiters(entry& e, instant now);
+  nanoseconds longest_term(instant now) const;
   v1::Result renew(entry& e, const v1::RenewLock& asked, const v1::Record& committed, instant now);
   void follow_lock(entry& e, const v1::Record& committed, bool inherited, instant now);
   entry* floor_of(const v1::Fence& fence);

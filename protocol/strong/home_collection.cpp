@@ -40,7 +40,8 @@ void home::receive(node_id, const v1::Tombstones& found, instant now, effects& o
   tombstones_as_ = 0;
   tombstones_after_ = found.next();
   const auto& when = options_.collection;
-  if (found.unripe() >= when.unripe_max && now >= led_since_ + when.round_min) {
+  if (found.unripe() >= when.unripe_max
+      && now >= led_since_ + std::max<nanoseconds>(when.round_min, 2 * longest_term(now))) {
     out.emplace_back(note{"home.ripening", "shard=" + to_string(options_.shard) + " epoch=" + to_string(era_)
                                                + " tombstones=" + std::to_string(found.unripe())});
     begin_draining(now, out);

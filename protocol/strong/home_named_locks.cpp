@@ -131,6 +131,19 @@ void home::follow_lock(entry& e, const v1::Record& committed, bool inherited, in
   named->terms.follow(committed.lock(), inherited, now);
 }
 
+/// Of the locks that somebody has, as far as this home knows.
+nanoseconds home::longest_term(instant now) const {
+  nanoseconds longest{0};
+  for (const auto& name : locks_) {
+    const auto& state = keys_.find(name)->second;
+    opened_record record{state.record};
+    for (const auto& owner : record->lock().owners())
+      if (state.named->terms.has(owner, now))
+        longest = std::max<nanoseconds>(longest, milliseconds{owner.duration_ms()});
+  }
+  return longest;
+}
+
 std::vector<lock_view> home::locks(instant now, std::size_t max) const {
   std::vector<lock_view> views;
   for (const auto& name : locks_) {

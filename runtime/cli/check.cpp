@@ -46,10 +46,6 @@ int check_file(const check_request& given, const checker& judge) {
   return verdict;
 }
 
-} // namespace
-
-namespace {
-
 void add_property(CLI::App& check, action& chosen, const std::string& name, const std::string& text, checker judge) {
   auto given = std::make_shared<check_request>();
   auto* command = check.add_subcommand(name, text);

@@ -53,7 +53,7 @@ public:
       c.shape.members[i].port = ports[i];
     c.resp.reset();
     c.admin.reset();
-    if (options.admin) c.admin = endpoint{"127.0.0.1", free_ports(c.shape.members.size() + 1).back()};
+    if (options.admin) c.admin = endpoint{"127.0.0.1", free_ports(1).front()};
     c.deadline = std::chrono::seconds{10};
     c.directory = folder_.path / "store";
     c.log = options.log;

@@ -4,8 +4,10 @@
 #include <doctest/doctest.h>
 
 #include <fcntl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <csignal>
@@ -119,4 +121,23 @@ TEST_CASE("processes: output arrives whole, also from a program that runs withou
   }();
   CHECK(code == 0);
   CHECK(without.text() == "out\nerr\n");
+}
+
+TEST_CASE("processes: a port is given once, to this process and to no other that asks") {
+  const auto first = free_ports(400); // so many that the next process begins among them
+  REQUIRE(first.size() == 400);
+  const auto child = ::fork();
+  if (child == 0) {
+    const auto theirs = free_ports(3);
+    const bool shared = std::any_of(theirs.begin(), theirs.end(), [&](std::uint16_t port) {
+      return std::find(first.begin(), first.end(), port) != first.end();
+    });
+    ::_exit(theirs.size() == 3 && !shared ? 0 : 1);
+  }
+  int status = -1;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
+  for (const auto port : free_ports(3))
+    CHECK(std::find(first.begin(), first.end(), port) == first.end());
 }

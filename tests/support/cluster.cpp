@@ -1,11 +1,10 @@
 #include "tests/support/cluster.hpp"
 
-#include <arpa/inet.h>
+#include <troupe/processes.hpp>
+
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -56,20 +55,7 @@ bool wait_until(const std::function<bool()>& condition, std::chrono::millisecond
 }
 
 std::vector<std::uint16_t> free_ports(std::size_t count) {
-  constexpr int first = 10'000;
-  constexpr int range = 22'000; // up to 32'000; Linux hands out 32'768 and up
-  static int next = static_cast<int>(::getpid()) * 37;
-  std::vector<std::uint16_t> ports;
-  for (int tries = 0; tries < range && ports.size() < count; ++tries) {
-    const auto port = static_cast<std::uint16_t>(first + next++ % range);
-    const int descriptor = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(port);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (::bind(descriptor, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) ports.push_back(port);
-    ::close(descriptor);
-  }
+  auto ports = troupe::free_ports(count);
   if (ports.size() < count) throw std::runtime_error("no free port");
   return ports;
 }

@@ -22,8 +22,7 @@ inline constexpr int skipped_exit_code = 77;
 /// Looks at `condition` every few milliseconds; false when it has not become true in time.
 bool wait_until(const std::function<bool()>& condition, std::chrono::milliseconds at_most);
 
-/// Free TCP ports of the loopback, all different, outside the range that outgoing connections take theirs from: a
-/// redial must not sit on a killed node's port. Another process may still take one before it is used.
+/// As troupe::free_ports, and throws when there are fewer.
 std::vector<std::uint16_t> free_ports(std::size_t count);
 
 /// A folder that goes with the object, with everything in it.

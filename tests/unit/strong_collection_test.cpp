@@ -1,7 +1,7 @@
 // Which tombstones a home collects, and what of them it still knows (PROTOCOLS §3.4). What replicas do about it is in
-// strong_acceptor_test.cpp.
+// strong_acceptor_collection_test.cpp.
 #include "protocol/strong/tombstone_list.hpp"
-#include "tests/support/strong_home_script.hpp"
+#include "tests/support/named_lock_script.hpp"
 
 using namespace troupe;
 using namespace troupe::script;
@@ -287,6 +287,20 @@ TEST_CASE("collection: for many tombstones of its own epoch a home comes back in
   h.later(100ms);
   CHECK(h.tombstones({"t:k"}, "", 3) == "n1: release 1/n1/2 | n2: release 1/n1/2 | n3: release 1/n1/2");
   CHECK(h.tick() == "n2: claim 2/n1/2 | n3: claim 2/n1/2");
+}
+
+TEST_CASE(
+    "collection: a higher round waits for locks that somebody has: each would count their time anew, for ever") {
+  collecting_home h;
+  h.receive(client, acquire(1, {.owner = "A", .duration_ms = 400}));
+  for (auto r : {n1, n2, n3})
+    h.latest_of(lock_key, r);
+  h.accept(n1);
+  CHECK(h.accept(n2) == "n9: answer 5#1 applied");
+  h.later(300ms);
+  CHECK(h.tombstones({}, "", 3) == ""); // without the lock it would be time
+  h.later(100ms);                       // it is over
+  CHECK(h.tombstones({}, "", 3) == "n1: release 1/n1/2 | n2: release 1/n1/2 | n3: release 1/n1/2");
 }
 
 TEST_CASE("collection: an answer that belongs to another question is not acted upon") {
