@@ -88,7 +88,8 @@ std::uint64_t hits_of(const runtime& node) { return memory_figure(node, "hits");
 
 std::uint64_t frames_sent(const runtime& node) {
   std::uint64_t frames = 0;
-  for (const auto& link : nlohmann::json::parse(node.status_json()).at("links"))
+  const auto status = nlohmann::json::parse(node.status_json());
+  for (const auto& link : status.at("links"))
     frames += link.at("frames_sent").get<std::uint64_t>();
   return frames;
 }

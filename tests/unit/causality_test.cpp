@@ -408,7 +408,8 @@ TEST_CASE("causality: a witness that does not hold is told from one that does") 
 
 TEST_CASE("causality: the polynomial checkers agree with the definitions on thousands of small histories") {
   std::map<std::string, std::array<std::size_t, 2>> verdicts;
-  for (std::uint64_t seed = 1; seed <= test::seeds(3'000); ++seed) {
+  const auto seeds = test::seeds(3'000);
+  for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
     std::mt19937 random{static_cast<std::mt19937::result_type>(seed)};
     const auto all = random_history(random, 2 + seed % 5);
     const definitions truth{all};
@@ -432,8 +433,8 @@ TEST_CASE("causality: the polynomial checkers agree with the definitions on thou
   }
   for (const auto& [name, counts] : verdicts) {
     CAPTURE(name);
-    CHECK(counts[0] > 100);
-    CHECK(counts[1] > 100);
+    CHECK(counts[0] > seeds / 30); // both verdicts are common enough to be compared
+    CHECK(counts[1] > seeds / 30);
   }
 }
 
