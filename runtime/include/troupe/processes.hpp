@@ -55,9 +55,9 @@ tl::expected<exit_code, std::string> run_to_end(const std::vector<std::string>& 
                                                 const std::filesystem::path& output,
                                                 std::chrono::milliseconds at_most);
 
-/// Ports of the loopback address on which nobody listens, and which no process is given here while this one runs; fewer
-/// than `count` when there are no more. Outside the range that the system hands out to outgoing connections, or a redial
-/// could take a killed node's port.
+/// Ports of the loopback address on which nobody listens, and which no process is given here while this one runs;
+/// fewer than `count` when there are no more. Outside the range that the system hands out to outgoing connections, or
+/// a redial could take a killed node's port.
 std::vector<std::uint16_t> free_ports(std::size_t count);
 
 } // namespace troupe
