@@ -141,8 +141,27 @@ private:
   void read_type(toml_section& in, data_type& type) {
     if (auto x = in.one_of("level", {"strong", "causal", "session", "eventual"}, presence::required))
       type.consistency = *level_named(*x);
-    if (auto x = in.one_of("on_timeout", {"unknown", "rollback"}))
+    const bool strong = type.consistency == level::strong;
+    if (auto x = in.one_of("on_timeout", {"unknown", "rollback"})) {
       type.timeout = *x == "rollback" ? on_timeout::rollback : on_timeout::unknown;
+      if (!strong) in.refuse("on_timeout", "nothing: it is for types of level strong");
+    }
+    const auto weaker = [&](std::string_view key) {
+      if (strong) in.refuse(key, "nothing: it is for types of level causal, session and eventual");
+    };
+    if (auto x =
+            in.one_of("resolver", {"last_writer_wins", "siblings", "counter", "growing_counter", "set", "map"})) {
+      type.resolver = *resolver_named(*x);
+      weaker("resolver");
+    }
+    if (auto x = in.one_of("ack", {"local", "one_remote", "majority"})) {
+      type.ack = *ack_named(*x);
+      weaker("ack");
+    }
+    if (auto x = in.one_of("durability", {"sync", "async"})) {
+      type.durability = *durability_named(*x);
+      weaker("durability");
+    }
     in.finish();
   }
 

@@ -37,11 +37,21 @@ void print_cluster(std::ostream& out, const cluster& shape) {
         << "region = " << in_quotes(m.region) << "\n"
         << "address = " << in_quotes(to_string(endpoint{m.host, m.port})) << "\n\n";
   out << "# What a read may return, by type of data: \"strong\", \"causal\", \"session\" or \"eventual\".\n"
-      << "# on_timeout: a write that no majority answers in time is \"unknown\", or undone by a \"rollback\".\n";
-  for (const auto& [name, type] : shape.types)
+      << "# on_timeout: a strong write that no majority answers in time is \"unknown\", or undone by a "
+         "\"rollback\".\n"
+      << "# resolver, ack, durability: of the weaker levels; what concurrent writes become, and who has a write "
+         "before it "
+         "is answered.\n";
+  for (const auto& [name, type] : shape.types) {
     out << "[types." << name << "]\n"
-        << "level = " << in_quotes(name_of(type.consistency)) << "\n"
-        << "on_timeout = " << (type.timeout == on_timeout::rollback ? "\"rollback\"" : "\"unknown\"") << "\n\n";
+        << "level = " << in_quotes(name_of(type.consistency)) << "\n";
+    if (type.consistency == level::strong)
+      out << "on_timeout = " << (type.timeout == on_timeout::rollback ? "\"rollback\"" : "\"unknown\"") << "\n\n";
+    else
+      out << "resolver = " << in_quotes(name_of(type.resolver)) << "\n"
+          << "ack = " << in_quotes(name_of(type.ack)) << "\n"
+          << "durability = " << in_quotes(name_of(type.durability)) << "\n\n";
+  }
 }
 
 } // namespace
