@@ -41,6 +41,7 @@ void operation_meter::add_type(const std::string& name, std::string_view level) 
   series.level = level;
   for (std::size_t kind = 0; kind < kinds; ++kind) {
     const auto what = static_cast<v1::Operation::WhatCase>(static_cast<std::size_t>(first_kind) + kind);
+    if (name_of(what) == "none") continue; // a number between two kinds
     prometheus::Labels labels{{"type", name}, {"level", series.level}, {"operation", std::string{name_of(what)}}};
     series.by_kind[kind].seconds = &seconds_.Add(labels, latency_buckets());
     for (std::size_t i = 0; i < outcomes; ++i) {

@@ -40,7 +40,7 @@ public:
 private:
   /// How an operation can end. `refused` = it was done, and its condition did not hold.
   enum outcome_index : std::size_t { done, refused, not_done, unknown, outcomes };
-  static constexpr std::size_t kinds = 9;
+  static constexpr std::size_t kinds = 12; ///< from get to remove_field; one number of the oneof between them is none
 
   struct kind_series {
     std::array<prometheus::Counter*, outcomes> by_outcome{};

@@ -42,6 +42,10 @@ std::string_view name_of(v1::Operation::WhatCase what) {
     return "release_lock";
   case v1::Operation::kRaiseFence:
     return "raise_fence";
+  case v1::Operation::kPutField:
+    return "put_field";
+  case v1::Operation::kRemoveField:
+    return "remove_field";
   case v1::Operation::WHAT_NOT_SET:
     break;
   }
