@@ -75,4 +75,21 @@ inline constexpr std::size_t replica_tombstones_bytes_max = std::size_t{32} << 2
 /// Tombstones of its own epoch, which it cannot collect, for which the home of a shard begins a new one.
 inline constexpr std::size_t unripe_tombstones_max = 10'000;
 
+/// Update streams, per node. Memory for records that have nothing unfolded; for updates that are not part of a record
+/// yet, per lane: past it the lane takes no more from peers and sessions.
+inline constexpr std::size_t stream_cache_bytes = std::size_t{256} << 20;
+inline constexpr std::size_t stream_unfolded_bytes_max = std::size_t{128} << 20;
+/// A node's own log on disk, per lane, for peers that lag behind; what is older needs a cut.
+inline constexpr std::size_t stream_own_log_bytes_max = std::size_t{1} << 30;
+/// Outcomes of the node's own weak writes that a retry finds: how many, and what they hold.
+inline constexpr std::size_t stream_requests_max = 262'144;
+inline constexpr std::size_t stream_requests_bytes_max = std::size_t{64} << 20;
+/// Operations that wait for what their session has seen, for a record's bytes, for the store or for other replicas.
+inline constexpr std::size_t stream_waiting_max = 65'536;
+inline constexpr std::size_t stream_waiting_bytes_max = std::size_t{128} << 20;
+/// Entries of any one vector in an operation or an update: origins, which the view collects.
+inline constexpr std::size_t vector_entries_max = 1'024;
+/// The session's own writes of one key that no answer has covered yet.
+inline constexpr std::size_t own_writes_max = 1'024;
+
 } // namespace troupe::limits
