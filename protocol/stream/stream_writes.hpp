@@ -29,7 +29,7 @@ struct updates_erase {
   std::uint64_t upto = 0;
 };
 
-/// A record to be stored over whatever stands under its key. Its checksum is set by who makes the write.
+/// A record to be stored over whatever stands under its key. The store adds a checksum, to these and to all below.
 struct weak_write {
   shard_id shard;
   std::string key;
@@ -73,7 +73,7 @@ struct updates_request {
 struct updates_page {
   std::vector<v1::Update> updates; ///< by seq
   bool more = false;               ///< there are entries above the last one here
-  bool damaged = false;            ///< the next entry cannot be read
+  std::uint64_t damaged = 0;       ///< seq of an entry that cannot be read: whoever goes on does so above it; 0 = none
 };
 
 } // namespace troupe
