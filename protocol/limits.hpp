@@ -74,6 +74,12 @@ inline constexpr std::size_t replica_pending_bytes_max = std::size_t{128} << 20;
 inline constexpr std::size_t replica_tombstones_bytes_max = std::size_t{32} << 20;
 /// Tombstones of its own epoch, which it cannot collect, for which the home of a shard begins a new one.
 inline constexpr std::size_t unripe_tombstones_max = 10'000;
+/// Weaker levels: concurrent versions of a key, or of one of its fields; and fields of a key with those removed
+/// lately. Accepting replicas refuse what would exceed them; what was accepted elsewhere at the same time may.
+inline constexpr std::size_t siblings_max = 32;
+inline constexpr std::size_t fields_max = 10'000;
+/// Functions of the service that resolve conflicts.
+inline constexpr std::size_t resolvers_max = 64;
 
 /// Update streams, per node. Memory for records that have nothing unfolded; for updates that are not part of a record
 /// yet, per lane: past it the lane takes no more from peers and sessions.
