@@ -93,8 +93,6 @@ inline constexpr std::size_t stream_requests_bytes_max = std::size_t{64} << 20;
 /// Operations that wait for what their session has seen, for a record's bytes, for the store or for other replicas.
 inline constexpr std::size_t stream_waiting_max = 65'536;
 inline constexpr std::size_t stream_waiting_bytes_max = std::size_t{128} << 20;
-/// Entries of any one vector in an operation or an update: origins, which the view collects.
-inline constexpr std::size_t vector_entries_max = 1'024;
 /// The session's own writes of one key that no answer has covered yet.
 inline constexpr std::size_t own_writes_max = 1'024;
 

@@ -26,7 +26,7 @@ inline constexpr char count_key[] = "c";    ///< number of the newest batch; fir
 inline constexpr char identity_key[] = "i"; ///< v1::StoreIdentity
 inline constexpr char promise_prefix = 'p'; ///< + shard: v1::StoredPromise
 inline constexpr char record_prefix = 'r';  ///< + shard + key: v1::StoredRecord
-// Of the update streams; each value is a checksum over its key and what follows:
+// Of the update streams; values of the first two begin with a checksum over their key and what follows:
 inline constexpr char mark_prefix = 'm';   ///< + name: bytes
 inline constexpr char update_prefix = 'u'; ///< + lane, node, life, seq: v1::Update
 inline constexpr char weak_prefix = 'w';   ///< + shard + key: v1::WeakRecord

@@ -43,9 +43,12 @@ template <class Message> bool parse(std::string_view key, const rocksdb::Slice& 
   return bytes && out.ParseFromArray(bytes->data(), static_cast<int>(bytes->size()));
 }
 
-weak_result judge(std::string_view key, const rocksdb::Slice& value) {
+weak_result judge(shard_id shard, std::string_view key, const rocksdb::Slice& value) {
   v1::WeakRecord record;
-  if (!parse(key, value, record)) return damaged{"the record's checksum does not match"};
+  if (!record.ParseFromArray(value.data(), static_cast<int>(value.size()))) {
+    return damaged{"the record cannot be parsed"};
+  }
+  if (record.checksum() != checksum_of(shard, key, record)) return damaged{"the record's checksum does not match"};
   return record;
 }
 
@@ -94,8 +97,7 @@ void put(const update_write& write, rocksdb::WriteBatch& batch, std::string& scr
 
 void put(const weak_write& write, rocksdb::WriteBatch& batch, std::string& scratch) {
   write.record.SerializeToString(&scratch);
-  const auto key = weak_key(write.shard, write.key);
-  batch.Put(key, sealed(key, scratch));
+  batch.Put(weak_key(write.shard, write.key), scratch);
 }
 
 void put(const mark_write& write, rocksdb::WriteBatch& batch) {
@@ -142,7 +144,7 @@ std::vector<weak_result> load(rocksdb::DB& db, const std::vector<load_request>& 
     } else if (!statuses[i].ok()) {
       results.emplace_back(damaged{statuses[i].ToString()});
     } else {
-      results.push_back(judge(names[i], values[i]));
+      results.push_back(judge(keys[i].shard, keys[i].key, values[i]));
     }
   }
   return results;
@@ -163,7 +165,8 @@ weak_page scan(rocksdb::DB& db, shard_id shard, const std::string& after) {
   std::size_t bytes = 0;
   for (at->Seek(from); at->Valid(); at->Next()) {
     const auto name = at->key().ToStringView();
-    found.records.push_back({std::string{name.substr(prefix)}, judge(name, at->value())});
+    const auto key = name.substr(prefix);
+    found.records.push_back({std::string{key}, judge(shard, key, at->value())});
     bytes += at->value().size();
     if (found.records.size() < scan_records_max && bytes < scan_bytes_max) continue;
     found.next = found.records.back().key;

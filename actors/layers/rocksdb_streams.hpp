@@ -1,7 +1,7 @@
 /// Internal to the RocksDB driver: what the update streams keep (stream_writes.hpp), as keys and values.
 ///
-/// Every value begins with a checksum over its key and the rest of it, so that bytes that lie under a wrong key are
-/// found too.
+/// Values of logs and marks begin with a checksum over their key and the rest of them, so that bytes that lie under a
+/// wrong key are found too; records bring their own.
 #pragma once
 
 #include "actors/layers/rocksdb_image.hpp"

@@ -22,6 +22,13 @@
 /// records in the store are the state as of that vector, exactly; a snapshot at or above it can be put together from
 /// records and unfolded updates; and a replay after a start knows which entries are in the records.
 ///
+/// Who reads with a session: a session leaves its own writes that no answer's vector has covered yet out of `seen`
+/// when it reads, and names those of the key in `own`; a write carries all of them in `seen`. So nobody waits for his
+/// own write: it is joined over the state at G, for its own session, wherever in the region it has arrived.
+///
+/// A retry carries what the first attempt carried, `session.clock` above all: what was executed then has a stamp
+/// above it, which is how a request that is found nowhere is told from one that was forgotten.
+///
 /// Its weak spot: an update whose dependencies do not come (their origin is lost) stays unfolded, and with it all
 /// later ones of its origin, until the origin is closed; they are bounded by `unfolded_bytes_max`, past which their
 /// lane takes no more.
@@ -32,10 +39,13 @@
 #include "protocol/error.hpp"
 #include "protocol/limits.hpp"
 #include "protocol/stamp.hpp"
+#include "protocol/stream/siblings.hpp"
 #include "protocol/stream/stream_violations.hpp"
 #include "protocol/stream/stream_writes.hpp"
+#include "protocol/stream/weight.hpp"
 #include "protocol/version_vector.hpp"
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -66,9 +76,6 @@ struct stream_replica_options {
   std::size_t waiting_max = limits::stream_waiting_max; ///< operations that wait for whatever
   std::size_t waiting_bytes_max = limits::stream_waiting_bytes_max;
 };
-
-/// Updates as they are passed around inside a node: never changed, so they may be shared.
-using shared_update = std::shared_ptr<const v1::Update>;
 
 class stream_replica {
 public:
@@ -124,7 +131,7 @@ public:
     bool exists = false;
     std::string value;       ///< counters: the decimal sum
     dot written;             ///< the version's; of a counter: the newest of its parts
-    std::uint64_t clock = 0; ///< of the stamp
+    std::uint64_t clock = 0; ///< of the stamp; likewise
     stream_lane lane = stream_lane::free;
   };
   /// For the node's table: nothing is known of the key without asking.
@@ -147,16 +154,11 @@ public:
   struct forget {
     std::uint64_t cookie = 0;
   };
-  /// A value of this node's own lost against a concurrent one (for the conflict ledger of the value's origin).
-  struct conflict {
-    shard_id shard;
+  /// For the conflict ledger: a value that this node accepted lost against a concurrent one. A start may repeat some.
+  struct conflict_found {
+    stream_lane lane = stream_lane::ordered;
     std::string key;
-    std::string field;
-    dot loser;
-    std::uint64_t loser_clock = 0;
-    std::string value;
-    dot winner;
-    std::uint64_t winner_clock = 0;
+    loser lost;
   };
   /// For anti-entropy: the record here cannot be read; reads of the key are refused until somebody repairs it.
   struct damaged_record {
@@ -170,17 +172,11 @@ public:
     stream_lane lane = stream_lane::ordered;
     std::uint64_t upto = 0;
   };
-  /// For inbound: takes no more of this lane (overfull), or does again. What comes all the same is not taken.
-  struct lane_full {
-    stream_lane lane = stream_lane::ordered;
-    bool full = false;
-  };
   /// Everything that survived was read: from here on reads are answered. Comes once.
   struct ready {};
 
-  using effect =
-      std::variant<persist, load, read_log, answer, durable_updates, received, own_ended, publish, withdraw, applied,
-                   await, forget, conflict, damaged_record, log_cut, lane_full, ready, note>;
+  using effect = std::variant<persist, load, read_log, answer, durable_updates, received, own_ended, publish,
+                              withdraw, applied, await, forget, conflict_found, damaged_record, log_cut, ready, note>;
   using effects = std::vector<effect>;
 
   /// What a load found: nothing, a verified record, or damage.
@@ -191,7 +187,7 @@ public:
   struct incoming {
     origin from;
     stream_lane lane = stream_lane::ordered;
-    std::vector<v1::Update> updates; ///< by seq; those that are here already are passed over
+    shared_updates updates;  ///< by seq; those that are here already are passed over
     std::uint64_t upto = 0;  ///< everything of `from` up to here that is meant for this node is here with them
     std::uint64_t clock = 0; ///< every later update of it has a stamp above
   };
@@ -235,14 +231,19 @@ public:
 
   // --- streams and frontier ---
 
-  /// Takes what continues what is here. False: nothing was taken, the lane is full; the peer has to send it again.
-  bool accept(incoming what, instant now, effects& out);
+  /// Takes what continues what is here, and makes it durable: `received` says so. While the lane is overfull it is
+  /// only held, so that its sender, which counts what is not durable yet, stops by itself.
+  void accept(incoming what, instant now, effects& out);
   /// `peer` has everything of that life of this node up to here on its disk.
   void peer_durable(node_id peer, const origin& own, stream_lane lane, std::uint64_t upto, instant now, effects& out);
   /// What may be shown: contained in what was received here; never goes back. Ends with `applied`.
   void advanced(const version_vector& g, instant now, effects& out);
-  /// Every region shows it (ordered lane), and no update with a stamp up to `clock` is still to come from anybody.
-  void stable(const version_vector& s, std::uint64_t clock, instant now, effects& out);
+  /// Every replica has it: what the frontier says of the lane. `clock`: no update with a stamp up to it is still to
+  /// come from anybody.
+  void stable(stream_lane lane, const version_vector& s, std::uint64_t clock, effects& out);
+  /// All that anybody had accepted at `as_of` of this node's clock, in that lane, is visible here. For readers with a
+  /// bound of staleness; nobody has to call it, and without it such reads are refused.
+  void current(stream_lane lane, instant as_of);
 
   // --- store and time ---
 
@@ -262,12 +263,12 @@ public:
     std::uint64_t reads = 0, writes = 0, waited = 0, duplicates = 0, refused = 0;
     std::uint64_t cache_hits = 0, cache_misses = 0;
     std::uint64_t conflicts = 0, damaged = 0, folded = 0, collected = 0;
-    std::size_t keys = 0;                              ///< in memory
-    std::size_t cached_bytes = 0;                      ///< what they hold
-    std::size_t staged = 0;                            ///< here, not visible
-    std::size_t blocked = 0;                           ///< of those: in G, but their dependencies are not
-    std::size_t unfolded_bytes[stream_lanes] = {0, 0}; ///< per lane
-    std::size_t own_log_bytes[stream_lanes] = {0, 0};
+    std::size_t keys = 0;                                   ///< in memory
+    std::size_t cached_bytes = 0;                           ///< what they hold
+    std::size_t staged = 0;                                 ///< here, not visible
+    std::size_t blocked = 0;                                ///< of those: in G, but their dependencies are not
+    std::array<std::size_t, stream_lanes> unfolded_bytes{}; ///< per lane
+    std::array<std::size_t, stream_lanes> own_log_bytes{};
     std::size_t requests = 0, waiting = 0, loading = 0;
     nanoseconds visible_delay_max{0}; ///< of an update, from its arrival here; since the last status
     violation_counts violations;

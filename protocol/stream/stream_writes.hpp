@@ -6,6 +6,7 @@
 
 #include "protocol/version_vector.hpp"
 #include "protocol/wire/stream.pb.h"
+#include "protocol/wire/weak_record.pb.h"
 
 #include <cstdint>
 #include <map>
@@ -29,7 +30,8 @@ struct updates_erase {
   std::uint64_t upto = 0;
 };
 
-/// A record to be stored over whatever stands under its key. The store adds a checksum, to these and to all below.
+/// A record to be stored over whatever stands under its key. The checksum is set by who makes the write; updates and
+/// marks get theirs from the store.
 struct weak_write {
   shard_id shard;
   std::string key;
@@ -73,7 +75,7 @@ struct updates_request {
 struct updates_page {
   std::vector<v1::Update> updates; ///< by seq
   bool more = false;               ///< there are entries above the last one here
-  std::uint64_t damaged = 0;       ///< seq of an entry that cannot be read: whoever goes on does so above it; 0 = none
+  std::uint64_t damaged = 0; ///< seq of an entry that cannot be read: whoever goes on does so above it; 0 = none
 };
 
 } // namespace troupe
