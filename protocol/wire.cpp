@@ -52,6 +52,10 @@ std::uint64_t checksum_of(const v1::StoreIdentity& identity) {
   return d.value();
 }
 
+std::uint64_t checksum_of(std::string_view stored_under, std::string_view bytes) {
+  return (digest() << stored_under << bytes).value();
+}
+
 std::uint64_t checksum_of(std::uint64_t connection, std::uint64_t number, std::string_view batch) {
   return (digest() << connection << number << batch).value();
 }

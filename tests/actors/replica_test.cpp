@@ -36,6 +36,10 @@ public:
     done(std::vector<load_result>(keys.size()));
   }
   void scan(shard_id, std::string, std::function<void(scan_result)> done) override { done({}); }
+  void load_weak(std::vector<load_request>, std::function<void(std::vector<weak_result>)> done) override { done({}); }
+  void scan_weak(shard_id, std::string, std::function<void(weak_page)> done) override { done({}); }
+  void read_updates(updates_request, std::function<void(updates_page)> done) override { done({}); }
+  const stream_image& streams() const override { return streams_; }
   const std::map<shard_id, v1::StoredPromise>& promises() const override { return none_; }
   v1::StoreIdentity identity() const override { return {}; }
   void remember_disk(node_id, std::uint64_t, std::function<void(errc)> done) override { done(errc::none); }
@@ -46,6 +50,7 @@ public:
 
 private:
   const std::map<shard_id, v1::StoredPromise> none_;
+  const stream_image streams_;
 };
 
 struct scripted_replica {
