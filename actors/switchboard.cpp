@@ -99,6 +99,10 @@ bool switchboard::deliver(node_id from, v1::Envelope& e) const {
     return hand_over(replica, from, e.mutable_list_tombstones());
   case v1::Envelope::kTombstones:
     return hand_to_shard(lock_managers, from, e.mutable_tombstones());
+  case v1::Envelope::kViewChanged:
+    return hand_over(view_keeper, from, e.mutable_view_changed());
+  case v1::Envelope::kViewHeartbeat:
+    return hand_over(view_keeper, from, e.mutable_view_heartbeat());
   case v1::Envelope::BODY_NOT_SET:
     return false;
   }
