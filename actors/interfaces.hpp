@@ -11,6 +11,7 @@
 #include "protocol/ids.hpp"
 #include "protocol/session/session_vector.hpp"
 #include "protocol/strong/named_lock.hpp"
+#include "protocol/view.hpp"
 #include "protocol/wire/frame.pb.h"
 #include "protocol/wire/membership.pb.h"
 #include "protocol/wire/stream.pb.h"
@@ -189,6 +190,37 @@ struct memory_status {
   std::uint64_t leases = 0;    ///< that run now: one per shard of which keys are held
   std::uint64_t waiting = 0;   ///< reads that wait for a read lock
   std::uint64_t dropped = 0;   ///< messages about read locks that were malformed
+};
+
+/// VIEW KEEPER -> whoever listens: a later view than any before, or that this start has its life.
+struct view_changed {
+  view now;
+  std::uint64_t life =
+      0; ///< of this start of this node; 0 = it has none yet: it may accept no update of a weaker level
+};
+
+/// FRONTIER -> VIEW KEEPER: whether this node has received everything that the members counted in view `as_of` have
+/// stated of their regions' frontiers. Repeated whenever it changes, and for every later view while this node is out.
+struct caught_up {
+  std::uint64_t as_of = 0;
+  bool reached = false;
+};
+
+/// Any actor of this node -> VIEW KEEPER: a message of another node carried this view number.
+struct view_number_seen {
+  std::uint64_t number = 0;
+};
+
+/// SESSION of the VIEW KEEPER -> VIEW KEEPER: what became of a request about the record.
+struct register_answered {
+  std::uint64_t number = 0;
+  v1::Result result;
+};
+
+/// VIEW KEEPER -> whoever asked.
+struct view_status {
+  view now;               ///< number 0 = none is known yet
+  std::uint64_t life = 0; ///< of this start; 0 = none yet
 };
 
 // -- interfaces
@@ -412,6 +444,22 @@ using membership_actor = caf::typed_actor<
     /// INTERNAL.
     caf::reacts_to<caf::atom_constant<caf::atom("tick")>>>;
 
+/// One per member of a cluster with types of weaker levels: the life of this start, and who is counted. Core:
+/// `view_keeper`.
+using view_keeper_actor = caf::typed_actor<
+    /// VIEW KEEPERS of other members. Safe to lose, repeat and reorder.
+    caf::reacts_to<node_id, v1::ViewChanged>, caf::reacts_to<node_id, v1::ViewHeartbeat>,
+    /// MEMBERSHIP.
+    caf::reacts_to<peer_change>,
+    /// FRONTIER, and any actor that sees a view number.
+    caf::reacts_to<caught_up>, caf::reacts_to<view_number_seen>,
+    /// NODE: every actor is there, begin.
+    caf::reacts_to<caf::atom_constant<caf::atom("start")>>,
+    /// INTERNAL: by way of its session, the record's answer; a deadline.
+    caf::reacts_to<register_answered>, caf::reacts_to<caf::atom_constant<caf::atom("tick")>>,
+    /// STATUS.
+    caf::replies_to<caf::atom_constant<caf::atom("status")>>::with<view_status>>;
+
 /// What peers reach when they dial this node; also keeps the links of client nodes, which are not in the static list.
 /// Untyped towards the network (a stranger may send anything; whatever is not a Hello is counted and dropped).
 using door_actor = caf::actor;
@@ -467,6 +515,11 @@ TROUPE_LOCAL_MESSAGE(troupe::weak_submission)
 TROUPE_LOCAL_MESSAGE(troupe::weak_unsent)
 TROUPE_LOCAL_MESSAGE(troupe::lives_changed)
 TROUPE_LOCAL_MESSAGE(troupe::weak_manager_status)
+TROUPE_LOCAL_MESSAGE(troupe::view_changed)
+TROUPE_LOCAL_MESSAGE(troupe::caught_up)
+TROUPE_LOCAL_MESSAGE(troupe::view_number_seen)
+TROUPE_LOCAL_MESSAGE(troupe::register_answered)
+TROUPE_LOCAL_MESSAGE(troupe::view_status)
 #undef TROUPE_LOCAL_MESSAGE
 
 // Far from CAF's first free number, where the block of a service begins that has actors of its own: two blocks must
@@ -536,4 +589,11 @@ CAF_ADD_TYPE_ID(troupe, (troupe::weak_submission))
 CAF_ADD_TYPE_ID(troupe, (troupe::weak_unsent))
 CAF_ADD_TYPE_ID(troupe, (troupe::lives_changed))
 CAF_ADD_TYPE_ID(troupe, (troupe::weak_manager_status))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::ViewChanged))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::ViewHeartbeat))
+CAF_ADD_TYPE_ID(troupe, (troupe::view_changed))
+CAF_ADD_TYPE_ID(troupe, (troupe::caught_up))
+CAF_ADD_TYPE_ID(troupe, (troupe::view_number_seen))
+CAF_ADD_TYPE_ID(troupe, (troupe::register_answered))
+CAF_ADD_TYPE_ID(troupe, (troupe::view_status))
 CAF_END_TYPE_ID_BLOCK(troupe)

@@ -135,6 +135,10 @@ bool switchboard::deliver(node_id from, v1::Envelope& e) const {
     return hand_to_stream(update_streams, from, e.mutable_updates_acknowledged());
   case v1::Envelope::kFrontierFacts:
     return hand_over(frontier, from, e.mutable_frontier_facts());
+  case v1::Envelope::kViewChanged:
+    return hand_over(view_keeper, from, e.mutable_view_changed());
+  case v1::Envelope::kViewHeartbeat:
+    return hand_over(view_keeper, from, e.mutable_view_heartbeat());
   case v1::Envelope::BODY_NOT_SET:
     return false;
   }

@@ -28,6 +28,8 @@ public:
   memory_layer_actor memory_layer;                       ///< none when the node keeps no copies
   std::vector<lock_manager_actor> lock_managers;         ///< one per shard, by id; empty on a client node
   std::map<node_id, link_actor> links;                   ///< one per node of the static list, this node left out
+  view_keeper_actor view_keeper;                         ///< none on a client node, and where every type is strong
+  session_actor view_record;                             ///< its session, for the record
   timekeeper_actor timekeeper;                           ///< none on a client node
   door_actor door;                                       ///< keeps the links of client nodes
 

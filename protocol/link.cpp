@@ -43,11 +43,13 @@ lane lane_of(const v1::Envelope& envelope) {
   case v1::Envelope::kRecalled:
   case v1::Envelope::kUpdatesAcknowledged:
   case v1::Envelope::kFrontierFacts:
+  case v1::Envelope::kViewHeartbeat:
     return lane::priority;
   case v1::Envelope::kReadLatest:
   case v1::Envelope::kLatest:
   case v1::Envelope::kAccept:
   case v1::Envelope::kLockRefused:
+  case v1::Envelope::kViewChanged:
     return envelope.ByteSizeLong() <= limits::small_message_bytes ? lane::priority : lane::bulk;
   case v1::Envelope::kOperation:
   case v1::Envelope::kOperationAnswer:

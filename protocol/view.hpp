@@ -1,22 +1,42 @@
-/// The view: the numbered, agreed list of nodes, each with its life, and who is out (PROTOCOLS §1, §4).
+/// The view: the numbered, agreed list of members, the life of each, and who is not counted (PROTOCOLS §1, §4).
 #pragma once
 
 #include "protocol/ids.hpp"
 
-#include <cstdint>
 #include <map>
+#include <string>
 
 namespace troupe {
 
-/// What a node knows of the view. Suspicion never changes it; only an agreed change does, under the next number.
+/// One committed state of the record. Of two, the higher number is the later one.
 struct view {
-  std::uint64_t number = 0; ///< grows with every change; 0 = none is known yet
-  /// How the view counts one node.
+  /// 1 and up, grows by 1 with each change; 0 = no view is known yet.
+  std::uint64_t number = 0;
+
   struct standing {
-    std::uint64_t life = 0; ///< of its running process, or of the last one; 0 = it has none yet
-    bool out = false;       ///< silent: it holds no frontier up until it has caught up and is back in
+    /// Of its last start: the origin's incarnation, never given out twice. 0 = it never started.
+    std::uint64_t life = 0;
+    /// Not counted in any frontier.
+    bool out = false;
+    friend bool operator==(const standing&, const standing&) = default;
   };
-  std::map<node_id, standing> nodes; ///< one entry per node of the static list
+  /// One entry per member of the static list, and of former ones, which are out.
+  std::map<node_id, standing> nodes;
+
+  /// Whether `node` is counted: it is a member, has started, and is not out.
+  bool counts(node_id node) const {
+    const auto found = nodes.find(node);
+    return found != nodes.end() && !found->second.out;
+  }
+  /// The running, or last, life of `node`; 0 = none.
+  std::uint64_t life_of(node_id node) const {
+    const auto found = nodes.find(node);
+    return found == nodes.end() ? 0 : found->second.life;
+  }
+  friend bool operator==(const view&, const view&) = default;
 };
+
+/// "7: n1.2 n2.1(out)"
+std::string to_string(const view& v);
 
 } // namespace troupe
