@@ -13,12 +13,6 @@ struct world_event {
   std::function<void()> what;
 };
 
-std::uint64_t clock::wall_ms() const noexcept {
-  constexpr milliseconds begun{1'600'000'000'000}; // some day in 2020
-  return static_cast<std::uint64_t>(
-      std::chrono::duration_cast<milliseconds>(begun + world_.now() + wall_error_).count());
-}
-
 } // namespace troupe::simulated
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::simulated::world_event)
