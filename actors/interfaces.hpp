@@ -10,6 +10,7 @@
 #include "actors/layers/store.hpp"
 #include "protocol/ids.hpp"
 #include "protocol/session/session_vector.hpp"
+#include "protocol/stream/stream_replica.hpp"
 #include "protocol/strong/named_lock.hpp"
 #include "protocol/view.hpp"
 #include "protocol/wire/frame.pb.h"
@@ -24,6 +25,7 @@
 #include <caf/typed_actor.hpp>
 #include <troupe/level.hpp>
 
+#include <array>
 #include <functional>
 #include <map>
 #include <memory>
@@ -197,6 +199,126 @@ struct view_changed {
   view now;
   std::uint64_t life =
       0; ///< of this start of this node; 0 = it has none yet: it may accept no update of a weaker level
+};
+
+/// STREAM REPLICA -> UPDATE STREAMS: own updates are on disk, and everything of this life and lane up to `upto`.
+struct own_statement {
+  stream_lane lane = stream_lane::ordered;
+  std::uint64_t life = 0;
+  std::vector<std::shared_ptr<const v1::Update>> updates;
+  std::uint64_t upto = 0;
+  std::uint64_t clock = 0; ///< whatever comes later has a stamp above it
+};
+
+/// STREAM REPLICA, UPDATE STREAM -> FRONTIER: an origin has stated that its updates above `upto` have stamps above
+/// `clock`.
+struct origin_clock {
+  stream_lane lane = stream_lane::ordered;
+  origin from;
+  std::uint64_t upto = 0;
+  std::uint64_t clock = 0;
+};
+
+/// UPDATE STREAM -> STREAM REPLICA: what a peer has sent, in order, each update once.
+struct incoming_updates {
+  stream_replica::incoming what;
+};
+
+/// STREAM REPLICA -> FRONTIER, and the UPDATE STREAM of the origin's node: everything of the origin up to here is on
+/// disk (free lane: and merged).
+struct received_durable {
+  origin from;
+  stream_lane lane = stream_lane::ordered;
+  std::uint64_t upto = 0;
+  std::uint64_t clock = 0; ///< stated with it; 0 = none
+};
+
+/// UPDATE STREAM -> STREAM REPLICA: the peer has on disk what is meant for it, up to here.
+struct stored_at_peer {
+  node_id peer;
+  origin own;
+  stream_lane lane = stream_lane::ordered;
+  std::uint64_t upto = 0;
+};
+
+/// STREAM REPLICA -> FRONTIER, UPDATE STREAMS: an earlier life of this node, and the last of it that survived.
+struct own_life_ended {
+  std::uint64_t life = 0;
+  stream_lane lane = stream_lane::ordered;
+  std::uint64_t last = 0;
+};
+
+/// FRONTIER -> STREAM REPLICA: this may be shown.
+struct region_advanced {
+  version_vector applied;
+};
+
+/// FRONTIER -> STREAM REPLICA: every member has this; and no update with a stamp up to `clock` is still to come.
+struct everywhere_advanced {
+  stream_lane lane = stream_lane::ordered;
+  version_vector stable;
+  std::uint64_t clock = 0;
+};
+
+/// STREAM REPLICA -> FRONTIER: what a token states about this region's frontier.
+struct region_facts {
+  version_vector region;
+};
+
+/// STREAM REPLICA -> FRONTIER: tell when `wanted` may be shown (region_advanced comes first), or why it may not.
+struct dependency_wait {
+  std::uint64_t cookie = 0;
+  version_vector wanted;
+  instant deadline;
+};
+/// The same: nobody waits for this one any more.
+struct dependency_forgotten {
+  std::uint64_t cookie = 0;
+};
+/// FRONTIER -> STREAM REPLICA: the wait is over.
+struct dependency_met {
+  std::uint64_t cookie = 0;
+};
+struct dependency_missed {
+  std::uint64_t cookie = 0;
+  errc error = errc::dependency_timeout;
+  dot missing;
+  node_id who; ///< everybody waits for it
+};
+
+/// STORE DRIVER -> STREAM REPLICA, UPDATE STREAM: a page of a log.
+struct log_page {
+  updates_request request;
+  updates_page page;
+};
+/// STORE DRIVER -> STREAM REPLICA: what a batch of loads found.
+struct weak_loaded {
+  std::vector<load_request> keys;
+  std::vector<weak_result> results; ///< one per key
+};
+
+/// UPDATE STREAM -> whoever asked.
+struct update_stream_status {
+  node_id peer;
+  bool up = false;
+  std::uint64_t sent = 0;      ///< updates, repetitions included
+  std::uint64_t repeated = 0;  ///< times that something was sent again
+  std::uint64_t log_reads = 0; ///< for a peer that lags
+  std::uint64_t received = 0;  ///< updates
+  std::uint64_t gaps = 0;
+  std::uint64_t refused = 0;                        ///< malformed
+  std::array<std::uint64_t, stream_lanes> behind{}; ///< numbers that the peer has not acknowledged
+  std::uint64_t queued_bytes = 0;
+  bool cut = false; ///< the log does not reach back to what the peer has
+};
+
+/// FRONTIER -> whoever asked. Vectors as text.
+struct frontier_status {
+  bool ready = false;
+  std::string received, received_free, region, applied, stable;
+  std::uint64_t waits = 0, timeouts = 0, lost = 0, refused = 0;
+  node_id held_up_by; ///< value 0 = nobody
+  std::uint64_t behind = 0;
 };
 
 /// FRONTIER -> VIEW KEEPER: whether this node has received everything that the members counted in view `as_of` have
@@ -401,20 +523,54 @@ using weak_manager_actor = caf::typed_actor<
     /// STATUS.
     caf::replies_to<caf::atom_constant<caf::atom("status")>>::with<weak_manager_status>>;
 
-/// One per member: accepts and executes the operations of the weaker levels on the shards that it stores.
+/// One per member: the records of the weaker types that it stores. Core: `stream_replica`.
 using stream_replica_actor = caf::typed_actor<
     /// MANAGERS of the weaker levels, of any node. Answered by WeakAnswer; a repeated id is executed once.
-    caf::reacts_to<node_id, v1::WeakOperation>>;
+    caf::reacts_to<node_id, v1::WeakOperation>,
+    /// UPDATE STREAMS.
+    caf::reacts_to<incoming_updates>, caf::reacts_to<stored_at_peer>,
+    /// FRONTIER.
+    caf::reacts_to<region_advanced>, caf::reacts_to<everywhere_advanced>, caf::reacts_to<dependency_met>,
+    caf::reacts_to<dependency_missed>,
+    /// VIEW KEEPER.
+    caf::reacts_to<view_changed>,
+    /// STORE DRIVER.
+    caf::reacts_to<persisted>, caf::reacts_to<weak_loaded>, caf::reacts_to<log_page>,
+    /// NODE: every actor is there, begin.
+    caf::reacts_to<caf::atom_constant<caf::atom("start")>>,
+    /// INTERNAL: hand what was gathered to the store; time.
+    caf::reacts_to<caf::atom_constant<caf::atom("flush")>>, caf::reacts_to<caf::atom_constant<caf::atom("tick")>>,
+    /// STATUS.
+    caf::replies_to<caf::atom_constant<caf::atom("status")>>::with<stream_replica::status>>;
 
-/// One per other member: sends it this node's updates, and takes in its own.
+/// One per other member: sends it this node's updates, and takes in its own. Cores: `outbound`, `inbound`.
 using update_stream_actor = caf::typed_actor<
     /// Its counterpart on that member. Taken once, in order; anything else is asked for again, or dropped.
-    caf::reacts_to<node_id, v1::Updates>, caf::reacts_to<node_id, v1::UpdatesAcknowledged>>;
+    caf::reacts_to<node_id, v1::Updates>, caf::reacts_to<node_id, v1::UpdatesAcknowledged>,
+    /// STREAM REPLICA.
+    caf::reacts_to<own_statement>, caf::reacts_to<received_durable>, caf::reacts_to<own_life_ended>,
+    /// MEMBERSHIP, VIEW KEEPER.
+    caf::reacts_to<peer_change>, caf::reacts_to<view_changed>,
+    /// STORE DRIVER.
+    caf::reacts_to<log_page>,
+    /// INTERNAL.
+    caf::reacts_to<caf::atom_constant<caf::atom("flush")>>, caf::reacts_to<caf::atom_constant<caf::atom("tick")>>,
+    /// STATUS.
+    caf::replies_to<caf::atom_constant<caf::atom("status")>>::with<update_stream_status>>;
 
-/// One per member: who has received what, what is visible in this region, and who waits for it.
+/// One per member: who has received what, what is visible in this region, and who waits for it. Core: `frontier`.
 using frontier_actor = caf::typed_actor<
     /// FRONTIERS of the other members. A later one replaces the earlier ones; a stale one changes nothing.
-    caf::reacts_to<node_id, v1::FrontierFacts>>;
+    caf::reacts_to<node_id, v1::FrontierFacts>,
+    /// STREAM REPLICA, UPDATE STREAMS.
+    caf::reacts_to<received_durable>, caf::reacts_to<origin_clock>, caf::reacts_to<own_life_ended>,
+    caf::reacts_to<region_facts>, caf::reacts_to<dependency_wait>, caf::reacts_to<dependency_forgotten>,
+    /// MEMBERSHIP, VIEW KEEPER.
+    caf::reacts_to<peer_change>, caf::reacts_to<view_changed>,
+    /// INTERNAL.
+    caf::reacts_to<caf::atom_constant<caf::atom("flush")>>, caf::reacts_to<caf::atom_constant<caf::atom("tick")>>,
+    /// STATUS.
+    caf::replies_to<caf::atom_constant<caf::atom("status")>>::with<frontier_status>>;
 
 /// One per node with a memory table: the only writer of that table. Core: `holder`.
 using memory_layer_actor = caf::typed_actor<
@@ -520,6 +676,24 @@ TROUPE_LOCAL_MESSAGE(troupe::caught_up)
 TROUPE_LOCAL_MESSAGE(troupe::view_number_seen)
 TROUPE_LOCAL_MESSAGE(troupe::register_answered)
 TROUPE_LOCAL_MESSAGE(troupe::view_status)
+TROUPE_LOCAL_MESSAGE(troupe::own_statement)
+TROUPE_LOCAL_MESSAGE(troupe::origin_clock)
+TROUPE_LOCAL_MESSAGE(troupe::incoming_updates)
+TROUPE_LOCAL_MESSAGE(troupe::received_durable)
+TROUPE_LOCAL_MESSAGE(troupe::stored_at_peer)
+TROUPE_LOCAL_MESSAGE(troupe::own_life_ended)
+TROUPE_LOCAL_MESSAGE(troupe::region_advanced)
+TROUPE_LOCAL_MESSAGE(troupe::everywhere_advanced)
+TROUPE_LOCAL_MESSAGE(troupe::region_facts)
+TROUPE_LOCAL_MESSAGE(troupe::dependency_wait)
+TROUPE_LOCAL_MESSAGE(troupe::dependency_forgotten)
+TROUPE_LOCAL_MESSAGE(troupe::dependency_met)
+TROUPE_LOCAL_MESSAGE(troupe::dependency_missed)
+TROUPE_LOCAL_MESSAGE(troupe::log_page)
+TROUPE_LOCAL_MESSAGE(troupe::weak_loaded)
+TROUPE_LOCAL_MESSAGE(troupe::update_stream_status)
+TROUPE_LOCAL_MESSAGE(troupe::frontier_status)
+TROUPE_LOCAL_MESSAGE(troupe::stream_replica::status)
 #undef TROUPE_LOCAL_MESSAGE
 
 // Far from CAF's first free number, where the block of a service begins that has actors of its own: two blocks must
@@ -596,4 +770,22 @@ CAF_ADD_TYPE_ID(troupe, (troupe::caught_up))
 CAF_ADD_TYPE_ID(troupe, (troupe::view_number_seen))
 CAF_ADD_TYPE_ID(troupe, (troupe::register_answered))
 CAF_ADD_TYPE_ID(troupe, (troupe::view_status))
+CAF_ADD_TYPE_ID(troupe, (troupe::own_statement))
+CAF_ADD_TYPE_ID(troupe, (troupe::origin_clock))
+CAF_ADD_TYPE_ID(troupe, (troupe::incoming_updates))
+CAF_ADD_TYPE_ID(troupe, (troupe::received_durable))
+CAF_ADD_TYPE_ID(troupe, (troupe::stored_at_peer))
+CAF_ADD_TYPE_ID(troupe, (troupe::own_life_ended))
+CAF_ADD_TYPE_ID(troupe, (troupe::region_advanced))
+CAF_ADD_TYPE_ID(troupe, (troupe::everywhere_advanced))
+CAF_ADD_TYPE_ID(troupe, (troupe::region_facts))
+CAF_ADD_TYPE_ID(troupe, (troupe::dependency_wait))
+CAF_ADD_TYPE_ID(troupe, (troupe::dependency_forgotten))
+CAF_ADD_TYPE_ID(troupe, (troupe::dependency_met))
+CAF_ADD_TYPE_ID(troupe, (troupe::dependency_missed))
+CAF_ADD_TYPE_ID(troupe, (troupe::log_page))
+CAF_ADD_TYPE_ID(troupe, (troupe::weak_loaded))
+CAF_ADD_TYPE_ID(troupe, (troupe::update_stream_status))
+CAF_ADD_TYPE_ID(troupe, (troupe::frontier_status))
+CAF_ADD_TYPE_ID(troupe, (troupe::stream_replica::status))
 CAF_END_TYPE_ID_BLOCK(troupe)
