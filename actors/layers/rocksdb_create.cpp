@@ -1,5 +1,6 @@
 /// How a store of the RocksDB driver comes to be, and what must hold before one is opened.
 #include "actors/layers/rocksdb_image.hpp"
+#include "protocol/wire.hpp"
 
 #include <rocksdb/write_batch.h>
 

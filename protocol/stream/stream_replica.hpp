@@ -8,9 +8,6 @@
 /// are consecutive, in their order; one `loaded()` for each `load` and one `log_read()` for each `read_log`; exactly
 /// one `met()` or `unmet()` for each `await`; `tick()` no later than wake_at().
 ///
-/// Two clocks enter, both as arguments: `now` is monotonic and decides about deadlines and windows; `wall_ms` is what
-/// the machine believes the time to be, and goes into stamps only.
-///
 /// How a record is kept. An update goes through these states, in one direction:
 ///
 ///     accepted   numbered and stamped here, or taken from a peer; handed to the store, not durable yet
@@ -192,18 +189,24 @@ public:
     std::uint64_t clock = 0; ///< every later update of it has a stamp above
   };
 
+  /// The two clocks: of deadlines and windows, and what goes into stamps only.
+  struct times {
+    instant now;
+    std::uint64_t wall_ms = 0; ///< since 1970, as far as the machine knows
+  };
+
   // --- life ---
 
   stream_replica(stream_replica_options options, stream_image image, instant now);
   ~stream_replica();
 
   /// Begins to read what survived. Called once, before everything else.
-  void start(effects& out);
+  void start(instant now, effects& out);
   void log_read(const updates_request& request, updates_page page, instant now, effects& out);
   /// The view has given this node a life, above all earlier ones; writes are refused with not_joined before.
-  void begin(std::uint64_t life, instant now, effects& out);
+  void begin(std::uint64_t life, effects& out);
   /// Who counts as a replica for `ack`: the nodes that are in the view and not out. All members until it is called.
-  void counted(const std::set<node_id>& nodes, instant now, effects& out);
+  void counted(const std::set<node_id>& nodes, effects& out);
 
   // --- operations ---
 
@@ -219,15 +222,15 @@ public:
   ///          dependency_timeout, lost_update: the session's past did not come; says whom everybody waits for.
   ///          corrupt, too_stale, old_cut: reads.
   /// @cost  O(siblings of the key); O(log) of the tables that it enters.
-  void execute(node_id from, v1::WeakOperation operation, instant now, std::uint64_t wall_ms, effects& out);
-  void met(std::uint64_t cookie, instant now, effects& out);
-  /// `missing`, `node`: what did not come, and who everybody waits for; for the answer.
+  void execute(node_id from, v1::WeakOperation operation, const times& at, effects& out);
+  void met(std::uint64_t cookie, const times& at, effects& out);
+  /// What did not come, and who everybody waits for; for the answer.
   struct missing_cause {
-    errc error = errc::dependency_timeout; ///< or lost_update
+    errc error = errc::dependency_timeout; ///< or lost_update, overloaded
     dot missing;
     node_id node;
   };
-  void unmet(std::uint64_t cookie, const missing_cause& cause, instant now, effects& out);
+  void unmet(std::uint64_t cookie, const missing_cause& cause, effects& out);
 
   // --- streams and frontier ---
 
@@ -235,7 +238,11 @@ public:
   /// only held, so that its sender, which counts what is not durable yet, stops by itself.
   void accept(incoming what, instant now, effects& out);
   /// `peer` has everything of that life of this node up to here on its disk.
-  void peer_durable(node_id peer, const origin& own, stream_lane lane, std::uint64_t upto, instant now, effects& out);
+  struct own_position {
+    stream_lane lane = stream_lane::ordered;
+    std::uint64_t upto = 0;
+  };
+  void peer_durable(node_id peer, const origin& own, const own_position& at, effects& out);
   /// What may be shown: contained in what was received here; never goes back. Ends with `applied`.
   void advanced(const version_vector& g, instant now, effects& out);
   /// Every replica has it: what the frontier says of the lane. `clock`: no update with a stamp up to it is still to
@@ -247,11 +254,11 @@ public:
 
   // --- store and time ---
 
-  void persisted(std::uint64_t number, instant now, std::uint64_t wall_ms, effects& out);
-  void loaded(shard_id shard, const std::string& key, found what, instant now, std::uint64_t wall_ms, effects& out);
+  void persisted(std::uint64_t number, const times& at, effects& out);
+  void loaded(const std::string& key, found what, const times& at, effects& out);
   /// The store refuses everything from now on: so does this.
   void store_failed(effects& out);
-  void tick(instant now, std::uint64_t wall_ms, effects& out);
+  void tick(const times& at, effects& out);
   /// The next moment at which tick() has something to do; `never` when there is none.
   instant wake_at() const;
 
@@ -284,7 +291,7 @@ public:
     dot what;
     dot waits_for; ///< the first of its causes, or itself, that is not in G
   };
-  std::optional<hidden_update> explain(shard_id shard, const std::string& key) const;
+  std::optional<hidden_update> explain(const std::string& key) const;
 
 private:
   struct impl;

@@ -1,0 +1,123 @@
+#include "protocol/stream/staging.hpp"
+
+#include "protocol/assert.hpp"
+#include "protocol/mutation.hpp"
+
+#include <algorithm>
+
+namespace troupe {
+
+namespace {
+
+/// Steps of `shown` that are closer together than this are one.
+constexpr milliseconds step_min{50};
+constexpr std::size_t steps_max = 1'024;
+
+} // namespace
+
+staged_update& staging::add(staged_update u) {
+  auto& l = lines_[u.at.from];
+  TROUPE_ASSERT(l.updates.empty() || l.updates.back()->at.seq < u.at.seq);
+  TROUPE_ASSERT(!folded_.covers(u.at));
+  bytes_ += weight_of(*u.what);
+  ++size_;
+  ++hidden_;
+  l.updates.push_back(std::make_unique<staged_update>(std::move(u)));
+  return *l.updates.back();
+}
+
+staged_update* staging::find(const dot& at) const {
+  const auto l = lines_.find(at.from);
+  if (l == lines_.end()) return nullptr;
+  const auto& updates = l->second.updates;
+  const auto u = std::lower_bound(updates.begin(), updates.end(), at.seq,
+                                  [](const auto& x, auto seq) { return x->at.seq < seq; });
+  return u != updates.end() && (*u)->at.seq == at.seq ? u->get() : nullptr;
+}
+
+void staging::look_at(staged_update& u, std::vector<staged_update*>& out) {
+  if (const auto missing = first_missing(shown_, u.depends);
+      missing && !mutated(mutation::dependency_vector_ignored)) {
+    blocked_[missing.from].emplace(missing.seq, &u);
+    ++blocked_count_;
+    return;
+  }
+  u.visible = true;
+  --hidden_;
+  out.push_back(&u);
+}
+
+void staging::show(const version_vector& upto, instant now, std::vector<staged_update*>& out) {
+  std::vector<origin> raised;
+  for (const auto& e : upto.entries())
+    if (shown_.at(e.from) < e.seq) raised.push_back(e.from);
+  if (!shown_.join(upto)) {
+    // Updates may have come below what was shown already, after a start.
+    for (auto& [from, l] : lines_)
+      if (l.looked_at < l.updates.size() && shown_.covers(l.updates[l.looked_at]->at)) raised.push_back(from);
+    if (raised.empty()) return;
+  }
+  for (const auto& from : raised) {
+    const auto reached = shown_.at(from);
+    if (const auto l = lines_.find(from); l != lines_.end())
+      for (auto& n = l->second.looked_at; n < l->second.updates.size() && l->second.updates[n]->at.seq <= reached;
+           ++n)
+        look_at(*l->second.updates[n], out);
+    const auto waiting = blocked_.find(from);
+    if (waiting == blocked_.end()) continue;
+    auto& byseq = waiting->second;
+    std::vector<staged_update*> woken;
+    const auto end = byseq.upper_bound(reached);
+    for (auto i = byseq.begin(); i != end; ++i)
+      woken.push_back(i->second);
+    byseq.erase(byseq.begin(), end);
+    if (byseq.empty()) blocked_.erase(waiting);
+    blocked_count_ -= woken.size();
+    for (auto* u : woken)
+      look_at(*u, out);
+  }
+  if (history_.size() > 1 && (now - history_[history_.size() - 2].since < step_min || history_.size() >= steps_max)) {
+    history_.back() = {now, shown_};
+  } else {
+    history_.push_back({now, shown_});
+  }
+}
+
+void staging::lower(version_vector& target, const origin& from, std::uint64_t seq) {
+  if (target.at(from) <= seq) return;
+  target.erase(from);
+  if (seq > 0) target.raise(from, seq);
+}
+
+void staging::close(version_vector& target) const {
+  for (bool lowered = true; lowered;) {
+    lowered = false;
+    for (const auto& [from, l] : lines_) {
+      for (const auto& u : l.updates) {
+        if (!target.covers(u->at)) break;
+        if (target.contains(u->depends)) continue;
+        lower(target, from, u->at.seq - 1);
+        lowered = true;
+        break;
+      }
+    }
+  }
+}
+
+void staging::take(const version_vector& target, std::vector<std::unique_ptr<staged_update>>& out) {
+  for (auto i = lines_.begin(); i != lines_.end();) {
+    auto& l = i->second;
+    while (!l.updates.empty() && target.covers(l.updates.front()->at)) {
+      TROUPE_ASSERT(l.looked_at > 0);
+      --l.looked_at;
+      bytes_ -= weight_of(*l.updates.front()->what);
+      --size_;
+      out.push_back(std::move(l.updates.front()));
+      l.updates.pop_front();
+    }
+    i = l.updates.empty() ? lines_.erase(i) : std::next(i);
+  }
+  folded_.join(target);
+}
+
+} // namespace troupe
