@@ -60,6 +60,14 @@ std::string_view name_of(mutation m) {
     return "table_generation_reused";
   case mutation::table_pending_not_checked:
     return "table_pending_not_checked";
+  case mutation::winner_by_wall_clock:
+    return "winner_by_wall_clock";
+  case mutation::excess_forgotten:
+    return "excess_forgotten";
+  case mutation::counter_adds_twice:
+    return "counter_adds_twice";
+  case mutation::tombstone_collected_early_weak:
+    return "tombstone_collected_early_weak";
   }
   return "none";
 }

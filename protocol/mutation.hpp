@@ -38,6 +38,10 @@ enum class mutation : std::uint8_t {
   table_lease_not_checked,       ///< a reader of the memory table does not look at the lease
   table_generation_reused,       ///< entries of the former generation of a lease live on in the next one
   table_pending_not_checked,     ///< a commit of another version makes the pending record readable
+  winner_by_wall_clock, ///< of two values the one with the later millisecond wins, the counter is not compared
+  excess_forgotten,     ///< what a context replaces and has not arrived is taken for new when it does
+  counter_adds_twice,   ///< an update of a counter that comes again is added again
+  tombstone_collected_early_weak, ///< a tombstone is collected while values with lower stamps may still arrive
 };
 
 /// Those of the cores.
@@ -68,6 +72,14 @@ inline constexpr mutation named_lock_mutations[] = {
     mutation::floor_raised_without_draining,
     mutation::lock_expiry_not_restarted,
     mutation::renewal_after_expiry,
+};
+
+/// Those of the records of weaker levels.
+inline constexpr mutation record_mutations[] = {
+    mutation::winner_by_wall_clock,
+    mutation::excess_forgotten,
+    mutation::counter_adds_twice,
+    mutation::tombstone_collected_early_weak,
 };
 
 /// Those of the memory table, which simulation cannot interleave: its stress test must catch them.
