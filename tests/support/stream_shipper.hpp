@@ -1,9 +1,10 @@
 /// The lossy shipper of the update streams: outbound, inbound and frontier on a few nodes in two regions, in virtual
-/// time, from one seed, with a disk each that loses what was not synced, and a replica that persists what is accepted.
+/// time, from one seed, with a disk each that loses what was not synced, and a replica that persists what is
+/// accepted.
 ///
 /// Messages arrive in order on one connection and are lost with it; in some runs single ones are lost too, or come
-/// twice. Nodes crash, come back in a new life, are counted out and in; disks are slow; logs are cut, and what they have
-/// lost is copied.
+/// twice. Nodes crash, come back in a new life, are counted out and in; disks are slow; logs are cut, and what they
+/// have lost is copied.
 ///
 /// The judge knows every update that is on its origin's disk, and what every disk has. It asks no core whether all is
 /// well.
@@ -33,8 +34,8 @@ struct stream_options {
   int write_every_ms = 4; ///< per node, on average
   int fault_every_ms = 60;
   int latency_max_ms = 8;
-  bool loses = false;     ///< single messages are lost, and come twice
-  bool trims = false;     ///< logs keep a few updates only
+  bool loses = false; ///< single messages are lost, and come twice
+  bool trims = false; ///< logs keep a few updates only
   std::size_t window = 1'500, queue = 3'000, read = 800, message = 700, unsynced = 2'000;
 
   static stream_options from_seed(std::uint64_t seed);
@@ -110,7 +111,7 @@ private:
   };
   struct connection {
     bool up = false;
-    std::map<node_id, std::deque<under_way>> to; ///< by receiver
+    std::map<node_id, std::deque<under_way>> to;   ///< by receiver
     std::vector<std::pair<node_id, message>> said; ///< a few, to be said again
   };
 
@@ -118,9 +119,7 @@ private:
   std::uint64_t below(std::uint64_t n) { return n == 0 ? 0 : random_() % n; }
   bool chance(unsigned percent) { return below(100) < percent; }
   instant now() const { return instant{std::chrono::hours{1} + milliseconds{ms_}}; }
-  static int ms_of(instant t) {
-    return static_cast<int>((t - instant{std::chrono::hours{1}}) / milliseconds{1});
-  }
+  static int ms_of(instant t) { return static_cast<int>((t - instant{std::chrono::hours{1}}) / milliseconds{1}); }
   [[noreturn]] void broken(const std::string& what) const {
     throw violation{what + " at " + std::to_string(ms_) + " ms"};
   }
