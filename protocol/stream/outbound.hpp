@@ -155,6 +155,7 @@ private:
     bool ended = false;        ///< an earlier life: `durable` is its last
     std::uint64_t acked = 0; ///< durable at the peer, as it said last; goes back only when the peer says that it has
     std::uint64_t best = 0;  ///< the highest that it ever said
+    bool placed = false;     ///< the peer has said so on this connection
     std::uint64_t sent = 0;  ///< stated on this connection
     std::uint64_t highest = 0; ///< running life: ever stated; nothing above it can be acknowledged
     /// In memory: everything of (base, covered] that is meant for the peer, by number.
@@ -198,7 +199,7 @@ private:
   std::uint64_t view_ = 0;
   std::uint64_t running_ = 0; ///< this node's life; 0 = not known yet
   bool up_ = false;
-  bool placed_ = false; ///< the peer has spoken on this connection: all that it does not mention is as it was
+  bool placed_ = false; ///< the peer has spoken on this connection: what it does not mention is as it was
   counters counters_;
 };
 
