@@ -41,7 +41,12 @@ enum class mutation : std::uint8_t {
   winner_by_wall_clock, ///< of two values the one with the later millisecond wins, the counter is not compared
   excess_forgotten,     ///< what a context replaces and has not arrived is taken for new when it does
   counter_adds_twice,   ///< an update of a counter that comes again is added again
-  tombstone_collected_early_weak, ///< a tombstone is collected while values with lower stamps may still arrive
+  tombstone_collected_early_weak,     ///< a tombstone is collected while values with lower stamps may still arrive
+  prefix_stated_before_durable,       ///< an idle stream states one number more than is on disk
+  update_acknowledged_before_durable, ///< a receiver acknowledges what it has only handed on
+  gap_not_checked,                    ///< a receiver takes what does not continue what it has
+  update_taken_twice,                 ///< a receiver takes again what a new connection repeats
+  frontier_ignores_a_node,            ///< the region's frontier is that of all but its slowest node
 };
 
 /// Those of the cores.
@@ -87,6 +92,15 @@ inline constexpr mutation table_mutations[] = {
     mutation::table_lease_not_checked,
     mutation::table_generation_reused,
     mutation::table_pending_not_checked,
+};
+
+/// Those of the update streams' cores.
+inline constexpr mutation stream_mutations[] = {
+    mutation::prefix_stated_before_durable,
+    mutation::update_acknowledged_before_durable,
+    mutation::gap_not_checked,
+    mutation::update_taken_twice,
+    mutation::frontier_ignores_a_node,
 };
 
 std::string_view name_of(mutation m);
