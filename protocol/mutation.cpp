@@ -60,6 +60,10 @@ std::string_view name_of(mutation m) {
     return "table_generation_reused";
   case mutation::table_pending_not_checked:
     return "table_pending_not_checked";
+  case mutation::view_taken_unconfirmed:
+    return "view_taken_unconfirmed";
+  case mutation::life_recognised_by_number:
+    return "life_recognised_by_number";
   }
   return "none";
 }

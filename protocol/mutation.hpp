@@ -38,6 +38,8 @@ enum class mutation : std::uint8_t {
   table_lease_not_checked,       ///< a reader of the memory table does not look at the lease
   table_generation_reused,       ///< entries of the former generation of a lease live on in the next one
   table_pending_not_checked,     ///< a commit of another version makes the pending record readable
+  view_taken_unconfirmed,        ///< a view is believed when its compare-and-set may not have happened
+  life_recognised_by_number,     ///< a start takes the life that it asked for as its own, whoever has it
 };
 
 /// Those of the cores.
@@ -75,6 +77,12 @@ inline constexpr mutation table_mutations[] = {
     mutation::table_lease_not_checked,
     mutation::table_generation_reused,
     mutation::table_pending_not_checked,
+};
+
+/// Those of the view keeper.
+inline constexpr mutation view_mutations[] = {
+    mutation::view_taken_unconfirmed,
+    mutation::life_recognised_by_number,
 };
 
 std::string_view name_of(mutation m);
