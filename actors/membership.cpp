@@ -37,6 +37,7 @@ struct performer {
       if (manager) caf::anon_send(manager, change);
     caf::anon_send(board.strong_manager, change);
     if (board.memory_layer) caf::anon_send(board.memory_layer, change);
+    if (board.view_keeper) caf::anon_send(board.view_keeper, change);
     if (context(self).log) context(self).log->info("peer.{} node={}", p.up ? "up" : "down", to_string(p.peer));
   }
   void operator()(const membership::remember& r) const {

@@ -80,7 +80,7 @@ void send_on(self_ptr self, const std::string& key, open_call& call) {
   state.sent.emplace(call.number, key);
   to_wire(request_id{state.config->id, call.number}, *call.operation.mutable_id());
   const auto& board = *state.config->context.board;
-  call.by_memory = board.memory_layer && !is_lock_operation(call.operation.what_case());
+  call.by_memory = board.memory_layer && !state.config->by_home && !is_lock_operation(call.operation.what_case());
   submission asked{std::move(call.operation), call.deadline, caf::actor_cast<session_actor>(self), {}};
   if (call.by_memory)
     self->send(board.memory_layer, std::move(asked));

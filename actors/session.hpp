@@ -28,6 +28,7 @@ struct session_config {
   /// Of this session's operations that are not settled, how many and how heavy; more are refused as overloaded.
   std::size_t open_max = 0;
   std::size_t open_bytes_max = limits::session_bytes_max;
+  bool by_home = false; ///< every operation goes to the key's home: no read lock is taken for this session
 };
 
 session_actor spawn_session(caf::actor_system& system, session_config config);

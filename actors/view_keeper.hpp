@@ -24,7 +24,6 @@ struct view_keeper_config {
   actor_context context;
   view_keeper_options options;
   session_actor record;                          ///< spawned with register_shape(); used by nobody else
-  std::uint32_t shards = 0;                      ///< of the cluster
   nanoseconds attempt = std::chrono::seconds{1}; ///< after which the outcome of a request counts as not known
   /// Called in order on the keeper's thread with every view, and when this start has its life.
   std::vector<std::function<void(const view_changed&)>> listeners;

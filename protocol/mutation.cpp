@@ -78,6 +78,10 @@ std::string_view name_of(mutation m) {
     return "update_taken_twice";
   case mutation::frontier_ignores_a_node:
     return "frontier_ignores_a_node";
+  case mutation::view_taken_unconfirmed:
+    return "view_taken_unconfirmed";
+  case mutation::life_recognised_by_number:
+    return "life_recognised_by_number";
   }
   return "none";
 }

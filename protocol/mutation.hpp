@@ -47,6 +47,8 @@ enum class mutation : std::uint8_t {
   gap_not_checked,                    ///< a receiver takes what does not continue what it has
   update_taken_twice,                 ///< a receiver takes again what a new connection repeats
   frontier_ignores_a_node,            ///< the region's frontier is that of all but its slowest node
+  view_taken_unconfirmed,             ///< a view is believed when its compare-and-set may not have happened
+  life_recognised_by_number,          ///< a start takes the life that it asked for as its own, whoever has it
 };
 
 /// Those of the cores.
@@ -96,12 +98,13 @@ inline constexpr mutation table_mutations[] = {
 
 /// Those of the update streams' cores.
 inline constexpr mutation stream_mutations[] = {
-    mutation::prefix_stated_before_durable,
-    mutation::update_acknowledged_before_durable,
-    mutation::gap_not_checked,
-    mutation::update_taken_twice,
-    mutation::frontier_ignores_a_node,
-};
+    mutation::prefix_stated_before_durable, mutation::update_acknowledged_before_durable, mutation::gap_not_checked,
+    mutation::update_taken_twice, mutation::frontier_ignores_a_node,
+    /// Those of the view keeper.
+    inline constexpr mutation view_mutations[] = {
+        mutation::view_taken_unconfirmed,
+        mutation::life_recognised_by_number,
+    };
 
 std::string_view name_of(mutation m);
 std::optional<mutation> mutation_named(std::string_view name);

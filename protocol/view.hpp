@@ -2,9 +2,12 @@
 #pragma once
 
 #include "protocol/ids.hpp"
+#include "protocol/wire/view.pb.h"
 
 #include <map>
+#include <optional>
 #include <string>
+#include <string_view>
 
 namespace troupe {
 
@@ -38,5 +41,18 @@ struct view {
 
 /// "7: n1.2 n2.1(out)"
 std::string to_string(const view& v);
+
+/// What a sound message says.
+view from_wire(const v1::View& v);
+
+/// Why `v` is no view, in words; empty = it is one. A view has a number, at most view_members_max members in
+/// ascending order, no client nodes among them; who never started is out, and only who started has a nonce.
+std::string_view defect_of(const v1::View& v);
+
+/// The only bytes that stand for `v`: two keepers that write the same content write the same record.
+std::string record_of(const v1::View& v);
+
+/// The view that a record says; nothing when it says none, or does not say it canonically.
+std::optional<v1::View> view_of(const std::string& record);
 
 } // namespace troupe

@@ -107,17 +107,68 @@ public:
   std::uint64_t life() const { return life_; }
 
 private:
-  /// What a member has let be heard of itself.
+  /// What another member has let be heard of itself.
   struct hearing {
-    instant at; ///< when it was heard last, or was given the benefit of the doubt
+    instant at{}; ///< when it was heard last, or was given the benefit of the doubt
     bool connected = false;
-    std::set<node_id> hears; ///< as its last heartbeat said
+    std::set<node_id> hears; ///< as its last heartbeat said; members only
   };
-  enum class stage : std::uint8_t { idle, joining, member, ended };
+  /// The one request about the record that is under way.
+  struct request {
+    std::uint64_t number = 0;
+    std::optional<v1::View> proposed; ///< none = a read
+  };
+  enum class stage : std::uint8_t {
+    idle,    ///< not started
+    joining, ///< this start has no life yet
+    member,
+    ended, ///< superseded
+  };
+
+  void act(instant now, effects& out);
+  void beat(instant now, effects& out);
+  void ask(instant now, effects& out);
+  void propose(v1::View next, effects& out);
+  v1::View joining_view() const;
+  std::optional<v1::View> wanted_view(instant now) const;
+  bool may_return(const v1::View& next, instant now) const;
+  std::optional<instant> due(node_id silent, instant now) const;
+  std::optional<std::size_t> rank(node_id silent, instant now) const;
+  bool silent(node_id who, instant now) const;
+  void settle(const request& asked, const answer& a, instant now, effects& out);
+  void take_record(const std::optional<std::string>& bytes, instant now, effects& out);
+  bool adopt(const v1::View& next, instant now, effects& out);
+  void follow_own(const view& before, instant now);
+  bool is_own(const v1::View::Member& own) const;
+  void join(std::uint64_t life, instant now);
+  void back_off(instant now);
+  instant next_wake(instant now) const;
+  static void note_that(std::string what, std::string fields, effects& out);
 
   view_keeper_options options_;
-  view view_;
+  stage stage_ = stage::idle;
+  v1::View record_;        ///< the newest that is known; number 0 = none
+  view view_;              ///< the same
+  bool read_once_ = false; ///< joining: whether there is a record is known
   std::uint64_t life_ = 0;
+  std::uint64_t asked_life_ = 0; ///< joining: that this start has last asked for; 0 = none yet
+
+  std::optional<request> open_;
+  std::uint64_t numbers_ = 0;      ///< of requests
+  instant next_request_{};         ///< none before
+  milliseconds pause_;             ///< after the next failure
+  bool doubt_ = false;             ///< the outcome of a compare-and-set is not known: read first
+  std::uint64_t heard_number_ = 0; ///< the highest that any message carried
+  instant reread_ = never;
+
+  std::map<node_id, hearing> hearings_; ///< one entry per member of the static list but this one
+  instant next_beat_ = never;
+
+  bool caught_up_ = false;
+  std::uint64_t out_since_ = 0; ///< this node is out: since the view of this number
+  instant in_since_{};
+  milliseconds hold_;    ///< the next
+  instant hold_until_{}; ///< not back in before
   instant wake_ = never;
 };
 

@@ -9,6 +9,7 @@
 #include "actors/session.hpp"
 #include "actors/strong_manager.hpp"
 #include "actors/timekeeper.hpp"
+#include "actors/view_keeper.hpp"
 
 #include <caf/send.hpp>
 
@@ -88,6 +89,29 @@ memory_layer_config memory_layer_of(const node_setup& setup, actor_context conte
   return config;
 }
 
+/// The view orders what nodes of a weaker level know of each other; strong types do without.
+bool needs_view(const cluster& shape) {
+  return std::any_of(shape.types.begin(), shape.types.end(),
+                     [](const auto& named) { return named.second.consistency != level::strong; });
+}
+
+/// Unlike that of any other start of this node, whatever becomes of its disk; and the same in every run of a seed.
+std::uint64_t nonce_of(const node_setup& setup) {
+  constexpr std::uint64_t odd = 0x9E37'79B9'7F4A'7C15U; // so that no two starts on one disk have the same product
+  return std::max<std::uint64_t>(setup.disk ^ (setup.life.value * odd), 1);
+}
+
+view_keeper_config view_keeper_of(const node_setup& setup, const actor_context& context, session_actor record) {
+  view_keeper_config config;
+  config.context = context;
+  config.options.self = setup.self;
+  for (const auto& m : setup.shape.members)
+    config.options.members.push_back(m.id);
+  config.options.nonce = nonce_of(setup);
+  config.record = std::move(record);
+  return config;
+}
+
 std::vector<caf::actor> all_of(const switchboard& board) {
   std::vector<caf::actor> all;
   auto add = [&](const auto& handle) {
@@ -100,6 +124,8 @@ std::vector<caf::actor> all_of(const switchboard& board) {
   add(board.memory_layer);
   for (const auto& manager : board.lock_managers)
     add(manager);
+  add(board.view_keeper);
+  add(board.view_record);
   add(board.timekeeper);
   add(board.replica);
   add(board.membership);
@@ -164,6 +190,16 @@ node::node(caf::actor_system& system, node_setup setup, node_seams seams)
   }
   board_->strong_manager = spawn_strong_manager(system_, {context, std::move(calls)});
 
+  if (member && needs_view(setup_.shape)) {
+    board_->view_record = spawn_session(system_, {.context = context,
+                                                  .id = session_id{nonce_of(setup_)},
+                                                  .shape = register_shape(setup_.shape),
+                                                  .memory = nullptr,
+                                                  .open_max = 1,
+                                                  .by_home = true});
+    board_->view_keeper = spawn_view_keeper(system_, view_keeper_of(setup_, context, board_->view_record));
+  }
+
   auto links = link_template(setup_, seams_, board_);
   door_config door{.links = links, .self = setup_.self};
   for (const auto& m : setup_.shape.members) {
@@ -194,6 +230,7 @@ node::node(caf::actor_system& system, node_setup setup, node_seams seams)
   caf::anon_send(board_->membership, start_atom::value);
   for (const auto& manager : board_->lock_managers)
     if (manager) caf::anon_send(manager, start_atom::value);
+  if (board_->view_keeper) caf::anon_send(board_->view_keeper, start_atom::value);
   for (const auto& [peer, link] : board_->links)
     caf::anon_send(link, tick_atom::value);
 }

@@ -78,6 +78,18 @@ nlohmann::ordered_json to_json(const home_status& home, const cluster& shape, in
           {"recalls", home.recalls}};
 }
 
+nlohmann::ordered_json to_json(const view_status& known, const cluster& shape) {
+  nlohmann::ordered_json out{{"number", known.now.number}, {"life", known.life}};
+  out["nodes"] = nlohmann::ordered_json::array();
+  for (const auto& [node, standing] : known.now.nodes) {
+    const auto* listed = shape.find(node);
+    out["nodes"].push_back({{"name", listed == nullptr ? to_string(node) : listed->name},
+                            {"life", standing.life},
+                            {"out", standing.out}});
+  }
+  return out;
+}
+
 nlohmann::ordered_json to_json(const lock_view& lock, shard_id shard) {
   nlohmann::ordered_json out{{"lock", lock.key}, {"shard", shard.value}};
   out["owners"] = nlohmann::ordered_json::array();
@@ -115,6 +127,9 @@ node_status ask_status(caf::actor_system& system, const node& actors, const node
   if (board.replica)
     for (const auto& replica : ask_all<replica_status>(self, std::vector{board.replica}, until, clock))
       status.replica = replica;
+  if (board.view_keeper)
+    for (auto& view : ask_all<view_status>(self, std::vector{board.view_keeper}, until, clock))
+      status.view = std::move(view);
   status.store_failed = actors.store_failed();
   status.died = actors.died();
   status.at = clock.now();
@@ -182,6 +197,7 @@ std::string to_json(const node_setup& setup, const node_status& status, const st
   }
   if (status.replica)
     out["replica"] = {{"tombstones", status.replica->tombstones}, {"collected", status.replica->collected}};
+  if (status.view) out["view"] = to_json(*status.view, setup.shape);
   if (store != nullptr) {
     const auto c = store->count();
     out["store"] = {{"failed", status.store_failed},        {"syncs", c.syncs},

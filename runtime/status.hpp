@@ -19,6 +19,7 @@ struct node_status {
   std::optional<door_status> door;       ///< none on a client node
   std::optional<memory_status> memory;   ///< none when the node keeps no copies
   std::optional<replica_status> replica; ///< none on a client node
+  std::optional<view_status> view;       ///< none on a client node, and where every type is strong
   bool store_failed = false;
   bool died = false; ///< see node::died
 };

@@ -171,6 +171,15 @@ void add_replica(const replica_status& replica, std::vector<MetricFamily>& famil
                          .take());
 }
 
+void add_view(const view_status& known, std::vector<MetricFamily>& families) {
+  const auto out = std::count_if(known.now.nodes.begin(), known.now.nodes.end(),
+                                 [](const auto& member) { return member.second.out; });
+  families.push_back(
+      gauge("view_number", "Number of the newest view that this node knows").add(known.now.number).take());
+  families.push_back(gauge("view_out", "Members that no frontier counts, in that view").add(out).take());
+  families.push_back(gauge("view_life", "This start's life in it; 0 = it has none yet").add(known.life).take());
+}
+
 void add_store(const store_driver::counters& store, std::vector<MetricFamily>& families) {
   families.push_back(counter("store_syncs_total", "Times the store waited for the disk").add(store.syncs).take());
   families.push_back(
@@ -200,6 +209,7 @@ std::vector<MetricFamily> metrics_of(const node_setup& setup, const node_status&
   if (status.door) add_door(*status.door, families);
   if (status.memory) add_memory(*status.memory, families);
   if (status.replica) add_replica(*status.replica, families);
+  if (status.view) add_view(*status.view, families);
   if (store != nullptr) {
     families.push_back(
         gauge("store_failed", "1 = the store refuses writes for good").add(status.store_failed ? 1 : 0).take());
