@@ -82,6 +82,12 @@ std::string_view name_of(mutation m) {
     return "view_taken_unconfirmed";
   case mutation::life_recognised_by_number:
     return "life_recognised_by_number";
+  case mutation::second_executor:
+    return "second_executor";
+  case mutation::token_not_raised_on_errors:
+    return "token_not_raised_on_errors";
+  case mutation::unknown_write_not_settled:
+    return "unknown_write_not_settled";
   }
   return "none";
 }

@@ -49,6 +49,9 @@ enum class mutation : std::uint8_t {
   frontier_ignores_a_node,            ///< the region's frontier is that of all but its slowest node
   view_taken_unconfirmed,             ///< a view is believed when its compare-and-set may not have happened
   life_recognised_by_number,          ///< a start takes the life that it asked for as its own, whoever has it
+  second_executor,                    ///< a manager asks another replica to execute a write that the first may have
+  token_not_raised_on_errors,         ///< a session forgets what an answer tells it when that is an error
+  unknown_write_not_settled,          ///< a session goes on with the next write while an earlier one may yet happen
 };
 
 /// Those of the cores.
@@ -105,6 +108,12 @@ inline constexpr mutation stream_mutations[] = {
         mutation::view_taken_unconfirmed,
         mutation::life_recognised_by_number,
     };
+/// Those of the way of a weak operation to its replica.
+inline constexpr mutation weak_mutations[] = {
+    mutation::second_executor,
+    mutation::token_not_raised_on_errors,
+    mutation::unknown_write_not_settled,
+};
 
 std::string_view name_of(mutation m);
 std::optional<mutation> mutation_named(std::string_view name);
