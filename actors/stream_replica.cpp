@@ -146,7 +146,8 @@ std::uint64_t wall(self_ptr self) { return context(self).clock->wall_ms(); }
 
 /// What a token states about this region may be news.
 void pass_on_facts(self_ptr self, const v1::Vector& stated) {
-  if (stated.entries_size() > static_cast<int>(limits::vector_entries_max)) return; // the core refuses the operation
+  if (stated.entries_size() > static_cast<int>(limits::stream_vector_entries_max))
+    return; // the core refuses the operation
   auto region = from_wire(stated);
   if (!self->state.core->applied_vector(stream_lane::ordered).contains(region))
     caf::anon_send(context(self).board->frontier, region_facts{std::move(region)});

@@ -63,9 +63,9 @@ void spawn_managers(caf::actor_system& system, const stream_parts& parts, switch
     own.restarts = session_id{parts.restarts.value + n};
     return own;
   };
-  board.eventual_manager = spawn_eventual_manager(system, parts.context, with_restarts(0));
-  board.session_manager = spawn_session_manager(system, parts.context, with_restarts(1));
-  board.causal_manager = spawn_causal_manager(system, parts.context, with_restarts(2));
+  board.eventual_manager = spawn_eventual_manager(system, {parts.context, with_restarts(0)});
+  board.session_manager = spawn_session_manager(system, {parts.context, with_restarts(1)});
+  board.causal_manager = spawn_causal_manager(system, {parts.context, with_restarts(2)});
 }
 
 /// Calls `tell` with each handle that is there.
@@ -120,13 +120,6 @@ std::function<void(const view_changed&)> stream_listener(std::shared_ptr<const s
     }
     for_each_manager(*board, [&](const auto& manager) { caf::anon_send(manager, lives); });
   };
-}
-
-void tell_streams(const switchboard& board, const peer_change& change) {
-  if (board.frontier) caf::anon_send(board.frontier, change);
-  for (const auto& [peer, stream] : board.update_streams)
-    caf::anon_send(stream, change);
-  for_each_manager(board, [&](const auto& manager) { caf::anon_send(manager, change); });
 }
 
 std::vector<caf::actor> stream_actors(const switchboard& board) {

@@ -20,7 +20,7 @@ bool has_weaker_types(const cluster& shape);
 struct stream_parts {
   const node_setup& setup;
   const actor_context& context;
-  store_driver* store = nullptr; ///< none on a client node
+  store_driver* store = nullptr;                  ///< none on a client node
   std::vector<std::vector<node_id>> replica_sets; ///< by shard
   std::shared_ptr<weak_table> table;              ///< null = nobody reads without asking
   session_id restarts;                            ///< unlike any session's of the cluster
@@ -34,9 +34,6 @@ void start_streams(const switchboard& board);
 
 /// For the view keeper: tells all of them of a new view.
 std::function<void(const view_changed&)> stream_listener(std::shared_ptr<const switchboard> board);
-/// For membership: a peer came or went.
-void tell_streams(const switchboard& board, const peer_change& change);
-
 /// All that were spawned.
 std::vector<caf::actor> stream_actors(const switchboard& board);
 
