@@ -42,15 +42,42 @@ void session_vector::raise_by(const std::string& key, const v1::WeakAnswer& answ
   if (answer.result().error() != 0 && mutated(mutation::token_not_raised_on_errors)) return;
   clock_ = std::max(clock_, answer.session().clock());
   if (lane == stream_lane::free) return;
-  read_.join(from_wire(answer.session().seen()));
+  auto seen = from_wire(answer.session().seen());
+  const auto written = from_wire(answer.written());
+  // The write itself was not read: a read that waited for it would wait for what it can have joined.
+  if (written && seen.at(written.from) == written.seq) seen.erase(written.from);
+  read_.join(seen);
   region_.join(from_wire(answer.session().region()));
-  if (const auto written = from_wire(answer.written())) {
+  if (written) {
     if (answer.result().error() == static_cast<std::uint32_t>(errc::forgotten))
       written_.raise(written); // an upper bound, not the write: enough for what depends on it, nothing to be read
     else
       add_own(key, written);
   }
+  const auto survived = from_wire(answer.survived());
+  if (answer.result().error() == static_cast<std::uint32_t>(errc::lost_update) && survived.from) lower(survived);
   drop_covered_own();
+}
+
+/// The only way back, and never below what anybody can still see: the session was told what it has lost.
+void session_vector::lower(const dot& survived) {
+  for (auto* v : {&read_, &written_, &owed_, &region_}) {
+    if (v->at(survived.from) <= survived.seq) continue;
+    v->erase(survived.from);
+    v->raise(survived);
+  }
+  std::erase_if(own_order_, [&](const auto& entry) {
+    const auto& [key, written] = entry;
+    if (written.from != survived.from || written.seq <= survived.seq) return false;
+    forget_own(key, written);
+    return true;
+  });
+}
+
+void session_vector::forget_own(const std::string& key, const dot& written) {
+  const auto own = own_.find(key);
+  std::erase(own->second, written);
+  if (own->second.empty()) own_.erase(own);
 }
 
 void session_vector::join(const v1::SessionVector& token) {
@@ -87,9 +114,7 @@ void session_vector::add_own(const std::string& key, const dot& written) {
 void session_vector::wait_for_oldest() {
   const auto& [key, oldest] = own_order_.front();
   owed_.raise(oldest);
-  const auto own = own_.find(key);
-  std::erase(own->second, oldest);
-  if (own->second.empty()) own_.erase(own);
+  forget_own(key, oldest);
   own_order_.pop_front();
 }
 
@@ -99,9 +124,7 @@ void session_vector::drop_covered_own() {
     const auto& [key, written] = entry;
     if (!region_.covers(written)) return false;
     owed_.raise(written);
-    const auto own = own_.find(key);
-    std::erase(own->second, written);
-    if (own->second.empty()) own_.erase(own);
+    forget_own(key, written);
     return true;
   });
 }

@@ -10,7 +10,8 @@
 ///   T4 writes follow reads   a write depends on what the session has read
 ///
 /// It is raised by every answer, errors included: what the session had to wait for in vain it may have seen
-/// elsewhere.
+/// elsewhere. It goes back once: when an answer says that updates which it had seen are lost with their node, it goes
+/// on without them (PROTOCOLS §4).
 #pragma once
 
 #include "protocol/ids.hpp"
@@ -65,6 +66,8 @@ private:
   void add_own(const std::string& key, const dot& written);
   void drop_covered_own();
   void wait_for_oldest();
+  void lower(const dot& survived);
+  void forget_own(const std::string& key, const dot& written);
 
   std::size_t own_max_;
   version_vector read_;    ///< seen in answers

@@ -293,14 +293,12 @@ void weak_requests::answered_write(call_map::iterator i, const v1::WeakAnswer& a
       return;
     }
   }
-  if (answer.executed_elsewhere()) {
+  if (answer.executed_elsewhere())
     c.open.clear();
-  } else if (code == errc::not_joined || code == errc::shutting_down) {
-    // Said without a look at what it did in an earlier life: it speaks for this attempt only.
-    c.open.erase(answer.attempt());
-  } else {
+  else if (answer.settled())
     c.open.erase(c.open.begin(), c.open.upper_bound(answer.attempt()));
-  }
+  else
+    c.open.erase(answer.attempt());
   if (!c.open.empty()) return; // another attempt may yet be executed, or was; it is asked for again in its time
   if (answer.executed_elsewhere()) return begin_again(i, failure(errc::unavailable), now, out);
   if (passes(code)) return begin_again(i, answer, now, out);

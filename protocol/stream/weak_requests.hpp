@@ -30,8 +30,7 @@ struct weak_requests_options {
   node_id self{};
   std::set<node_id> near{};                         ///< the members of this node's region
   std::vector<std::vector<node_id>> replica_sets{}; ///< by shard; in the order in which they are asked
-  session_id
-      restarts; ///< unique to this core and this start of the node: ids of writes that begin again. 0 = none do
+  session_id restarts{};     ///< for ids of writes that begin again: unique to this core and start. 0 = none do
   milliseconds attempt{250}; ///< a write that is not answered by then is asked for again
   milliseconds forward{100}; ///< a read: of another replica, too; then after twice as long, and so on
   milliseconds pause{10};    ///< before a write that was refused begins again

@@ -190,6 +190,37 @@ TEST_CASE(
   CHECK(read_of(v, "k") == "- /");
 }
 
+TEST_CASE("session vector: what was lost with its node is told once, and the session goes on without it") {
+  session_vector v;
+  v.raise_by("k", read_answer({{a, 9}, {b, 9}}), stream_lane::ordered);
+  v.raise_by("k", write_answer({a, 12}), stream_lane::ordered);
+  auto answer = read_answer({});
+  answer.mutable_result()->set_error(static_cast<std::uint32_t>(errc::lost_update));
+  v.raise_by("k", answer, stream_lane::ordered); // does not say which
+  CHECK(read_of(v, "k") == "n1.1:9 n2.1:9 / n1.1:12");
+  to_wire(dot{a, 7}, *answer.mutable_survived());
+  v.raise_by("k", answer, stream_lane::ordered);
+  CHECK(read_of(v, "k") == "n1.1:7 n2.1:9 /");
+  CHECK(write_of(v, "k") == "n1.1:7 n2.1:9 /");
+  v.raise_by("k", answer, stream_lane::ordered);
+  CHECK(read_of(v, "k") == "n1.1:7 n2.1:9 /");
+  to_wire(dot{b, 0}, *answer.mutable_survived()); // nothing of it
+  answer.mutable_result()->set_error(0);
+  v.raise_by("k", answer, stream_lane::ordered); // not with this outcome
+  CHECK(read_of(v, "k") == "n1.1:7 n2.1:9 /");
+  answer.mutable_result()->set_error(static_cast<std::uint32_t>(errc::lost_update));
+  v.raise_by("k", answer, stream_lane::ordered);
+  CHECK(read_of(v, "k") == "n1.1:7 /");
+}
+
+TEST_CASE("session vector: T1: a replica that counts the write itself as seen makes no read wait for it") {
+  session_vector v;
+  auto answer = write_answer({a, 7});
+  to_wire(version_vector{{a, 7}, {b, 3}}, *answer.mutable_session()->mutable_seen());
+  v.raise_by("k", answer, stream_lane::ordered);
+  CHECK(read_of(v, "k") == "n2.1:3 / n1.1:7");
+}
+
 TEST_CASE("session vector: the planted mistake that forgets what errors tell is seen by the test above") {
   plant(mutation::token_not_raised_on_errors);
   session_vector v;

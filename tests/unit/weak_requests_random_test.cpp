@@ -184,8 +184,10 @@ private:
       return answer(chance(70) ? errc::none : chance(50) ? errc::dependency_timeout : errc::not_joined);
     }
     const auto id = from_wire(o.id());
+    if (chance(6)) return answer(chance(50) ? errc::not_joined : errc::overloaded); // without a look for the id
     if (o.executor() != at.value) return fail(number_of(o), "sent to a node that it does not name");
     if (r.executed.contains(id)) return answer(chance(20) ? errc::timeout : errc::none);
+    a.set_settled(true); // it has looked
     if (chance(10)) return answer(chance(50) ? errc::overloaded : errc::clock_ahead);
     if (o.executor_life() != 0 && o.executor_life() != r.life) {
       a.set_executed_elsewhere(true);

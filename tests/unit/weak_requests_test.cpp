@@ -38,6 +38,7 @@ struct reply {
   errc code = errc::none;
   std::uint64_t life = 0;
   bool elsewhere = false;
+  bool settled = false;
   dot written = {};
 };
 
@@ -88,6 +89,7 @@ struct manager {
     a.mutable_result()->set_error(static_cast<std::uint32_t>(r.code));
     a.set_life(r.life);
     a.set_executed_elsewhere(r.elsewhere);
+    a.set_settled(r.settled);
     if (r.written) to_wire(r.written, *a.mutable_written());
     return a;
   }
@@ -219,20 +221,20 @@ TEST_CASE("weak requests: a replica that accepts nothing now is left for another
   CHECK(m.tick(10ms) == "n2: 99#3 attempt=1 by n2.1");
 }
 
-TEST_CASE("weak requests: a refusal speaks for the attempts before it, not for one that came after it") {
+TEST_CASE(
+    "weak requests: a refusal speaks for its attempt; for earlier ones only when its node has looked for them") {
   manager m{elsewhere};
   m.submit(put(1));
   const auto first = m.last;
   m.tick(250ms);
-  CHECK(m.answer(n2, first, {.code = errc::overloaded}) == ""); // the second may be executed
+  CHECK(m.answer(n2, first, {.code = errc::overloaded, .settled = true}) == ""); // the second may be executed
   CHECK(m.answer(n2, {.code = errc::overloaded}) == "settled 5#1 overloaded");
   m.submit(put(2));
   m.tick(250ms);
-  CHECK(m.answer(n2, {.code = errc::overloaded}) == "settled 5#2 overloaded");
+  CHECK(m.answer(n2, {.code = errc::overloaded, .settled = true}) == "settled 5#2 overloaded");
   m.submit(put(3));
   m.tick(250ms);
-  // A node that has just started says that without a look at what it did before.
-  CHECK(m.answer(n2, {.code = errc::not_joined}) == "");
+  CHECK(m.answer(n2, {.code = errc::overloaded}) == ""); // the first may have been
   CHECK(m.tick(750ms) == "settled 5#3 timeout unsettled");
 }
 
@@ -266,6 +268,8 @@ TEST_CASE(
   m.up(n2);
   CHECK(m.submit(kept) == "n2: 5#1 attempt=2 by n2.1");
   CHECK(m.answer(n2, {.elsewhere = true}) == "settled 5#1 unavailable"); // its caller is gone: not begun again
+  CHECK(m.submit(kept) == "n2: 5#1 attempt=2 by n2.1");
+  CHECK(m.answer(n2, {.code = errc::too_many_siblings, .settled = true}) == "settled 5#1 too_many_siblings");
 }
 
 TEST_CASE(
