@@ -52,6 +52,17 @@ enum class mutation : std::uint8_t {
   second_executor,                    ///< a manager asks another replica to execute a write that the first may have
   token_not_raised_on_errors,         ///< a session forgets what an answer tells it when that is an error
   unknown_write_not_settled,          ///< a session goes on with the next write while an earlier one may yet happen
+  dependency_vector_ignored,          ///< a staged update is shown without what it depends on
+  incarnation_reused,         ///< a node lives on in a life that it counts itself, from what its disk remembers
+  received_counted_as_merged, ///< a region's frontier is shown by a node that has not received all of it
+  retry_executed_twice,       ///< a write is executed again for its retry
+  sent_before_sync,           ///< an own update leaves the node before it is on its disk
+  own_write_hidden,           ///< a session does not see its own write before everybody does
+  token_not_verified,         ///< a token is opened without a look at its seal
+  collapse_forgets,           ///< a token that names too many lives drops the earlier ones
+  half_picture_read,          ///< a session reads a copy of a publication that is not all there
+  alert_not_folded,           ///< every event of an alert is told of
+  rate_without_minimum,       ///< one failure of one operation misses a target
 };
 
 /// Those of the cores.
@@ -84,6 +95,13 @@ inline constexpr mutation named_lock_mutations[] = {
     mutation::renewal_after_expiry,
 };
 
+/// Those of the memory table, which simulation cannot interleave: its stress test must catch them.
+inline constexpr mutation table_mutations[] = {
+    mutation::table_lease_not_checked,
+    mutation::table_generation_reused,
+    mutation::table_pending_not_checked,
+};
+
 /// Those of the records of weaker levels.
 inline constexpr mutation record_mutations[] = {
     mutation::winner_by_wall_clock,
@@ -92,27 +110,36 @@ inline constexpr mutation record_mutations[] = {
     mutation::tombstone_collected_early_weak,
 };
 
-/// Those of the memory table, which simulation cannot interleave: its stress test must catch them.
-inline constexpr mutation table_mutations[] = {
-    mutation::table_lease_not_checked,
-    mutation::table_generation_reused,
-    mutation::table_pending_not_checked,
-};
-
 /// Those of the update streams' cores.
 inline constexpr mutation stream_mutations[] = {
-    mutation::prefix_stated_before_durable, mutation::update_acknowledged_before_durable, mutation::gap_not_checked,
-    mutation::update_taken_twice, mutation::frontier_ignores_a_node,
-    /// Those of the view keeper.
-    inline constexpr mutation view_mutations[] = {
-        mutation::view_taken_unconfirmed,
-        mutation::life_recognised_by_number,
-    };
+    mutation::prefix_stated_before_durable,
+    mutation::update_acknowledged_before_durable,
+    mutation::gap_not_checked,
+    mutation::update_taken_twice,
+    mutation::frontier_ignores_a_node,
+    mutation::view_taken_unconfirmed,
+    mutation::life_recognised_by_number,
+};
+
 /// Those of the way of a weak operation to its replica.
 inline constexpr mutation weak_mutations[] = {
-    mutation::second_executor,
-    mutation::token_not_raised_on_errors,
-    mutation::unknown_write_not_settled,
+    mutation::second_executor,    mutation::token_not_raised_on_errors, mutation::unknown_write_not_settled,
+    mutation::token_not_verified, mutation::collapse_forgets,           mutation::half_picture_read,
+};
+
+/// Those of the stream replica.
+inline constexpr mutation replica_mutations[] = {
+    mutation::dependency_vector_ignored, mutation::incarnation_reused, mutation::received_counted_as_merged,
+    mutation::retry_executed_twice,      mutation::sent_before_sync,   mutation::own_write_hidden,
+};
+
+/// Those of the view keeper.
+inline constexpr mutation view_mutations[] = {};
+
+/// Those of the monitor.
+inline constexpr mutation monitor_mutations[] = {
+    mutation::alert_not_folded,
+    mutation::rate_without_minimum,
 };
 
 std::string_view name_of(mutation m);
