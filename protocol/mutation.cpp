@@ -68,6 +68,20 @@ std::string_view name_of(mutation m) {
     return "counter_adds_twice";
   case mutation::tombstone_collected_early_weak:
     return "tombstone_collected_early_weak";
+  case mutation::dependency_vector_ignored:
+    return "dependency_vector_ignored";
+  case mutation::token_not_raised_on_errors:
+    return "token_not_raised_on_errors";
+  case mutation::incarnation_reused:
+    return "incarnation_reused";
+  case mutation::received_counted_as_merged:
+    return "received_counted_as_merged";
+  case mutation::retry_executed_twice:
+    return "retry_executed_twice";
+  case mutation::sent_before_sync:
+    return "sent_before_sync";
+  case mutation::own_write_hidden:
+    return "own_write_hidden";
   case mutation::prefix_stated_before_durable:
     return "prefix_stated_before_durable";
   case mutation::update_acknowledged_before_durable:
@@ -84,22 +98,8 @@ std::string_view name_of(mutation m) {
     return "life_recognised_by_number";
   case mutation::second_executor:
     return "second_executor";
-  case mutation::token_not_raised_on_errors:
-    return "token_not_raised_on_errors";
   case mutation::unknown_write_not_settled:
     return "unknown_write_not_settled";
-  case mutation::dependency_vector_ignored:
-    return "dependency_vector_ignored";
-  case mutation::incarnation_reused:
-    return "incarnation_reused";
-  case mutation::received_counted_as_merged:
-    return "received_counted_as_merged";
-  case mutation::retry_executed_twice:
-    return "retry_executed_twice";
-  case mutation::sent_before_sync:
-    return "sent_before_sync";
-  case mutation::own_write_hidden:
-    return "own_write_hidden";
   case mutation::token_not_verified:
     return "token_not_verified";
   case mutation::collapse_forgets:

@@ -41,8 +41,15 @@ enum class mutation : std::uint8_t {
   winner_by_wall_clock, ///< of two values the one with the later millisecond wins, the counter is not compared
   excess_forgotten,     ///< what a context replaces and has not arrived is taken for new when it does
   counter_adds_twice,   ///< an update of a counter that comes again is added again
-  tombstone_collected_early_weak,     ///< a tombstone is collected while values with lower stamps may still arrive
-  prefix_stated_before_durable,       ///< an idle stream states one number more than is on disk
+  tombstone_collected_early_weak, ///< a tombstone is collected while values with lower stamps may still arrive
+  dependency_vector_ignored,      ///< a staged update is shown without what it depends on
+  token_not_raised_on_errors,     ///< an answer that is an error tells the session nothing
+  incarnation_reused,             ///< a node lives on in a life that it counts itself, from what its disk remembers
+  received_counted_as_merged,     ///< a region's frontier is shown by a node that has not received all of it
+  retry_executed_twice,           ///< a write is executed again for its retry
+  sent_before_sync,               ///< an own update leaves the node before it is on its disk
+  own_write_hidden,               ///< a session does not see its own write before everybody does
+  prefix_stated_before_durable,   ///< an idle stream states one number more than is on disk
   update_acknowledged_before_durable, ///< a receiver acknowledges what it has only handed on
   gap_not_checked,                    ///< a receiver takes what does not continue what it has
   update_taken_twice,                 ///< a receiver takes again what a new connection repeats
@@ -50,19 +57,12 @@ enum class mutation : std::uint8_t {
   view_taken_unconfirmed,             ///< a view is believed when its compare-and-set may not have happened
   life_recognised_by_number,          ///< a start takes the life that it asked for as its own, whoever has it
   second_executor,                    ///< a manager asks another replica to execute a write that the first may have
-  token_not_raised_on_errors,         ///< a session forgets what an answer tells it when that is an error
   unknown_write_not_settled,          ///< a session goes on with the next write while an earlier one may yet happen
-  dependency_vector_ignored,          ///< a staged update is shown without what it depends on
-  incarnation_reused,         ///< a node lives on in a life that it counts itself, from what its disk remembers
-  received_counted_as_merged, ///< a region's frontier is shown by a node that has not received all of it
-  retry_executed_twice,       ///< a write is executed again for its retry
-  sent_before_sync,           ///< an own update leaves the node before it is on its disk
-  own_write_hidden,           ///< a session does not see its own write before everybody does
-  token_not_verified,         ///< a token is opened without a look at its seal
-  collapse_forgets,           ///< a token that names too many lives drops the earlier ones
-  half_picture_read,          ///< a session reads a copy of a publication that is not all there
-  alert_not_folded,           ///< every event of an alert is told of
-  rate_without_minimum,       ///< one failure of one operation misses a target
+  token_not_verified,                 ///< a token is opened without a look at its seal
+  collapse_forgets,                   ///< a token that names too many lives drops the earlier ones
+  half_picture_read,                  ///< a session reads a copy of a publication that is not all there
+  alert_not_folded,                   ///< every event of an alert is told of
+  rate_without_minimum,               ///< one failure of one operation misses a target
 };
 
 /// Those of the cores.
@@ -110,6 +110,13 @@ inline constexpr mutation record_mutations[] = {
     mutation::tombstone_collected_early_weak,
 };
 
+/// Those of the stream replica.
+inline constexpr mutation replica_mutations[] = {
+    mutation::dependency_vector_ignored,  mutation::token_not_raised_on_errors, mutation::incarnation_reused,
+    mutation::received_counted_as_merged, mutation::retry_executed_twice,       mutation::sent_before_sync,
+    mutation::own_write_hidden,
+};
+
 /// Those of the update streams' cores.
 inline constexpr mutation stream_mutations[] = {
     mutation::prefix_stated_before_durable,
@@ -121,20 +128,14 @@ inline constexpr mutation stream_mutations[] = {
     mutation::life_recognised_by_number,
 };
 
-/// Those of the way of a weak operation to its replica.
-inline constexpr mutation weak_mutations[] = {
-    mutation::second_executor,    mutation::token_not_raised_on_errors, mutation::unknown_write_not_settled,
-    mutation::token_not_verified, mutation::collapse_forgets,           mutation::half_picture_read,
-};
-
-/// Those of the stream replica.
-inline constexpr mutation replica_mutations[] = {
-    mutation::dependency_vector_ignored, mutation::incarnation_reused, mutation::received_counted_as_merged,
-    mutation::retry_executed_twice,      mutation::sent_before_sync,   mutation::own_write_hidden,
-};
-
 /// Those of the view keeper.
 inline constexpr mutation view_mutations[] = {};
+
+/// Those of the way of a weak operation to its replica.
+inline constexpr mutation weak_mutations[] = {
+    mutation::second_executor,  mutation::unknown_write_not_settled, mutation::token_not_verified,
+    mutation::collapse_forgets, mutation::half_picture_read,
+};
 
 /// Those of the monitor.
 inline constexpr mutation monitor_mutations[] = {
