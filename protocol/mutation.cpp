@@ -60,6 +60,28 @@ std::string_view name_of(mutation m) {
     return "table_generation_reused";
   case mutation::table_pending_not_checked:
     return "table_pending_not_checked";
+  case mutation::winner_by_wall_clock:
+    return "winner_by_wall_clock";
+  case mutation::excess_forgotten:
+    return "excess_forgotten";
+  case mutation::counter_adds_twice:
+    return "counter_adds_twice";
+  case mutation::tombstone_collected_early_weak:
+    return "tombstone_collected_early_weak";
+  case mutation::dependency_vector_ignored:
+    return "dependency_vector_ignored";
+  case mutation::token_not_raised_on_errors:
+    return "token_not_raised_on_errors";
+  case mutation::incarnation_reused:
+    return "incarnation_reused";
+  case mutation::received_counted_as_merged:
+    return "received_counted_as_merged";
+  case mutation::retry_executed_twice:
+    return "retry_executed_twice";
+  case mutation::sent_before_sync:
+    return "sent_before_sync";
+  case mutation::own_write_hidden:
+    return "own_write_hidden";
   }
   return "none";
 }

@@ -38,6 +38,17 @@ enum class mutation : std::uint8_t {
   table_lease_not_checked,       ///< a reader of the memory table does not look at the lease
   table_generation_reused,       ///< entries of the former generation of a lease live on in the next one
   table_pending_not_checked,     ///< a commit of another version makes the pending record readable
+  winner_by_wall_clock, ///< of two values the one with the later millisecond wins, the counter is not compared
+  excess_forgotten,     ///< what a context replaces and has not arrived is taken for new when it does
+  counter_adds_twice,   ///< an update of a counter that comes again is added again
+  tombstone_collected_early_weak, ///< a tombstone is collected while values with lower stamps may still arrive
+  dependency_vector_ignored,      ///< a staged update is shown without what it depends on
+  token_not_raised_on_errors,     ///< an answer that is an error tells the session nothing
+  incarnation_reused,             ///< a node lives on in a life that it counts itself, from what its disk remembers
+  received_counted_as_merged,     ///< a region's frontier is shown by a node that has not received all of it
+  retry_executed_twice,           ///< a write is executed again for its retry
+  sent_before_sync,               ///< an own update leaves the node before it is on its disk
+  own_write_hidden,               ///< a session does not see its own write before everybody does
 };
 
 /// Those of the cores.
@@ -68,6 +79,21 @@ inline constexpr mutation named_lock_mutations[] = {
     mutation::floor_raised_without_draining,
     mutation::lock_expiry_not_restarted,
     mutation::renewal_after_expiry,
+};
+
+/// Those of the records of weaker levels.
+inline constexpr mutation record_mutations[] = {
+    mutation::winner_by_wall_clock,
+    mutation::excess_forgotten,
+    mutation::counter_adds_twice,
+    mutation::tombstone_collected_early_weak,
+};
+
+/// Those of the stream replica.
+inline constexpr mutation replica_mutations[] = {
+    mutation::dependency_vector_ignored,  mutation::token_not_raised_on_errors, mutation::incarnation_reused,
+    mutation::received_counted_as_merged, mutation::retry_executed_twice,       mutation::sent_before_sync,
+    mutation::own_write_hidden,
 };
 
 /// Those of the memory table, which simulation cannot interleave: its stress test must catch them.

@@ -57,8 +57,6 @@ std::uint64_t checksum_of(std::string_view stored_under, std::string_view bytes)
 /// The field `checksum` itself is left out.
 std::uint64_t checksum_of(shard_id shard, std::string_view key, const v1::WeakRecord& record);
 std::uint64_t checksum_of(const v1::Conflict& conflict);
-/// Of the siblings of a key alone, whatever the shard: what replicas compare. 0 when there are none.
-std::uint64_t hash_of(std::string_view key, const v1::WeakRecord& record);
 std::uint64_t checksum_of(std::uint64_t connection, std::uint64_t number, std::string_view batch);
 
 /// The name of an envelope's body, for logs: "accept"; "empty" when it has none that this build knows.

@@ -20,7 +20,7 @@ namespace troupe {
 /// The update that lost. Both lanes of an origin count from 1, so a dot alone names none.
 struct conflict_id {
   stream_lane lane = stream_lane::ordered;
-  dot at;
+  dot at = {};
   friend constexpr auto operator<=>(const conflict_id&, const conflict_id&) = default;
 };
 
@@ -29,12 +29,12 @@ std::string to_string(const conflict_id& id);
 std::optional<conflict_id> conflict_id_from(std::string_view text);
 
 struct conflict {
-  conflict_id id;
-  std::string key; ///< as stored: "type:key"
-  std::string field;
-  std::string value;
-  stamp when;
-  dot winner;
+  conflict_id id = {};
+  std::string key = {}; ///< as stored: "type:key"
+  std::string field = {};
+  std::string value = {};
+  stamp when = {};
+  dot winner = {};
   std::uint64_t seen_at_ms = 0; ///< wall clock of the node, for people
   std::uint64_t number = 0;     ///< age: given by the ledger, 1 and up; the key under which a store may keep it
 };
@@ -69,7 +69,7 @@ public:
   std::uint64_t evicted() const { return evicted_; } ///< since the start
 
 private:
-  std::size_t erase(std::map<std::uint64_t, conflict>::iterator i);
+  void erase(std::map<std::uint64_t, conflict>::iterator i);
   void evict(std::vector<std::uint64_t>& numbers);
 
   bounds bounds_;

@@ -62,7 +62,7 @@ struct draft_request {
   /// The newest counter that this node has accepted for the key, in whichever life, *visible or not*: the next sum
   /// continues it. Null = visible.counter_of(self). Counters only.
   const sibling* own_counter = nullptr;
-  node_id self;
+  node_id self = {};
   /// What `visible` is the state of: the vector applied here, raised by the session's own writes of the key. The
   /// context of the update, unless the operation brings one; the key's excess is joined in.
   const version_vector& context;
@@ -96,9 +96,9 @@ public:
   using generator = std::function<std::string(std::uint64_t random)>;
 
   struct definition {
-    std::string id;            ///< 1..64 bytes
+    std::string id = {};       ///< 1..64 bytes
     std::uint32_t version = 1; ///< 1 and up; a higher one replaces a lower one
-    function merge;
+    function merge = nullptr;
     generator example = nullptr; ///< null = short strings of few letters and digits
   };
 
@@ -107,8 +107,8 @@ public:
   /// or made a value above value_bytes_max.
   struct broken {
     law which = law::idempotence;
-    std::string a, b, c;     ///< the witness
-    std::string left, right; ///< what the two sides of the equation were
+    std::string a = {}, b = {}, c = {}; ///< the witness
+    std::string left = {}, right = {};  ///< what the two sides of the equation were
   };
   using refusal = std::variant<errc, broken>;
 

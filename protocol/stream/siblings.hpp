@@ -36,11 +36,11 @@ enum class sibling_kind : std::uint8_t { value, tombstone, counter };
 
 /// One version of a key, or of one of its fields.
 struct sibling {
-  dot at;     ///< the update that wrote it
-  stamp when; ///< when.origin is at.from.node
+  dot at = {};     ///< the update that wrote it
+  stamp when = {}; ///< when.origin is at.from.node
   sibling_kind kind = sibling_kind::value;
-  std::string field;           ///< of a map, or element of a set; empty = the whole key
-  std::string value;           ///< kind value
+  std::string field = {};      ///< of a map, or element of a set; empty = the whole key
+  std::string value = {};      ///< kind value
   std::int64_t number = 0;     ///< kind counter: what this node has added so far, over all its lives
   std::int64_t decrements = 0; ///< kind counter: what it has taken away so far, as a positive number
   friend bool operator==(const sibling&, const sibling&) = default;
@@ -181,15 +181,25 @@ private:
     version_vector vector; ///< not empty
     friend bool operator==(const replaced&, const replaced&) = default;
   };
-  using iterator = std::vector<sibling>::iterator;
+
+  struct range {
+    std::size_t begin = 0, end = 0;
+  };
 
   void append(const sibling& s);
-  std::pair<std::size_t, std::size_t> range_of(std::string_view field) const;
+  bool insert(sibling&& s);
+  void erase(std::size_t i);
+  range range_of(std::string_view field) const;
+  const sibling* best_of(std::string_view field) const;
   merge_result merge_counter(sibling&& arrived);
-  bool replace(std::string_view field, const v1::Update& update, const dot& at);
-  bool remember(std::string_view field, const v1::Update& update, const dot& at, const version_vector& received);
-  bool raise_excess(std::string_view field, const dot& d);
+  bool drop_replaced(const v1::Update& update, const dot& at);
+  bool remember(const v1::Update& update, const dot& at, const version_vector& received);
+  version_vector& excess_of(std::string_view field);
+  bool forget_excess(std::string_view field, const version_vector& received);
   bool replaced_already(std::string_view field, const dot& at) const;
+  void report_losers(const sibling& arrived, loser_list& out) const;
+  void report_losers(const siblings& before, loser_list& out) const;
+  void keep_one_counter_per_node();
 
   std::vector<sibling> entries_; ///< sorted by field, dot; no dot twice; of kind counter at most one per node
   std::vector<replaced> excess_; ///< sorted by field; usually none

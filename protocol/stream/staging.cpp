@@ -4,6 +4,7 @@
 #include "protocol/mutation.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace troupe {
 
@@ -22,6 +23,7 @@ staged_update& staging::add(staged_update u) {
   bytes_ += weight_of(*u.what);
   ++size_;
   ++hidden_;
+  if (shown_.covers(u.at)) late_.push_back(u.at.from);
   l.updates.push_back(std::make_unique<staged_update>(std::move(u)));
   return *l.updates.back();
 }
@@ -48,15 +50,11 @@ void staging::look_at(staged_update& u, std::vector<staged_update*>& out) {
 }
 
 void staging::show(const version_vector& upto, instant now, std::vector<staged_update*>& out) {
-  std::vector<origin> raised;
+  auto raised = std::exchange(late_, {});
   for (const auto& e : upto.entries())
     if (shown_.at(e.from) < e.seq) raised.push_back(e.from);
-  if (!shown_.join(upto)) {
-    // Updates may have come below what was shown already, after a start.
-    for (auto& [from, l] : lines_)
-      if (l.looked_at < l.updates.size() && shown_.covers(l.updates[l.looked_at]->at)) raised.push_back(from);
-    if (raised.empty()) return;
-  }
+  shown_.join(upto);
+  if (raised.empty()) return;
   for (const auto& from : raised) {
     const auto reached = shown_.at(from);
     if (const auto l = lines_.find(from); l != lines_.end())

@@ -96,6 +96,7 @@ private:
   /// Covered by `shown`, but not what they depend on: under the first entry that is missing.
   std::map<origin, std::multimap<std::uint64_t, staged_update*>> blocked_;
   version_vector shown_, folded_;
+  std::vector<origin> late_; ///< have updates that `shown` covered before they were added
   std::deque<step> history_; ///< of `shown`, oldest first; a bounded number, see show()
   std::size_t size_ = 0, hidden_ = 0, blocked_count_ = 0, bytes_ = 0;
 };

@@ -294,6 +294,8 @@ instant stream_replica::impl::wake_at() const {
   at = std::min(at, of(stream_lane::ordered).staged.fold_at(options.snapshot_window));
   at = std::min(at, of(stream_lane::free).staged.fold_at(options.fold_every));
   if (life != 0) at = std::min(at, statement_at);
+  for (const auto& lane : lanes)
+    if (!lane.held.empty() && lane.staged.bytes() < options.unfolded_bytes_max) at = instant::min();
   return at;
 }
 

@@ -33,6 +33,7 @@ struct stream_replica::impl {
     instant arrived, deadline;
     bool awaiting = false; ///< the frontier answers for its deadline
     bool waited = false;   ///< for what its session had seen
+    dot expects;           ///< its place in `expecting`; seq 0 = none
     std::size_t bytes = 0;
   };
   /// Somebody who wants to know what became of a write.

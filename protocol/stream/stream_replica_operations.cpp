@@ -95,6 +95,10 @@ void stream_replica::impl::drop(std::uint64_t cookie) {
   const auto o = operations.find(cookie);
   if (o == operations.end()) return;
   operation_deadlines.erase({o->second.deadline, cookie});
+  if (const auto e = expecting.find(o->second.expects); e != expecting.end()) {
+    std::erase(e->second, cookie);
+    if (e->second.empty()) expecting.erase(e);
+  }
   waiting_bytes -= o->second.bytes;
   operations.erase(o);
 }

@@ -41,11 +41,17 @@ bool stream_replica::impl::read(std::uint64_t cookie, operation& o, instant now,
     for (const auto& d : what.own()) {
       const auto at = from_wire(d);
       if (at.seq == 0 || lane.taken.covers(at)) continue;
+      if (at.from.node == options.self && at.from.life != life) {
+        // It was answered before it was on the disk, and went with that life.
+        fail(o, errc::lost_update, out);
+        return true;
+      }
       // Accepted elsewhere in this region, and on its way.
       if (!o.waited) ++counts.waited;
       o.waited = true;
       prevented(violation::went_back);
       expecting[at].push_back(cookie);
+      o.expects = at;
       return false;
     }
   }

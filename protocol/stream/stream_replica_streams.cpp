@@ -36,6 +36,7 @@ void stream_replica::impl::take(incoming what, instant now, effects& out) {
   for (auto& u : what.updates) {
     if (u->seq() <= last || u->seq() > what.upto) continue;
     last = u->seq();
+    if (lane.staged.folded().covers({what.from, last})) continue;
     clock.saw({.clock = u->clock(), .origin = what.from.node});
     if (!acceptable(*u, what.lane)) {
       ++counts.refused;

@@ -9,6 +9,12 @@ namespace {
 
 constexpr std::uint32_t writes_monotonic = 4, writes_follow_reads = 8;
 
+/// Below `hidden`.
+void lower(version_vector& context, const dot& hidden) {
+  context.erase(hidden.from);
+  if (hidden.seq > 1) context.raise(hidden.from, hidden.seq - 1);
+}
+
 bool is_counter(resolver_kind r) { return r == resolver_kind::counter || r == resolver_kind::growing_counter; }
 
 } // namespace
@@ -43,10 +49,16 @@ bool stream_replica::impl::write(std::uint64_t cookie, operation& o, instant now
     own.push_back(from_wire(d));
   auto context = lane.staged.shown();
   for (const auto& d : own)
-    if (lane.taken.covers(d) || d.from == self_origin()) context.raise(d);
+    if (lane.taken.covers(d)) context.raise(d);
   if (o.type->resolver == resolver_kind::last_writer_wins || o.type->resolver == resolver_kind::map) {
     for (const auto& s : k.newest().entries())
       if (s.at.from.node == options.self) context.raise(s.at);
+  } else {
+    // A vector cannot leave one out in the middle: where it would cover what this session has not seen, it stays
+    // below, and what it has seen above that becomes concurrent.
+    for (const auto* u : k.unfolded)
+      if (!u->visible && context.covers(u->at) && std::find(own.begin(), own.end(), u->at) == own.end())
+        lower(context, u->at);
   }
   std::optional<siblings> with_own;
   if (!own.empty()) with_own = state_at(k, lane.staged.shown(), own);
