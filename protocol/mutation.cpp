@@ -82,6 +82,16 @@ std::string_view name_of(mutation m) {
     return "sent_before_sync";
   case mutation::own_write_hidden:
     return "own_write_hidden";
+  case mutation::prefix_stated_before_durable:
+    return "prefix_stated_before_durable";
+  case mutation::update_acknowledged_before_durable:
+    return "update_acknowledged_before_durable";
+  case mutation::gap_not_checked:
+    return "gap_not_checked";
+  case mutation::update_taken_twice:
+    return "update_taken_twice";
+  case mutation::frontier_ignores_a_node:
+    return "frontier_ignores_a_node";
   }
   return "none";
 }

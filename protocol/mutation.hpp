@@ -49,6 +49,11 @@ enum class mutation : std::uint8_t {
   retry_executed_twice,           ///< a write is executed again for its retry
   sent_before_sync,               ///< an own update leaves the node before it is on its disk
   own_write_hidden,               ///< a session does not see its own write before everybody does
+  prefix_stated_before_durable,   ///< an idle stream states one number more than is on disk
+  update_acknowledged_before_durable, ///< a receiver acknowledges what it has only handed on
+  gap_not_checked,                    ///< a receiver takes what does not continue what it has
+  update_taken_twice,                 ///< a receiver takes again what a new connection repeats
+  frontier_ignores_a_node,            ///< the region's frontier is that of all but its slowest node
 };
 
 /// Those of the cores.
@@ -101,6 +106,15 @@ inline constexpr mutation table_mutations[] = {
     mutation::table_lease_not_checked,
     mutation::table_generation_reused,
     mutation::table_pending_not_checked,
+};
+
+/// Those of the update streams' cores.
+inline constexpr mutation stream_mutations[] = {
+    mutation::prefix_stated_before_durable,
+    mutation::update_acknowledged_before_durable,
+    mutation::gap_not_checked,
+    mutation::update_taken_twice,
+    mutation::frontier_ignores_a_node,
 };
 
 std::string_view name_of(mutation m);

@@ -125,7 +125,8 @@ public:
 
   /// The agreed view has changed; one that is not newer is ignored.
   void view_changed(const view& v, instant now, effects& out);
-  /// Everything of that origin up to here is durable here (free lane: and merged). This node's own updates too.
+  /// Everything of that origin up to here is durable here (free lane: and merged). This node's own updates too. At
+  /// start, before the first flush: all that the store has, of this node's own earlier lives as well.
   void received(stream_lane lane, const origin& from, std::uint64_t upto);
   void stated(const statement& s);
   void receive(node_id from, const v1::FrontierFacts& message, instant now, effects& out);
@@ -175,6 +176,7 @@ private:
     bool up = false;
     bool changed = true; ///< something that it has not been told
     bool wanted = false; ///< it asked for an answer
+    bool ask = false;    ///< it is to be asked for one
     instant told = instant::min();
   };
   /// What an origin has stated about its clock: pairs by number, both growing. At most clocks_max: the newest
@@ -189,24 +191,26 @@ private:
     dot missing; ///< under which it stands in `blocked_`; seq 0 = under none: this node is not ready
   };
 
+  using waits_map = std::map<std::uint64_t, waiter>;
+
   bool is_member(node_id who) const { return options_.regions.contains(who); }
   bool is_near(node_id who) const;
   bool counted_in_region(node_id who) const;
   std::string_view malformed(node_id from, const v1::FrontierFacts& m) const;
   bool malformed(const v1::Vector& v) const;
+  void state_region(const version_vector& region);
   bool lost(const version_vector& v, dot& which) const;
   node_id held_up_by(const dot& missing) const;
-  void conclude(instant now, effects& out);
+  void block(std::uint64_t cookie, waiter& w);
+  void remove(waits_map::iterator w);
+  void fail_lost(effects& out);
+  void wake(effects& out);
   void conclude_region();
   void conclude_stable(effects& out);
   void confirm_clocks(stream_lane lane);
-  void wake(effects& out);
-  void fail(std::map<std::uint64_t, waiter>::iterator w, errc code, const dot& missing, effects& out);
-  void block(std::uint64_t cookie, waiter& w);
-  void unblock(std::uint64_t cookie, const waiter& w);
-  void fail_lost(effects& out);
-  void tell(node_id who, listener& l, instant now, effects& out);
+  void conclude(effects& out);
   instant due(node_id who, const listener& l) const;
+  void tell(node_id who, listener& l, instant now, effects& out);
   void changed();
 
   frontier_options options_;
@@ -219,7 +223,7 @@ private:
   version_vector region_, applied_;
   std::array<version_vector, stream_lanes> stable_;
   std::array<std::map<origin, clock_statements>, stream_lanes> clocks_;
-  std::map<std::uint64_t, waiter> waits_;                              ///< by cookie
+  waits_map waits_;                                                    ///< by cookie
   std::set<std::tuple<origin, std::uint64_t, std::uint64_t>> blocked_; ///< (origin, seq that is missing, cookie)
   std::set<std::pair<instant, std::uint64_t>> deadlines_;              ///< (when, cookie)
   std::uint64_t number_ = 0;

@@ -119,10 +119,9 @@ private:
     std::uint64_t taken = 0;
     std::uint64_t clock = 0;          ///< highest that came with a prefix that was taken
     std::optional<std::uint64_t> end; ///< an earlier life: its last number
-    bool mentioned = true;            ///< by the peer, on the last connection or on this one
     bool owed = false;                ///< an acknowledgement
     bool missing = false;             ///< a message was dropped: something has to come again
-    bool again = false;               ///< to be asked for with the next flush
+    bool again = false;               ///< to be asked for with the next flush, unless the lane is full
     instant asked;                    ///< missing: when it was asked for last
     /// Accepted and not durable, by number: what a message brought.
     std::deque<std::pair<std::uint64_t, std::size_t>> unsynced;
@@ -134,11 +133,11 @@ private:
   };
 
   std::optional<stream_refusal> malformed(const v1::Updates& m) const;
+  std::optional<stream_refusal> misplaced(const v1::Updates& m) const;
   std::optional<stream_refusal> malformed(const v1::Update& u) const;
   void refuse(stream_refusal why, const v1::Updates& m, effects& out);
-  void drop_for_now(stream& s);
+  void ask_again(stream& s, instant now);
   void take(stream_lane which, stream& s, v1::Updates& m, effects& out);
-  static void position(stream_lane lane, std::uint64_t life, stream& s, bool again, v1::UpdatesAcknowledged& out);
 
   inbound_options options_;
   std::array<lane_state, stream_lanes> lanes_;

@@ -64,9 +64,9 @@ public:
     std::uint64_t life = 0;
     std::uint64_t upto = 0;
   };
-  /// The log does not reach back to `after`, which is all that the peer has: it needs a catch-up. Said once per
-  /// connection. Nothing more is sent of this life in this lane until the peer states a position from which the log
-  /// goes on.
+  /// The log does not reach back to `after`, which is all that the peer has or is about to get from memory: it needs
+  /// a catch-up. Said once per connection. Nothing more is sent of this life in this lane until the peer states a
+  /// position from which the log goes on.
   struct cut {
     node_id peer;
     stream_lane lane;
@@ -115,8 +115,8 @@ public:
   void durable(const own_updates& own, instant now, effects& out);
 
   /// A connection begins: nothing is sent until the peer has stated its positions.
-  void connected(instant now, effects& out);
-  void disconnected(effects& out);
+  void connected(instant now);
+  void disconnected();
   void receive(const v1::UpdatesAcknowledged& message, instant now, effects& out);
 
   /// Answers to read_log. One that nobody waits for is ignored with a note.
@@ -148,24 +148,26 @@ private:
     std::size_t bytes = 0;
     shared_update update;
   };
-  /// One life in one lane. acked <= sent <= covered <= durable; `base` <= covered.
+  /// One life in one lane. acked <= sent <= covered <= durable, and base <= sent.
   struct stream {
     std::uint64_t durable = 0; ///< here
     std::uint64_t clock = 0;   ///< goes with `durable`
     bool ended = false;        ///< an earlier life: `durable` is its last
-    std::uint64_t acked = 0;   ///< durable at the peer; never goes back
-    std::uint64_t sent = 0;    ///< stated on this connection; may be below `acked` when the peer has gone back
-    std::uint64_t highest = 0; ///< ever stated by this process: nothing above it can be acknowledged (running life)
+    std::uint64_t acked = 0; ///< durable at the peer, as it said last; goes back only when the peer says that it has
+    std::uint64_t best = 0;  ///< the highest that it ever said
+    bool placed = false;     ///< the peer has said so on this connection
+    std::uint64_t sent = 0;  ///< stated on this connection
+    std::uint64_t highest = 0; ///< running life: ever stated; nothing above it can be acknowledged
     /// In memory: everything of (base, covered] that is meant for the peer, by number.
     std::deque<waiting> queue;
     std::uint64_t base = 0, covered = 0;
     std::size_t next = 0;              ///< index in `queue` of the first that is above `sent`
-    std::uint64_t clock_sent = 0;      ///< highest clock stated on this connection
+    std::uint64_t clock_sent = 0;      ///< stated on this connection, of a prefix that is not above `sent`
     bool end_sent = false;             ///< `ended` was stated on this connection
-    std::optional<std::uint64_t> gone; ///< the log begins here, above what the peer has: cut
-    instant due = never;               ///< to state a prefix, or a clock, without updates
-    instant progress;         ///< of the acknowledgements, or when something was sent after all was acknowledged
-    milliseconds patience{0}; ///< how long to wait for progress, now
+    std::optional<std::uint64_t> gone; ///< the log begins here, above what the peer has
+    instant due = never;               ///< to state a prefix, a clock or the end without updates
+    instant progress;        ///< of the acknowledgements, or when there began to be something to acknowledge
+    nanoseconds patience{0}; ///< how long to wait for progress, now
   };
   struct lane_state {
     std::map<std::uint64_t, stream> lives;
@@ -174,26 +176,30 @@ private:
     std::optional<read_log> reading;
     instant read_again = instant::min(); ///< not before
   };
+  using position_message = v1::UpdatesAcknowledged::Position;
 
   lane_state& of(stream_lane lane) { return lanes_[static_cast<std::size_t>(lane)]; }
   const lane_state& of(stream_lane lane) const { return lanes_[static_cast<std::size_t>(lane)]; }
   bool meant(const v1::Update& u) const { return u.shard() < options_.stored.size() && options_.stored[u.shard()]; }
-  bool append(lane_state& lane, stream& s, const shared_update& update);
-  void acknowledge(stream_lane which, std::uint64_t life, const v1::UpdatesAcknowledged::Position& p, instant now,
-                   effects& out);
+  bool append(lane_state& lane, stream& s, const shared_update& update, bool whatever_it_weighs);
+  void acknowledge(const position_message& p, bool first, instant now, effects& out);
+  void raise(lane_state& lane, stream& s, std::uint64_t acked);
   void go_to(lane_state& lane, stream& s, std::uint64_t position);
-  void forget_queue(lane_state& lane, stream& s, std::uint64_t position);
-  void flush_life(stream_lane which, std::uint64_t life, instant now, effects& out);
+  void flush_lane(stream_lane which, instant now, effects& out);
   bool send_one(stream_lane which, std::uint64_t life, instant now, effects& out);
   void read_on(stream_lane which, std::uint64_t life, instant now, effects& out);
-  std::string place(stream_lane lane, std::uint64_t life) const;
+  stream* read_stream(const read_log& what, std::string_view event, effects& out);
+  bool wants_reading(const lane_state& lane, const stream& s) const;
+  static std::uint64_t statable(const stream& s);
+  static bool has_news(const stream& s);
+  void refuse(std::string_view why, const position_message& p, effects& out);
 
   outbound_options options_;
   std::array<lane_state, stream_lanes> lanes_;
   std::uint64_t view_ = 0;
   std::uint64_t running_ = 0; ///< this node's life; 0 = not known yet
   bool up_ = false;
-  bool placed_ = false; ///< the peer has stated its positions on this connection
+  bool placed_ = false; ///< the peer has spoken on this connection: what it does not mention is as it was
   counters counters_;
 };
 
