@@ -81,7 +81,7 @@ siblings stream_replica::impl::state_at(const stream_key& k, const version_vecto
   auto state = all || !k.base ? k.visible : *k.base;
   for (const auto* u : k.unfolded) {
     if (all && u->visible) continue;
-    const bool in_cut = u->visible && cut.covers(u->at) && cut.contains(u->depends);
+    const bool in_cut = u->visible && cut.covers(u->at) && !lane.staged.missing(cut, u->depends);
     const bool theirs = std::find(own.begin(), own.end(), u->at) != own.end();
     if (in_cut || theirs) state.merge(u->at.from, *u->what, {.received = folded});
   }
@@ -159,7 +159,7 @@ void stream_replica::impl::check_answer(const operation& o, const v1::WeakAnswer
       continue;
     }
     const auto* u = staged.find(s.at);
-    if (!at.covers(s.at) || (u != nullptr && !at.contains(from_wire(u->what->depends()))))
+    if (!at.covers(s.at) || (u != nullptr && staged.missing(at, from_wire(u->what->depends()))))
       served(violation::dependency_missing);
   }
   // Each own write is what is seen, or something that replaced it, or something that beats it.
