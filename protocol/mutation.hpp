@@ -124,17 +124,18 @@ inline constexpr mutation stream_mutations[] = {
     mutation::gap_not_checked,
     mutation::update_taken_twice,
     mutation::frontier_ignores_a_node,
+};
+
+/// Those of the view keeper.
+inline constexpr mutation view_mutations[] = {
     mutation::view_taken_unconfirmed,
     mutation::life_recognised_by_number,
 };
 
-/// Those of the view keeper.
-inline constexpr mutation view_mutations[] = {};
-
 /// Those of the way of a weak operation to its replica.
 inline constexpr mutation weak_mutations[] = {
-    mutation::second_executor,  mutation::unknown_write_not_settled, mutation::token_not_verified,
-    mutation::collapse_forgets, mutation::half_picture_read,
+    mutation::second_executor,    mutation::token_not_raised_on_errors, mutation::unknown_write_not_settled,
+    mutation::token_not_verified, mutation::collapse_forgets,           mutation::half_picture_read,
 };
 
 /// Those of the monitor.

@@ -4,6 +4,7 @@
 #include "protocol/mutation.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace troupe {
 
@@ -22,6 +23,7 @@ staged_update& staging::add(staged_update u) {
   bytes_ += weight_of(*u.what);
   ++size_;
   ++hidden_;
+  if (shown_.covers(u.at)) late_.push_back(u.at.from);
   l.updates.push_back(std::make_unique<staged_update>(std::move(u)));
   return *l.updates.back();
 }
@@ -36,9 +38,8 @@ staged_update* staging::find(const dot& at) const {
 }
 
 void staging::look_at(staged_update& u, std::vector<staged_update*>& out) {
-  if (const auto missing = first_missing(shown_, u.depends);
-      missing && !mutated(mutation::dependency_vector_ignored)) {
-    blocked_[missing.from].emplace(missing.seq, &u);
+  if (const auto lacks = missing(shown_, u.depends); lacks && !mutated(mutation::dependency_vector_ignored)) {
+    blocked_[lacks.from].emplace(lacks.seq, &u);
     ++blocked_count_;
     return;
   }
@@ -47,16 +48,37 @@ void staging::look_at(staged_update& u, std::vector<staged_update*>& out) {
   out.push_back(&u);
 }
 
+dot staging::missing(const version_vector& have, const version_vector& depends) const {
+  for (const auto& e : depends.entries()) {
+    const auto reached = have.at(e.from);
+    if (reached >= e.seq) continue;
+    const auto end = ended_.find(e.from);
+    const auto wanted = end == ended_.end() ? e.seq : std::min(e.seq, end->second);
+    if (reached < wanted) return {e.from, wanted};
+  }
+  return {};
+}
+
+void staging::end(const dot& last, instant now, std::vector<staged_update*>& out) {
+  const auto [i, fresh] = ended_.try_emplace(last.from, last.seq);
+  if (!fresh && i->second == last.seq) return;
+  i->second = last.seq;
+  const auto waiting = blocked_.find(last.from);
+  if (waiting == blocked_.end()) return;
+  const auto all = std::move(waiting->second);
+  blocked_.erase(waiting);
+  blocked_count_ -= all.size();
+  for (const auto& [seq, u] : all)
+    look_at(*u, out);
+  remember(now);
+}
+
 void staging::show(const version_vector& upto, instant now, std::vector<staged_update*>& out) {
-  std::vector<origin> raised;
+  auto raised = std::exchange(late_, {});
   for (const auto& e : upto.entries())
     if (shown_.at(e.from) < e.seq) raised.push_back(e.from);
-  if (!shown_.join(upto)) {
-    // Updates may have come below what was shown already, after a start.
-    for (auto& [from, l] : lines_)
-      if (l.looked_at < l.updates.size() && shown_.covers(l.updates[l.looked_at]->at)) raised.push_back(from);
-    if (raised.empty()) return;
-  }
+  shown_.join(upto);
+  if (raised.empty()) return;
   for (const auto& from : raised) {
     const auto reached = shown_.at(from);
     if (const auto l = lines_.find(from); l != lines_.end())
@@ -76,6 +98,10 @@ void staging::show(const version_vector& upto, instant now, std::vector<staged_u
     for (auto* u : woken)
       look_at(*u, out);
   }
+  remember(now);
+}
+
+void staging::remember(instant now) {
   if (history_.size() > 1 && (now - history_[history_.size() - 2].since < step_min || history_.size() >= steps_max)) {
     history_.back() = {now, shown_};
   } else {
@@ -95,7 +121,7 @@ void staging::close(version_vector& target) const {
     for (const auto& [from, l] : lines_) {
       for (const auto& u : l.updates) {
         if (!target.covers(u->at)) break;
-        if (target.contains(u->depends)) continue;
+        if (!missing(target, u->depends)) continue;
         lower(target, from, u->at.seq - 1);
         lowered = true;
         break;

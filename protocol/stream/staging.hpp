@@ -27,6 +27,7 @@ struct staged_update {
   instant arrived;
   bool own = false;     ///< of this node's running life
   bool visible = false; ///< never goes back
+  bool folded = false;  ///< is about to leave
 };
 
 class staging {
@@ -40,6 +41,12 @@ public:
   /// Raises `shown`. Appends what became visible by it, in an order that depends on nothing but what was added.
   /// @cost  O(what becomes visible, or is looked at for the first time); O(origins that were raised).
   void show(const version_vector& upto, instant now, std::vector<staged_update*>& out);
+
+  /// Nothing of an origin above its `last` (seq 0 = nothing at all) is left anywhere: who depends on it waits for no
+  /// more than `last`.
+  void end(const dot& last, instant now, std::vector<staged_update*>& out);
+  /// The first of `depends` that `have` lacks and that may still come; seq 0 = none.
+  dot missing(const version_vector& have, const version_vector& depends) const;
 
   /// What may be folded: everything that was shown `window` ago, as far as whole prefixes of origins go whose
   /// dependencies are among it, and `ready` says yes to. Raises `folded`.
@@ -85,6 +92,8 @@ private:
     instant since;
     version_vector vector;
   };
+  /// The state of `shown`, with what was found visible by it, is one step of its history.
+  void remember(instant now);
   /// Visible, or filed under what it lacks.
   void look_at(staged_update& u, std::vector<staged_update*>& out);
   /// Takes what depends on something outside of the target out of it, and so on.
@@ -95,7 +104,9 @@ private:
   std::map<origin, line> lines_;
   /// Covered by `shown`, but not what they depend on: under the first entry that is missing.
   std::map<origin, std::multimap<std::uint64_t, staged_update*>> blocked_;
+  std::map<origin, std::uint64_t> ended_; ///< the last update that is left
   version_vector shown_, folded_;
+  std::vector<origin> late_; ///< have updates that `shown` covered before they were added
   std::deque<step> history_; ///< of `shown`, oldest first; a bounded number, see show()
   std::size_t size_ = 0, hidden_ = 0, blocked_count_ = 0, bytes_ = 0;
 };

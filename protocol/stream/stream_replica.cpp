@@ -152,6 +152,8 @@ void stream_replica::impl::replayed(instant now, effects& out) {
     auto& lane = of(l);
     for (const auto& [of_life, log] : lane.logs) {
       const origin own{options.self, of_life};
+      std::vector<staged_update*> visible; // none: nothing is shown yet
+      lane.staged.end({own, lane.received.at(own)}, now, visible);
       out.push_back(own_ended{of_life, l, lane.received.at(own)});
     }
     for (const auto& e : lane.received.entries()) {
@@ -294,6 +296,8 @@ instant stream_replica::impl::wake_at() const {
   at = std::min(at, of(stream_lane::ordered).staged.fold_at(options.snapshot_window));
   at = std::min(at, of(stream_lane::free).staged.fold_at(options.fold_every));
   if (life != 0) at = std::min(at, statement_at);
+  for (const auto& lane : lanes)
+    if (!lane.held.empty() && lane.staged.bytes() < options.unfolded_bytes_max) at = instant::min();
   return at;
 }
 
@@ -361,6 +365,13 @@ void stream_replica::advanced(const version_vector& g, instant now, effects& out
   impl_->publish_changes(out);
   out.push_back(applied{lane.staged.shown(), ++impl_->applied_number});
 }
+void stream_replica::ended(const origin& from, std::uint64_t last, instant now, effects& out) {
+  std::vector<staged_update*> visible;
+  impl_->of(stream_lane::ordered).staged.end({from, last}, now, visible);
+  for (auto* u : visible)
+    impl_->shown(*u, now, out);
+  impl_->publish_changes(out);
+}
 void stream_replica::stable(stream_lane lane, const version_vector& s, std::uint64_t clock, effects& out) {
   impl_->of(lane).stable.join(s);
   impl_->collect(lane, clock, out);
@@ -388,6 +399,7 @@ void stream_replica::store_failed(effects& out) {
   impl_->failed = true;
   while (!impl_->operations.empty()) {
     const auto o = impl_->operations.begin();
+    if (o->second.awaiting) out.push_back(forget{o->first});
     impl_->fail(o->second, errc::storage_failed, out);
     impl_->drop(o->first);
   }
@@ -441,7 +453,7 @@ std::optional<stream_replica::hidden_update> stream_replica::explain(const std::
   if (u.visible) return std::nullopt;
   const auto& shown = impl_->of(k->second->lane).staged.shown();
   if (!shown.covers(u.at)) return hidden_update{u.at, u.at};
-  return hidden_update{u.at, first_missing(shown, u.depends)};
+  return hidden_update{u.at, impl_->of(k->second->lane).staged.missing(shown, u.depends)};
 }
 
 } // namespace troupe

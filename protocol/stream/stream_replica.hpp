@@ -245,6 +245,9 @@ public:
   void peer_durable(node_id peer, const origin& own, const own_position& at, effects& out);
   /// What may be shown: contained in what was received here; never goes back. Ends with `applied`.
   void advanced(const version_vector& g, instant now, effects& out);
+  /// That life of its node is over, and `last` the last of its updates that survived: who depends on a later one
+  /// waits for it no more. One that is repeated changes nothing.
+  void ended(const origin& from, std::uint64_t last, instant now, effects& out);
   /// Every replica has it: what the frontier says of the lane. `clock`: no update with a stamp up to it is still to
   /// come from anybody.
   void stable(stream_lane lane, const version_vector& s, std::uint64_t clock, effects& out);

@@ -15,6 +15,7 @@
 #include <deque>
 #include <list>
 #include <set>
+#include <tuple>
 #include <unordered_map>
 #include <utility>
 
@@ -33,6 +34,7 @@ struct stream_replica::impl {
     instant arrived, deadline;
     bool awaiting = false; ///< the frontier answers for its deadline
     bool waited = false;   ///< for what its session had seen
+    dot expects;           ///< its place in `expecting`; seq 0 = none
     std::size_t bytes = 0;
   };
   /// Somebody who wants to know what became of a write.
@@ -172,15 +174,15 @@ struct stream_replica::impl {
   /// Goes on as far as it can; true: it was answered, or has become an own write.
   bool proceed(std::uint64_t cookie, operation& o, instant now, std::uint64_t wall_ms, effects& out);
   bool write(std::uint64_t cookie, operation& o, instant now, std::uint64_t wall_ms, effects& out);
-  bool known(operation& o, instant now, effects& out);
+  bool known(operation& o, effects& out);
   bool read(std::uint64_t cookie, operation& o, instant now, effects& out);
   bool read_record(operation& o, stream_key& k, instant now, effects& out);
   /// The key as of a frontier, or as the session sees it: over what is shown, its own writes.
   siblings state_at(const stream_key& k, const version_vector& cut, const std::vector<dot>& own) const;
   void resume(std::uint64_t cookie, instant now, std::uint64_t wall_ms, effects& out);
   void drop(std::uint64_t cookie);
-  bool make_room(const v1::WeakOperation& what) const;
-  void join(own_write& w, asker a, instant now, effects& out);
+  bool has_room() const;
+  void join(own_write& w, asker a);
   void settle(own_write& w, stream_lane l, effects& out); ///< all its askers are told that it is done
   bool acknowledged(const own_write& w, stream_lane l) const;
   own_write* under_way(const write_outcome& o);

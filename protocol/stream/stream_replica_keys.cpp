@@ -100,7 +100,10 @@ void stream_replica::impl::publish_changes(effects& out) {
       out.push_back(withdraw{k->shard, k->key});
       continue;
     }
-    publish p{.shard = k->shard, .key = k->key, .lane = k->lane};
+    publish p;
+    p.shard = k->shard;
+    p.key = k->key;
+    p.lane = k->lane;
     if (is_counter(k->type->resolver)) {
       auto seen = resolve(k->type->resolver, k->visible);
       p.exists = seen.exists;
@@ -137,7 +140,8 @@ void stream_replica::impl::trim(effects&) {
     if (k->changed) break;
     idle.pop_back();
     cached_bytes -= k->counted_bytes;
-    keys.erase(k->key);
+    const auto name = k->key;
+    keys.erase(name);
   }
 }
 

@@ -43,7 +43,10 @@ errc stream_replica::impl::defect_of(const v1::WeakOperation& what, const data_t
 
 void stream_replica::impl::execute(node_id from, v1::WeakOperation&& what, instant now, std::uint64_t wall_ms,
                                    effects& out) {
-  operation o{.from = from, .what = std::move(what), .arrived = now};
+  operation o;
+  o.from = from;
+  o.what = std::move(what);
+  o.arrived = now;
   ++(is_write(o.what) ? counts.writes : counts.reads);
   // Further than that nobody's clock needs to reach.
   const auto budget = std::min<std::uint64_t>(o.what.budget_us(), 86'400'000'000);
@@ -54,7 +57,7 @@ void stream_replica::impl::execute(node_id from, v1::WeakOperation&& what, insta
     return fail(o, defect, out);
   }
   if (!is_ready) return fail(o, errc::unavailable, out);
-  if (!make_room(o.what)) {
+  if (!has_room()) {
     ++counts.refused;
     return fail(o, errc::overloaded, out);
   }
@@ -67,7 +70,7 @@ void stream_replica::impl::execute(node_id from, v1::WeakOperation&& what, insta
   if (!slot.awaiting) operation_deadlines.emplace(slot.deadline, cookie);
 }
 
-bool stream_replica::impl::make_room(const v1::WeakOperation&) const {
+bool stream_replica::impl::has_room() const {
   std::size_t writes = 0;
   for (const auto& lane : lanes)
     writes += lane.undurable.size() + lane.unacknowledged.size();
@@ -95,6 +98,10 @@ void stream_replica::impl::drop(std::uint64_t cookie) {
   const auto o = operations.find(cookie);
   if (o == operations.end()) return;
   operation_deadlines.erase({o->second.deadline, cookie});
+  if (const auto e = expecting.find(o->second.expects); e != expecting.end()) {
+    std::erase(e->second, cookie);
+    if (e->second.empty()) expecting.erase(e);
+  }
   waiting_bytes -= o->second.bytes;
   operations.erase(o);
 }

@@ -41,11 +41,17 @@ bool stream_replica::impl::read(std::uint64_t cookie, operation& o, instant now,
     for (const auto& d : what.own()) {
       const auto at = from_wire(d);
       if (at.seq == 0 || lane.taken.covers(at)) continue;
+      if (at.from.node == options.self && at.from.life != life) {
+        // It was answered before it was on the disk, and went with that life.
+        fail(o, errc::lost_update, out);
+        return true;
+      }
       // Accepted elsewhere in this region, and on its way.
       if (!o.waited) ++counts.waited;
       o.waited = true;
       prevented(violation::went_back);
       expecting[at].push_back(cookie);
+      o.expects = at;
       return false;
     }
   }
@@ -75,7 +81,7 @@ siblings stream_replica::impl::state_at(const stream_key& k, const version_vecto
   auto state = all || !k.base ? k.visible : *k.base;
   for (const auto* u : k.unfolded) {
     if (all && u->visible) continue;
-    const bool in_cut = u->visible && cut.covers(u->at) && cut.contains(u->depends);
+    const bool in_cut = u->visible && cut.covers(u->at) && !lane.staged.missing(cut, u->depends);
     const bool theirs = std::find(own.begin(), own.end(), u->at) != own.end();
     if (in_cut || theirs) state.merge(u->at.from, *u->what, {.received = folded});
   }
@@ -153,7 +159,7 @@ void stream_replica::impl::check_answer(const operation& o, const v1::WeakAnswer
       continue;
     }
     const auto* u = staged.find(s.at);
-    if (!at.covers(s.at) || (u != nullptr && !at.contains(from_wire(u->what->depends()))))
+    if (!at.covers(s.at) || (u != nullptr && staged.missing(at, from_wire(u->what->depends()))))
       served(violation::dependency_missing);
   }
   // Each own write is what is seen, or something that replaced it, or something that beats it.

@@ -36,6 +36,7 @@ void stream_replica::impl::take(incoming what, instant now, effects& out) {
   for (auto& u : what.updates) {
     if (u->seq() <= last || u->seq() > what.upto) continue;
     last = u->seq();
+    if (lane.staged.folded().covers({what.from, last})) continue;
     clock.saw({.clock = u->clock(), .origin = what.from.node});
     if (!acceptable(*u, what.lane)) {
       ++counts.refused;
@@ -141,17 +142,14 @@ void stream_replica::impl::fold(stream_lane l, instant now, effects& out) {
     if (!k.base) k.base = k.visible; // as a key that is damaged has it; others have one since something was shown
     k.base->merge(u->at.from, *u->what, {.received = before});
     if (u->at.from.node != options.self) from.insert(u->at.from);
-    if (std::find(k.unfolded.begin(), k.unfolded.end(), u.get()) == k.unfolded.begin()) {
-      k.unfolded.erase(k.unfolded.begin());
-    } else {
-      std::erase(k.unfolded, u.get());
-    }
+    u->folded = true;
     if (!k.folding) touched_keys.push_back(&k);
     k.folding = true;
   }
   counts.folded += folded.size();
   for (auto* k : touched_keys) {
     k->folding = false;
+    std::erase_if(k->unfolded, [](const auto* u) { return u->folded; });
     k->base->prune(after);
     weak_write write{k->shard, k->key, {}};
     to_wire(*k->base, write.record);

@@ -9,6 +9,12 @@ namespace {
 
 constexpr std::uint32_t writes_monotonic = 4, writes_follow_reads = 8;
 
+/// Below `hidden`.
+void lower(version_vector& context, const dot& hidden) {
+  context.erase(hidden.from);
+  if (hidden.seq > 1) context.raise(hidden.from, hidden.seq - 1);
+}
+
 bool is_counter(resolver_kind r) { return r == resolver_kind::counter || r == resolver_kind::growing_counter; }
 
 } // namespace
@@ -19,7 +25,7 @@ bool stream_replica::impl::write(std::uint64_t cookie, operation& o, instant now
     fail(o, errc::not_joined, out);
     return true;
   }
-  if (known(o, now, out)) return true;
+  if (known(o, out)) return true;
   const auto l = lane_of(*o.type);
   auto& lane = of(l);
   auto& k = key_of(o.what.key(), l, *o.type, out);
@@ -43,10 +49,16 @@ bool stream_replica::impl::write(std::uint64_t cookie, operation& o, instant now
     own.push_back(from_wire(d));
   auto context = lane.staged.shown();
   for (const auto& d : own)
-    if (lane.taken.covers(d) || d.from == self_origin()) context.raise(d);
+    if (lane.taken.covers(d)) context.raise(d);
   if (o.type->resolver == resolver_kind::last_writer_wins || o.type->resolver == resolver_kind::map) {
     for (const auto& s : k.newest().entries())
       if (s.at.from.node == options.self) context.raise(s.at);
+  } else {
+    // A vector cannot leave one out in the middle: where it would cover what this session has not seen, it stays
+    // below, and what it has seen above that becomes concurrent.
+    for (const auto* u : k.unfolded)
+      if (!u->visible && context.covers(u->at) && std::find(own.begin(), own.end(), u->at) == own.end())
+        lower(context, u->at);
   }
   std::optional<siblings> with_own;
   if (!own.empty()) with_own = state_at(k, lane.staged.shown(), own);
@@ -130,12 +142,12 @@ bool stream_replica::impl::write(std::uint64_t cookie, operation& o, instant now
     raise_session(answered, stored.seen, stored.outcome.clock);
     out.push_back(answer{a.to, std::move(answered)});
   } else {
-    join(stored, a, now, out);
+    join(stored, a);
   }
   return true;
 }
 
-bool stream_replica::impl::known(operation& o, instant now, effects& out) {
+bool stream_replica::impl::known(operation& o, effects& out) {
   const auto id = from_wire(o.what.id());
   const auto answer_with = [&](const write_outcome& w) {
     auto a = done(w, o.what.id(), o.what.attempt());
@@ -151,14 +163,18 @@ bool stream_replica::impl::known(operation& o, instant now, effects& out) {
     const bool early = o.type->durability == write_durability::async && o.type->ack == write_ack::local;
     if (running == nullptr || early) {
       // Durable; but a type that wants more replicas is answered by how many have it.
-      const own_write w{.id = id, .outcome = *before, .ack = o.type->ack, .shard = {o.what.shard()}};
+      own_write w;
+      w.id = id;
+      w.outcome = *before;
+      w.ack = o.type->ack;
+      w.shard = {o.what.shard()};
       if (early || before->at.from != self_origin() || acknowledged(w, before->lane)) return answer_with(*before);
       auto& again = of(before->lane).unacknowledged.emplace(before->at.seq, w).first->second;
       if (before->lane == stream_lane::ordered) again.seen.raise(before->at);
-      join(again, {o.from, o.what.id(), o.what.attempt(), o.deadline}, now, out);
+      join(again, {o.from, o.what.id(), o.what.attempt(), o.deadline});
       return true;
     }
-    join(*running, {o.from, o.what.id(), o.what.attempt(), o.deadline}, now, out);
+    join(*running, {o.from, o.what.id(), o.what.attempt(), o.deadline});
     return true;
   }
   const auto wanted = o.what.executor_life();
@@ -193,7 +209,7 @@ stream_replica::impl::own_write* stream_replica::impl::under_way(const write_out
   return i == lane.unacknowledged.end() ? nullptr : &i->second;
 }
 
-void stream_replica::impl::join(own_write& w, asker a, instant, effects&) {
+void stream_replica::impl::join(own_write& w, asker a) {
   constexpr std::size_t askers_max = 16; // attempts of one request; the oldest have given up
   if (w.askers.size() >= askers_max) w.askers.erase(w.askers.begin());
   write_deadlines.emplace(a.deadline, w.outcome.lane, w.outcome.at.seq);
@@ -231,7 +247,7 @@ void stream_replica::impl::settle(own_write& w, stream_lane l, effects& out) {
     auto a = done(w.outcome, asker.id, asker.attempt);
     raise_session(a, w.seen, w.outcome.clock);
     out.push_back(answer{asker.to, std::move(a)});
-    write_deadlines.erase({asker.deadline, l, w.outcome.at.seq});
+    write_deadlines.erase(std::tuple{asker.deadline, l, w.outcome.at.seq});
   }
   w.askers.clear();
 }
