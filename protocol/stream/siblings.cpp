@@ -397,7 +397,7 @@ std::optional<errc> siblings::room_for(const v1::Update& update) const {
 
 namespace {
 
-std::optional<sibling> from_wire(const v1::Sibling& s) {
+std::optional<sibling> sibling_of(const v1::Sibling& s) {
   sibling out{.at = {{{s.node()}, s.life()}, s.seq()},
               .when = {s.clock(), {s.node()}},
               .kind = sibling_kind::value,
@@ -434,7 +434,7 @@ std::optional<siblings> from_wire(const v1::WeakRecord& record) {
   siblings out;
   out.entries_.reserve(static_cast<std::size_t>(record.siblings_size()));
   for (const auto& wire : record.siblings()) {
-    const auto s = from_wire(wire);
+    const auto s = sibling_of(wire);
     if (!s || (!out.entries_.empty() && !by_field_and_dot(out.entries_.back(), *s))) return std::nullopt;
     out.append(*s);
   }
