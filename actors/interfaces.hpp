@@ -321,6 +321,12 @@ struct frontier_status {
   std::uint64_t behind = 0;
 };
 
+/// Whoever follows the view -> VIEW KEEPER: `tell` is called with what is known now, and with all that follows, in
+/// order, on the keeper's thread; it must not block or throw.
+struct view_listener {
+  std::function<void(const view_changed&)> tell;
+};
+
 /// FRONTIER -> VIEW KEEPER: whether this node has received everything that the members counted in view `as_of` have
 /// stated of their regions' frontiers. Repeated whenever it changes, and for every later view while this node is out.
 struct caught_up {
@@ -609,6 +615,8 @@ using view_keeper_actor = caf::typed_actor<
     caf::reacts_to<peer_change>,
     /// FRONTIER, and any actor that sees a view number.
     caf::reacts_to<caught_up>, caf::reacts_to<view_number_seen>,
+    /// Any actor of this node. Refused, by silence and a line in the log, past `view_listeners_max`.
+    caf::reacts_to<view_listener>,
     /// NODE: every actor is there, begin.
     caf::reacts_to<caf::atom_constant<caf::atom("start")>>,
     /// INTERNAL: by way of its session, the record's answer; a deadline.
@@ -672,6 +680,7 @@ TROUPE_LOCAL_MESSAGE(troupe::weak_unsent)
 TROUPE_LOCAL_MESSAGE(troupe::lives_changed)
 TROUPE_LOCAL_MESSAGE(troupe::weak_manager_status)
 TROUPE_LOCAL_MESSAGE(troupe::view_changed)
+TROUPE_LOCAL_MESSAGE(troupe::view_listener)
 TROUPE_LOCAL_MESSAGE(troupe::caught_up)
 TROUPE_LOCAL_MESSAGE(troupe::view_number_seen)
 TROUPE_LOCAL_MESSAGE(troupe::register_answered)
@@ -766,6 +775,7 @@ CAF_ADD_TYPE_ID(troupe, (troupe::weak_manager_status))
 CAF_ADD_TYPE_ID(troupe, (troupe::v1::ViewChanged))
 CAF_ADD_TYPE_ID(troupe, (troupe::v1::ViewHeartbeat))
 CAF_ADD_TYPE_ID(troupe, (troupe::view_changed))
+CAF_ADD_TYPE_ID(troupe, (troupe::view_listener))
 CAF_ADD_TYPE_ID(troupe, (troupe::caught_up))
 CAF_ADD_TYPE_ID(troupe, (troupe::view_number_seen))
 CAF_ADD_TYPE_ID(troupe, (troupe::register_answered))

@@ -2,6 +2,7 @@
 
 #include "actors/spawn.hpp"
 #include "protocol/cluster.hpp"
+#include "protocol/limits.hpp"
 
 #include <caf/typed_event_based_actor.hpp>
 
@@ -110,6 +111,15 @@ view_keeper_actor::behavior_type view_keeper_behavior(self_ptr self, view_keeper
       },
       [self](const view_number_seen& seen) {
         step(self, [&](view_keeper& core, instant now, effects& out) { core.heard(seen.number, now, out); });
+      },
+      [self](view_listener& listener) {
+        auto& listeners = self->state.config->listeners;
+        if (listeners.size() >= limits::view_listeners_max) {
+          if (context(self).log) context(self).log->error("view.listener_refused max={}", listeners.size());
+          return;
+        }
+        listener.tell({self->state.core->current(), self->state.core->life()});
+        listeners.push_back(std::move(listener.tell));
       },
       [self](start_atom) { step(self, [](view_keeper& core, instant now, effects& out) { core.start(now, out); }); },
       [self](register_answered& told) {

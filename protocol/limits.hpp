@@ -77,6 +77,8 @@ inline constexpr std::size_t replica_pending_bytes_max = std::size_t{128} << 20;
 inline constexpr std::size_t replica_tombstones_bytes_max = std::size_t{32} << 20;
 /// Members in a view, those of former static lists among them.
 inline constexpr int view_members_max = 1'024;
+/// Who follows the view on one node.
+inline constexpr std::size_t view_listeners_max = 256;
 /// Tombstones of its own epoch, which it cannot collect, for which the home of a shard begins a new one.
 inline constexpr std::size_t unripe_tombstones_max = 10'000;
 /// Weaker levels: concurrent versions of a key, or of one of its fields; and fields of a key with those removed

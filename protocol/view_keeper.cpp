@@ -104,7 +104,8 @@ void view_keeper::heard(std::uint64_t number, instant now, effects& out) {
 }
 
 void view_keeper::caught_up(bool reached, std::uint64_t as_of, instant now, effects& out) {
-  if (as_of < out_since_) return note_that("view.catch_up_ignored", "as_of=" + std::to_string(as_of), out);
+  if (stage_ != stage::member || as_of < out_since_)
+    return note_that("view.catch_up_ignored", "as_of=" + std::to_string(as_of), out);
   caught_up_ = reached;
   act(now, out);
 }

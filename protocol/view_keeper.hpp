@@ -97,7 +97,7 @@ public:
   /// A message of another node carried this view number: if it is a later one, the record is read.
   void heard(std::uint64_t number, instant now, effects& out);
   /// Whether this node has caught up with everyone that `as_of`, a view number, counts. A statement of an earlier
-  /// view than the one that put this node out is ignored.
+  /// view than the one that put this node out is ignored, and one before it has joined.
   void caught_up(bool reached, std::uint64_t as_of, instant now, effects& out);
   void tick(instant now, effects& out);
   instant wake_at() const { return wake_; }

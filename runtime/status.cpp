@@ -162,7 +162,10 @@ std::optional<std::string> obstacle(const node_setup& setup, const node_status& 
   const auto served =
       static_cast<std::size_t>(std::count_if(status.homes.begin(), status.homes.end(),
                                              [&](const home_status& h) { return home_known(h, setup, status.at); }));
-  if (served == status.shards) return std::nullopt;
+  if (served == status.shards) {
+    if (status.view && status.view->life == 0) return "this start has no life from the view yet";
+    return std::nullopt;
+  }
   return "a home is known for " + std::to_string(served) + " of " + std::to_string(status.shards) + " shards";
 }
 

@@ -32,7 +32,7 @@ node_status ask_status(caf::actor_system& system, const node& actors, const node
 ///
 /// Ready is a node whose store takes writes, that is linked to so many members that a majority of any shard's
 /// replicas is among them (itself counted), over links whose measured round trip leaves a lease time to be renewed,
-/// and that knows a home for every shard that it keeps a replica of.
+/// and that knows a home for every shard that it keeps a replica of; and, where there is a view, that has its life.
 std::optional<std::string> obstacle(const node_setup& setup, const node_status& status);
 
 /// As a JSON object with a stable order of keys.
