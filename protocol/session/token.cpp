@@ -20,7 +20,8 @@ namespace troupe::session_token {
 namespace {
 
 /// Of the form below. Another form gets another one.
-constexpr std::string_view prefix = "t1.";
+constexpr std::string_view token_prefix = "t1.";
+constexpr std::string_view context_prefix = "c1.";
 /// Behind the prefix, in base64url: key id (little endian), a v1::SessionToken, HMAC-SHA-256 of prefix, id and token.
 constexpr std::size_t id_bytes = 4;
 constexpr std::size_t mac_bytes = 32;
@@ -94,9 +95,9 @@ struct parts {
   std::string_view code() const { return std::string_view{bytes}.substr(bytes.size() - mac_bytes); }
 };
 
-tl::expected<parts, refusal> take_apart(std::string_view text) {
-  if (text.size() > text_bytes_max) return tl::unexpected{bad("it is longer than a token may be")};
-  if (!text.starts_with(prefix)) return tl::unexpected{bad("it does not begin as a token of this version does")};
+tl::expected<parts, refusal> take_apart(std::string_view prefix, std::string_view text) {
+  if (text.size() > text_bytes_max) return tl::unexpected{bad("it is longer than one may be")};
+  if (!text.starts_with(prefix)) return tl::unexpected{bad("it does not begin as one of this version does")};
   auto bytes = decoded(text.substr(prefix.size()));
   if (!bytes || bytes->size() < id_bytes + mac_bytes)
     return tl::unexpected{bad("it is cut off, or changed on its way")};
@@ -294,20 +295,30 @@ content taken_to(std::uint64_t place, content what) {
 
 // -- the text
 
-tl::expected<std::string, refusal> seal(const key_ring& keys, std::string_view cluster_name, content what) {
-  TROUPE_ASSERT(!keys.empty());
-  if (!what.collapse())
-    return tl::unexpected{refusal{errc::overloaded, "the session has seen updates of more than "
-                                                        + std::to_string(entries_max) + " nodes"}};
-  const auto signed_part = spelled_id(keys.front().id) + message_of(cluster_name, what).SerializeAsString();
-  const auto code = mac_of(keys.front().secret, std::string{prefix} + signed_part);
-  auto text = std::string{prefix} + encoded(signed_part + std::string{code.begin(), code.end()});
-  TROUPE_ASSERT(text.size() <= text_bytes_max);
-  return text;
+namespace {
+
+std::string sealed(std::string_view prefix, const key& by, const v1::SessionToken& message) {
+  const auto signed_part = spelled_id(by.id) + message.SerializeAsString();
+  const auto code = mac_of(by.secret, std::string{prefix} + signed_part);
+  return std::string{prefix} + encoded(signed_part + std::string{code.begin(), code.end()});
 }
 
-tl::expected<content, refusal> open(const key_ring& keys, std::string_view cluster_name, std::string_view text) {
-  const auto found = take_apart(text);
+tl::expected<content, refusal> read(const v1::SessionToken& message) {
+  auto what = content_of(message);
+  if (!what) return tl::unexpected{bad("what is in it makes no sense")};
+  return std::move(*what);
+}
+
+tl::expected<v1::SessionToken, refusal> message_in(const parts& found) {
+  v1::SessionToken message;
+  if (!message.ParseFromArray(found.payload().data(), static_cast<int>(found.payload().size())))
+    return tl::unexpected{bad("what is in it cannot be read")};
+  return message;
+}
+
+tl::expected<content, refusal> opened(std::string_view prefix, const key_ring& keys, std::string_view cluster_name,
+                                      std::string_view text) {
+  const auto found = take_apart(prefix, text);
   if (!found) return tl::unexpected{found.error()};
   const auto by = std::find_if(keys.begin(), keys.end(), [&](const key& k) { return k.id == found->id; });
   if (by == keys.end())
@@ -316,24 +327,54 @@ tl::expected<content, refusal> open(const key_ring& keys, std::string_view clust
   const auto code = mac_of(by->secret, std::string{prefix} + std::string{found->signed_part()});
   if (CRYPTO_memcmp(code.data(), found->code().data(), mac_bytes) != 0)
     return tl::unexpected{bad("it does not verify: it was cut off or changed, or sealed with another key")};
-  v1::SessionToken message;
-  if (!message.ParseFromArray(found->payload().data(), static_cast<int>(found->payload().size())))
-    return tl::unexpected{bad("what is in it cannot be read")};
-  if (message.cluster() != hash_of(cluster_name)) return tl::unexpected{bad("it is of another cluster")};
-  auto what = content_of(message);
-  if (!what) return tl::unexpected{bad("what is in it makes no sense")};
-  return std::move(*what);
+  const auto message = message_in(*found);
+  if (!message) return tl::unexpected{message.error()};
+  if (message->cluster() != hash_of(cluster_name)) return tl::unexpected{bad("it is of another cluster")};
+  return read(*message);
+}
+
+} // namespace
+
+tl::expected<std::string, refusal> seal(const key_ring& keys, std::string_view cluster_name, content what) {
+  TROUPE_ASSERT(!keys.empty());
+  if (!what.collapse())
+    return tl::unexpected{refusal{errc::overloaded, "the session has seen updates of more than "
+                                                        + std::to_string(entries_max) + " nodes"}};
+  auto text = sealed(token_prefix, keys.front(), message_of(cluster_name, what));
+  TROUPE_ASSERT(text.size() <= text_bytes_max);
+  return text;
+}
+
+tl::expected<content, refusal> open(const key_ring& keys, std::string_view cluster_name, std::string_view text) {
+  return opened(token_prefix, keys, cluster_name, text);
+}
+
+tl::expected<std::string, refusal> seal_context(const key_ring& keys, std::string_view cluster_name,
+                                                const version_vector& context) {
+  TROUPE_ASSERT(!keys.empty());
+  content what;
+  what.seen = context;
+  auto text = sealed(context_prefix, keys.front(), message_of(cluster_name, what));
+  if (text.size() > text_bytes_max)
+    return tl::unexpected{refusal{errc::overloaded, "the context of the values is larger than may be quoted"}};
+  return text;
+}
+
+tl::expected<version_vector, refusal> open_context(const key_ring& keys, std::string_view cluster_name,
+                                                   std::string_view text) {
+  auto what = opened(context_prefix, keys, cluster_name, text);
+  if (!what) return tl::unexpected{std::move(what.error())};
+  return std::move(what->seen);
 }
 
 tl::expected<claim, refusal> peek(std::string_view text) {
-  const auto found = take_apart(text);
+  const auto found = take_apart(token_prefix, text);
   if (!found) return tl::unexpected{found.error()};
-  v1::SessionToken message;
-  if (!message.ParseFromArray(found->payload().data(), static_cast<int>(found->payload().size())))
-    return tl::unexpected{bad("what is in it cannot be read")};
-  auto what = content_of(message);
-  if (!what) return tl::unexpected{bad("what is in it makes no sense")};
-  return claim{found->id, message.cluster(), std::move(*what)};
+  const auto message = message_in(*found);
+  if (!message) return tl::unexpected{message.error()};
+  auto what = read(*message);
+  if (!what) return tl::unexpected{std::move(what.error())};
+  return claim{found->id, message->cluster(), std::move(*what)};
 }
 
 } // namespace troupe::session_token

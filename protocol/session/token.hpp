@@ -109,6 +109,15 @@ tl::expected<std::string, refusal> seal(const key_ring& keys, std::string_view c
 /// @errors bad_token.
 tl::expected<content, refusal> open(const key_ring& keys, std::string_view cluster_name, std::string_view text);
 
+/// The context of a read of concurrent values: what a write that quotes it replaces. Sealed, too, so that nobody can
+/// name versions that do not exist yet, which would never be seen. Not a token, and no token is one.
+/// @errors overloaded: it would be longer than text_bytes_max.
+tl::expected<std::string, refusal> seal_context(const key_ring& keys, std::string_view cluster_name,
+                                                const version_vector& context);
+/// @errors bad_token.
+tl::expected<version_vector, refusal> open_context(const key_ring& keys, std::string_view cluster_name,
+                                                   std::string_view text);
+
 /// What a text claims, for people, without a key: nothing in it may be relied on.
 struct claim {
   std::uint32_t key_id = 0;

@@ -295,3 +295,19 @@ TEST_CASE("token: without a key one sees what a text claims") {
   CHECK(claim->what == some_content());
   CHECK_FALSE(token::peek("t1.AAAA").has_value());
 }
+
+TEST_CASE("token: a context of concurrent values is sealed likewise, and is no token") {
+  const version_vector context{{a1, 3}, {b1, 1}};
+  const auto text = token::seal_context({key_of(1)}, shop, context);
+  REQUIRE(text.has_value());
+  CHECK(*token::open_context({key_of(2), key_of(1)}, shop, *text) == context);
+  CHECK_FALSE(refusal_of(*text).empty());
+  CHECK_FALSE(refusal_of("t1" + text->substr(2)).empty()); // the seal is of the whole text
+  const auto as_context = "c1" + sealed(some_content()).substr(2);
+  CHECK(token::open_context({key_of(1)}, shop, as_context).error().code == errc::bad_token);
+  CHECK(token::open_context({key_of(1)}, shop, "").error().code == errc::bad_token);
+  version_vector huge;
+  for (std::uint32_t node = 1; node <= 1'000; ++node)
+    huge.raise({{node}, 1}, 1ULL << 60U);
+  CHECK(token::seal_context({key_of(1)}, shop, huge).error().code == errc::overloaded);
+}

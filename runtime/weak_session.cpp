@@ -1,0 +1,147 @@
+/// What a session of the public API does for the weaker levels: tokens, reads from the node's table, whole answers.
+#include "protocol/limits.hpp"
+#include "runtime/assembly.hpp"
+#include "runtime/runtime_impl.hpp"
+
+#include <caf/event_based_actor.hpp>
+#include <caf/send.hpp>
+
+#include <algorithm>
+#include <utility>
+
+namespace troupe {
+
+namespace {
+
+struct token_question {
+  session_actor session;
+  nanoseconds patience{0};
+  std::function<void(result<v1::SessionVector>)> done;
+};
+
+/// Asks, answers, and ends: callers are no actors.
+void ask(caf::event_based_actor* self, token_question q) {
+  const auto patience = std::chrono::duration_cast<caf::timespan>(q.patience);
+  self->request(q.session, caf::duration{std::chrono::ceil<milliseconds>(patience)}, session_token_request{})
+      .then(
+          [done = q.done](const v1::SessionVector& seen) {
+            const delivery_scope scope;
+            done(seen);
+          },
+          [done = q.done](const caf::error& why) {
+            const delivery_scope scope;
+            const bool ended = why == caf::sec::request_receiver_down;
+            done(tl::unexpected{error{ended ? errc::shutting_down : errc::timeout, "the session's token"}});
+          });
+}
+
+/// The types are few, and their names short.
+const data_type* find_type(const cluster& shape, std::string_view name) {
+  for (const auto& [known, type] : shape.types)
+    if (known == name) return &type;
+  return nullptr;
+}
+
+/// What a node's table holds copies of.
+bool has_copies(const data_type& type) {
+  return type.consistency != level::strong && type.resolver != resolver_kind::siblings
+         && type.resolver != resolver_kind::set && type.resolver != resolver_kind::map;
+}
+
+} // namespace
+
+void issued_call::answer(const v1::WeakAnswer& answer) noexcept {
+  const auto& types = owner_->settings().shape.types;
+  const auto type = types.find(subject_.type);
+  const bool ordered = type != types.end() && type->second.consistency != level::eventual;
+  if (reads_) reads_->answered(subject_.key, answer, ordered);
+  if (details_) keep(answer, *details_);
+  if (answer.result().error() == 0) return settle(answer.result());
+  settle(tl::unexpected{error_of(answer, subject_.key, owner_->settings().shape)});
+}
+
+std::optional<level> session_impl::level_asked(const data_type& type, const std::optional<level>& by_call) const {
+  if (by_call) return by_call;
+  if (options_.consistency && *options_.consistency < type.consistency) return options_.consistency;
+  return std::nullopt;
+}
+
+std::optional<std::optional<found>> session_impl::read_weak_here(std::string_view type, std::string_view key,
+                                                                 const call_options& options) {
+  if (!weak_ || refused_ || delivering() || owner_->gate().closed()) return std::nullopt;
+  if (options_.recorded && owner_->history() != nullptr) return std::nullopt;
+  if (options.stop.stop_requested() || grant_of(options.under) || options.max_staleness || !options.after.empty()
+      || !options.context.empty())
+    return std::nullopt;
+  if (options.deadline && *options.deadline <= nanoseconds{0}) return std::nullopt;
+  const auto* const policy = find_type(owner_->settings().shape, type);
+  if (policy == nullptr || !has_copies(*policy) || key.empty()
+      || type.size() + 1 + key.size() > limits::key_bytes_max)
+    return std::nullopt;
+  const auto promised = level_asked(*policy, options.at).value_or(policy->consistency);
+  if (promised > policy->consistency || (options_.consistency && *options_.consistency > policy->consistency))
+    return std::nullopt; // what is refused is refused in one place
+
+  std::array<char, limits::key_bytes_max> text;
+  auto* end = std::copy(type.begin(), type.end(), text.begin());
+  *end++ = ':';
+  end = std::copy(key.begin(), key.end(), end);
+  const std::string_view stored{text.data(), static_cast<std::size_t>(end - text.begin())};
+  if (open_->has(stored)) return std::nullopt; // what was called before on this key comes before
+
+  std::string value;
+  const auto hit = weak_->read(stored, promised, value);
+  if (!hit) return std::nullopt;
+  owner_->meter().count_memory_read(type);
+  if (!hit->exists) return std::optional<found>{};
+  found out{std::move(value),
+            {hit->at.clock, hit->at.which.from.node.value, hit->at.which.from.life, hit->at.which.seq}};
+  if (options.receipt)
+    out.receipt = receipt{.given = promised, .from = receipt::source::memory, .written_ms = hit->at.clock >> 16U};
+  return out;
+}
+
+void session_impl::tell_actor() {
+  if (!weak_ || !actor_) return;
+  if (auto news = weak_->untold()) caf::anon_send(actor_, session_token_join{std::move(*news)});
+}
+
+void session_impl::ask_token(std::function<void(result<std::string>)> done) {
+  session_actor actor;
+  {
+    const std::lock_guard lock{mutex_};
+    tell_actor();
+    actor = actor_;
+  }
+  if (refused_) return done(tl::unexpected{*refused_});
+  token_question question{std::move(actor), owner_->settings().deadline, {}};
+  if (!question.session) return done(tl::unexpected{error{errc::shutting_down}});
+  question.done = [done, owner = owner_](result<v1::SessionVector> seen) {
+    if (!seen) return done(tl::unexpected{std::move(seen.error())});
+    const auto& settings = owner->settings();
+    auto text = session_token::seal(settings.token_keys, settings.shape.name,
+                                    session_token::from_wire(*seen, session_token::hash_of(settings.region)));
+    if (!text) return done(tl::unexpected{error{text.error().code, text.error().detail}});
+    done(std::move(*text));
+  };
+  const bool running = owner_->with_parts([&](assembly& a) { a.system().spawn(ask, std::move(question)); });
+  if (!running) done(tl::unexpected{error{errc::shutting_down}});
+}
+
+result<void> session_impl::join(std::string_view token) {
+  const auto& settings = owner_->settings();
+  auto opened = session_token::open(settings.token_keys, settings.shape.name, token);
+  if (!opened) return tl::unexpected{error{opened.error().code, opened.error().detail}};
+  if (!opened->earlier.empty())
+    if (auto expanded = opened->expand({}); !expanded)
+      return tl::unexpected{error{expanded.error().code, expanded.error().detail}};
+  session_token_join message;
+  to_wire(session_token::taken_to(session_token::hash_of(settings.region), std::move(*opened)), message.token);
+  if (weak_) weak_->joined(message.token);
+  const std::lock_guard lock{mutex_};
+  if (!actor_) return tl::unexpected{error{errc::shutting_down}};
+  caf::anon_send(actor_, std::move(message));
+  return {};
+}
+
+} // namespace troupe
