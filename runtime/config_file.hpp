@@ -4,6 +4,7 @@
 #include "protocol/cluster.hpp"
 #include "protocol/ids.hpp"
 #include "protocol/session/token.hpp"
+#include "runtime/token_seal.hpp"
 
 #include <tl/expected.hpp>
 
@@ -67,6 +68,7 @@ struct node_config {
   std::shared_ptr<memory_table> unpromised;
 
   bool is_client() const { return self.value == 0; }
+  token_seal seal() const { return {token_keys, shape.name, region}; }
 };
 
 /// One line for each mistake: "FILE:LINE: KEY is FOUND; allowed: …". Never empty.

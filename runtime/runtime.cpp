@@ -76,7 +76,7 @@ std::shared_ptr<session_impl> runtime_impl::open_session(session_options options
   with_parts([&](assembly& a) {
     const auto face = a.face();
     id = face.next_session();
-    parts = {a.actors().open_session(id), a.actors().memory(), a.actors().weak_copies()};
+    parts = {a.actors().open_session(id), a.actors().memory(), a.actors().copies()};
   });
   auto session = std::make_shared<session_impl>(shared_from_this(), id, std::move(options), std::move(parts));
   const std::lock_guard lock{sessions_mutex_};

@@ -195,7 +195,7 @@ public:
   struct node_parts {
     session_actor actor; ///< none when the node has ended
     std::shared_ptr<const memory_table> memory;
-    std::shared_ptr<const weak_table> weak; ///< likewise for the weaker levels
+    weak_copies copies; ///< likewise for the weaker levels
   };
   session_impl(std::shared_ptr<runtime_impl> owner, session_id id, session_options options, node_parts parts);
   session_impl(const session_impl&) = delete;
@@ -245,8 +245,7 @@ private:
   const session_options options_;
   const std::shared_ptr<history_clients> clients_;
   const std::shared_ptr<const memory_table> memory_;
-  const std::shared_ptr<const weak_table> weak_table_;
-  const std::shared_ptr<weak_reads> weak_; ///< null = no weak_table_
+  const std::shared_ptr<weak_reads> weak_; ///< null = the node has no copies of weaker levels
   std::optional<error> refused_;           ///< why every operation is: its first token
   const std::shared_ptr<open_operations> open_ = std::make_shared<open_operations>();
   std::mutex mutex_;          ///< held from the numbering of an operation to its sending: the order of the calls

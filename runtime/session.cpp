@@ -143,8 +143,7 @@ session_impl::session_impl(std::shared_ptr<runtime_impl> owner, session_id id, s
       options_(std::move(options)),
       clients_(std::make_shared<history_clients>(id.value)),
       memory_(std::move(parts.memory)),
-      weak_table_(std::move(parts.weak)),
-      weak_(weak_table_ ? std::make_shared<weak_reads>(weak_table_) : nullptr),
+      weak_(parts.copies.table ? std::make_shared<weak_reads>(std::move(parts.copies)) : nullptr),
       actor_(std::move(parts.actor)) {
   if (options_.token.empty()) return;
   if (auto joined = join(options_.token); !joined) refused_ = std::move(joined.error());

@@ -1,9 +1,11 @@
 #include "runtime/weak_calls.hpp"
 
 #include "runtime/issuing.hpp"
+#include "runtime/snapshot_read.hpp"
 
 #include <algorithm>
 #include <limits>
+#include <mutex>
 #include <utility>
 
 namespace troupe {
@@ -15,8 +17,6 @@ using std::chrono::microseconds;
 constexpr std::uint64_t staleness_not_known = std::numeric_limits<std::uint64_t>::max();
 
 error as_error(const session_token::refusal& why) { return error{why.code, why.detail}; }
-
-std::uint64_t place_of(const node_config& settings) { return session_token::hash_of(settings.region); }
 
 key_version version_of(const v1::Version& v) { return {v.round(), v.node(), v.incarnation(), v.counter()}; }
 
@@ -81,12 +81,9 @@ result<void> fill(session_call& message, const weak_request& request, const node
         std::max<std::int64_t>(std::chrono::floor<microseconds>(*request.max_staleness).count(), 1)));
   if (request.cut) *extra.mutable_cut() = *request.cut;
   if (!request.after.empty()) {
-    const auto after = session_token::open(settings.token_keys, settings.shape.name, request.after.view());
-    if (!after) return tl::unexpected{as_error(after.error())};
-    if (!after->earlier.empty())
-      return tl::unexpected{
-          error{errc::dependency_timeout, "the token speaks of earlier lives of a node as a whole"}};
-    to_wire(after->seen, *extra.mutable_depends());
+    auto after = settings.seal().open(request.after.view());
+    if (!after) return tl::unexpected{std::move(after.error())};
+    *extra.mutable_depends() = std::move(*after->mutable_seen());
     extra.set_explicit_depends(true);
   }
   if (!request.context.empty()) {
@@ -189,78 +186,69 @@ void take(v1::Result& r, const answer_details*, swapped& out) {
 
 // -- snapshots
 
-void snapshot_call::run(std::shared_ptr<session_impl> session, std::string type, std::vector<std::string> keys,
-                        call_options options, std::function<void(result<snapshot>)> done) {
-  if (keys.empty() || keys.size() > keys_max)
-    return done(tl::unexpected{error{errc::invalid_argument, std::to_string(keys.size()) + " keys; allowed are 1 to "
-                                                                 + std::to_string(keys_max)}});
-  const std::shared_ptr<snapshot_call> call{new snapshot_call};
-  call->deadline_ = session->clock().now() + options.deadline.value_or(session->settings().deadline);
-  call->session_ = std::move(session);
-  call->type_ = std::move(type);
-  call->keys_ = std::move(keys);
-  call->options_ = std::move(options);
-  call->done_ = std::move(done);
-  call->begin();
-}
+namespace {
 
-void snapshot_call::read(std::size_t i, std::optional<v1::Vector> cut,
-                         std::function<void(result<v1::Result>, details_ptr)> then) {
-  auto options = options_;
-  options.deadline = deadline_ - session_->clock().now();
-  auto request = request_of(type_, keys_[i], std::move(options));
+/// What a get_many has found so far. Answers come on any thread.
+struct snapshot_state {
+  std::shared_ptr<session_impl> session;
+  std::string type;
+  std::vector<std::string> keys;
+  call_options options;
+  instant deadline; ///< of the whole
+  std::mutex mutex{};
+  snapshot found{};
+  std::optional<error> failed{}; ///< the last one
+
+  void read(std::size_t place, const v1::Vector* cut, snapshot_read::answered then,
+            const std::shared_ptr<snapshot_state>& self);
+};
+
+void snapshot_state::read(std::size_t place, const v1::Vector* cut, snapshot_read::answered then,
+                          const std::shared_ptr<snapshot_state>& self) {
+  auto for_one = options;
+  for_one.deadline = deadline - session->clock().now();
+  auto request = request_of(type, keys[place], std::move(for_one));
   request.operation.mutable_get();
   request.weak.view = read_view::snapshot;
-  request.weak.cut = std::move(cut);
+  if (cut != nullptr) request.weak.cut = *cut;
   if (!request.weak.details) request.weak.details = std::make_shared<answer_details>();
   auto details = request.weak.details;
-  session_->issue(std::move(request),
-                  [details, then = std::move(then)](result<v1::Result> answer) { then(std::move(answer), details); });
-}
-
-void snapshot_call::begin() {
-  ++tries_;
-  read(0, std::nullopt, [self = shared_from_this()](const result<v1::Result>& answer, const details_ptr& details) {
-    if (!answer) return self->done_(tl::unexpected{answer.error()});
-    self->read_all(details->whole);
+  session->issue(std::move(request), [self, place, details, then = std::move(then)](result<v1::Result> answer) {
+    auto code = errc::none;
+    {
+      const std::lock_guard lock{self->mutex};
+      if (answer) {
+        take(*answer, details.get(), self->found.values[place]);
+      } else {
+        code = answer.error().code();
+        if (!self->failed || code != errc::old_cut) self->failed = std::move(answer.error());
+      }
+    }
+    then(code, details->whole.session());
   });
 }
 
-/// The cut: what the region shows, as the replica that answered knows it, and what it was shown with. Both contain
-/// the past of all that they contain.
-void snapshot_call::read_all(const v1::WeakAnswer& first) {
-  auto cut = from_wire(first.session().region());
-  cut.join(from_wire(first.session().seen()));
-  v1::Vector wire;
-  to_wire(cut, wire);
-  {
-    const std::lock_guard lock{mutex_};
-    found_.values.assign(keys_.size(), std::nullopt);
-    failed_.reset();
-    waiting_ = keys_.size();
-  }
-  for (std::size_t i = 0; i < keys_.size(); ++i)
-    read(i, wire, [self = shared_from_this(), i](result<v1::Result> answer, const details_ptr& details) {
-      self->arrived(i, std::move(answer), *details);
-    });
-}
+} // namespace
 
-void snapshot_call::arrived(std::size_t i, result<v1::Result> answer, const answer_details& details) {
-  {
-    const std::lock_guard lock{mutex_};
-    if (answer)
-      take(*answer, &details, found_.values[i]);
-    else if (!failed_ || failed_->code() == errc::old_cut) // which may be tried again, if nothing else was wrong
-      failed_ = std::move(answer.error());
-    if (--waiting_ > 0) return;
-  }
-  all_arrived();
-}
-
-void snapshot_call::all_arrived() {
-  if (!failed_) return done_(std::move(found_));
-  if (failed_->code() != errc::old_cut || tries_ >= tries_max) return done_(tl::unexpected{std::move(*failed_)});
-  begin();
+void read_snapshot(std::shared_ptr<session_impl> session, std::string type, std::vector<std::string> keys,
+                   call_options options, std::function<void(result<snapshot>)> done) {
+  const auto count = keys.size();
+  if (count == 0 || count > snapshot_read::keys_max)
+    return done(tl::unexpected{error{errc::invalid_argument, std::to_string(count) + " keys; allowed are 1 to "
+                                                                 + std::to_string(snapshot_read::keys_max)}});
+  const auto deadline = session->clock().now() + options.deadline.value_or(session->settings().deadline);
+  const std::shared_ptr<snapshot_state> state{
+      new snapshot_state{std::move(session), std::move(type), std::move(keys), std::move(options), deadline}};
+  state->found.values.resize(count);
+  snapshot_read::run(
+      count,
+      [state](std::size_t place, const v1::Vector* cut, snapshot_read::answered then) {
+        state->read(place, cut, std::move(then), state);
+      },
+      [state, done = std::move(done)](errc code) {
+        if (code == errc::none) return done(std::move(state->found));
+        done(tl::unexpected{state->failed.value_or(error{code})});
+      });
 }
 
 } // namespace troupe

@@ -14,7 +14,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -67,39 +66,8 @@ result<siblings> siblings_of(const answer_details& details, const node_config& s
 result<elements> elements_of(const answer_details& details, const node_config& settings);
 result<fields> fields_of(const answer_details& details, const node_config& settings);
 
-/// One read of several keys as one causal cut. Lives until it has delivered.
-class snapshot_call : public std::enable_shared_from_this<snapshot_call> {
-public:
-  static void run(std::shared_ptr<session_impl> session, std::string type, std::vector<std::string> keys,
-                  call_options options, std::function<void(result<snapshot>)> done);
-
-  static constexpr std::size_t keys_max = 256;
-
-private:
-  /// Cuts that may have grown too old before a call is given up.
-  static constexpr int tries_max = 3;
-
-  snapshot_call() = default;
-  using details_ptr = std::shared_ptr<answer_details>;
-  /// Reads the first key as it is, to learn of a cut that is not old.
-  void begin();
-  void read_all(const v1::WeakAnswer& first);
-  void arrived(std::size_t i, result<v1::Result> answer, const answer_details& details);
-  void all_arrived();
-  /// Issues the read of one key, with what is left of the deadline.
-  void read(std::size_t i, std::optional<v1::Vector> cut, std::function<void(result<v1::Result>, details_ptr)> then);
-
-  std::shared_ptr<session_impl> session_;
-  std::string type_;
-  std::vector<std::string> keys_;
-  call_options options_;
-  std::function<void(result<snapshot>)> done_;
-  instant deadline_; ///< of the whole
-  int tries_ = 0;
-  std::mutex mutex_; ///< answers come on any thread
-  snapshot found_;
-  std::size_t waiting_ = 0;
-  std::optional<error> failed_;
-};
+/// get_many, over a session; see snapshot_read.
+void read_snapshot(std::shared_ptr<session_impl> session, std::string type, std::vector<std::string> keys,
+                   call_options options, std::function<void(result<snapshot>)> done);
 
 } // namespace troupe

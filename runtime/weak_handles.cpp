@@ -109,19 +109,19 @@ void async_session::fields_of(std::string_view type, std::string_view key, on_do
 result<snapshot> session::get_many(std::string_view type, std::vector<std::string> keys, call_options options) {
   const auto deadline = options.deadline;
   return wait_for<snapshot>(*impl_, deadline, [&](auto done) {
-    snapshot_call::run(impl_, std::string{type}, std::move(keys), std::move(options), std::move(done));
+    read_snapshot(impl_, std::string{type}, std::move(keys), std::move(options), std::move(done));
   });
 }
 
 pending<snapshot> async_session::get_many(std::string_view type, std::vector<std::string> keys,
                                           call_options options) {
   return pending_of<snapshot>([&](auto done) {
-    snapshot_call::run(impl_, std::string{type}, std::move(keys), std::move(options), std::move(done));
+    read_snapshot(impl_, std::string{type}, std::move(keys), std::move(options), std::move(done));
   });
 }
 
 void async_session::get_many(std::string_view type, std::vector<std::string> keys, on_done<snapshot> done) {
-  snapshot_call::run(impl_, std::string{type}, std::move(keys), std::move(done.options), std::move(done.done));
+  read_snapshot(impl_, std::string{type}, std::move(keys), std::move(done.options), std::move(done.done));
 }
 
 // -- sets

@@ -8,15 +8,15 @@ std::optional<weak_table::hit> weak_reads::read(std::string_view stored, level p
   // What the session needs is looked for before the copy is, which may otherwise be of an earlier picture; whether
   // the copy's picture is complete, after it.
   const bool ordered = promised != level::eventual;
-  if (ordered && (!covers_session(table_->published()) || !covers_own(stored))) return std::nullopt;
+  if (ordered && (!covers_session(table_->applied()) || !covers_own(stored))) return std::nullopt;
   const auto hit = table_->read(stored, value);
   if (!hit) return std::nullopt;
   if (ordered) {
-    const auto complete = table_->published();
-    if (hit->number > complete) return std::nullopt;
+    const auto complete = table_->applied();
+    if (hit->publication > complete) return std::nullopt;
     raise(seen_here_, complete);
   }
-  raise(clock_here_, hit->at.clock);
+  raise(clock_here_, hit->clock);
   return hit;
 }
 
@@ -56,9 +56,9 @@ std::optional<v1::SessionVector> weak_reads::untold() {
   if (number <= told_ && clock <= told_clock_) return std::nullopt;
   v1::SessionVector out;
   if (number > told_) {
-    const auto now = table_->newest(); // at least what was read of; its frontier is the past of all that it shows
+    const auto now = pictures_->newest(); // at least what was read of; its frontier is the past of all that it shows
     to_wire(now->visible, *out.mutable_seen());
-    told_ = now->number;
+    told_ = now->publication;
   }
   out.set_clock(clock);
   told_clock_ = std::max(told_clock_, clock);
@@ -69,11 +69,11 @@ bool weak_reads::covers_session(std::uint64_t number) {
   if (number == 0) return false;
   if (needed_.load() <= number) return true;
   const std::lock_guard lock{mutex_};
-  const auto now = table_->newest();
-  if (now->number == tried_) return false; // what is needed only grows
-  tried_ = now->number;
+  const auto now = pictures_->newest();
+  if (now->publication == tried_) return false; // what is needed only grows
+  tried_ = now->publication;
   if (!now->visible.contains(seen_)) return false;
-  needed_.store(now->number);
+  needed_.store(now->publication);
   return true; // and it was complete before the copy is looked for
 }
 
@@ -82,7 +82,7 @@ bool weak_reads::covers_own(std::string_view stored) {
   const std::lock_guard lock{mutex_};
   const auto own = own_.find(stored);
   if (own == own_.end()) return true;
-  if (!table_->newest()->visible.covers(own->second)) return false;
+  if (!pictures_->newest()->visible.covers(own->second)) return false;
   own_.erase(own);
   own_writes_.store(own_.size());
   return true;

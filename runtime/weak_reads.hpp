@@ -5,7 +5,7 @@
 /// for anything: `untold()`.
 #pragma once
 
-#include "actors/layers/weak_table.hpp"
+#include "actors/weak_copies.hpp"
 #include "protocol/wire/stream.pb.h"
 
 #include <troupe/level.hpp>
@@ -26,8 +26,8 @@ namespace troupe {
 /// Of one session. Safe from any thread.
 class weak_reads {
 public:
-  /// @param table  of the node; never null.
-  explicit weak_reads(std::shared_ptr<const weak_table> table) : table_{std::move(table)} {}
+  /// @param of  the node; its table and its pictures are never null.
+  explicit weak_reads(weak_copies of) : table_{std::move(of.table)}, pictures_{std::move(of.pictures)} {}
 
   /// The copy that a read at this level may be answered with. @param promised  not strong.
   std::optional<weak_table::hit> read(std::string_view stored, level promised, std::string& value);
@@ -51,8 +51,10 @@ private:
   static void raise(std::atomic<std::uint64_t>& number, std::uint64_t to);
 
   const std::shared_ptr<const weak_table> table_;
-  std::atomic<std::uint64_t> needed_{0};     ///< the picture that covers `seen_`; not_known = none is known to
-  std::atomic<std::uint64_t> seen_here_{0};  ///< the newest picture that something was read of
+  const std::shared_ptr<const weak_pictures> pictures_;
+  std::atomic<std::uint64_t> needed_{
+      0}; ///< the publication whose picture covers `seen_`; not_known = none is known to
+  std::atomic<std::uint64_t> seen_here_{0};  ///< the newest publication that something was read of
   std::atomic<std::uint64_t> clock_here_{0}; ///< highest stamp read here
   std::atomic<std::size_t> own_writes_{0};   ///< entries of own_
 

@@ -2,38 +2,17 @@
 #include "protocol/limits.hpp"
 #include "runtime/assembly.hpp"
 #include "runtime/runtime_impl.hpp"
+#include "runtime/token_question.hpp"
 
-#include <caf/event_based_actor.hpp>
 #include <caf/send.hpp>
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 namespace troupe {
 
 namespace {
-
-struct token_question {
-  session_actor session;
-  nanoseconds patience{0};
-  std::function<void(result<v1::SessionVector>)> done;
-};
-
-/// Asks, answers, and ends: callers are no actors.
-void ask(caf::event_based_actor* self, token_question q) {
-  const auto patience = std::chrono::duration_cast<caf::timespan>(q.patience);
-  self->request(q.session, caf::duration{std::chrono::ceil<milliseconds>(patience)}, session_token_request{})
-      .then(
-          [done = q.done](const v1::SessionVector& seen) {
-            const delivery_scope scope;
-            done(seen);
-          },
-          [done = q.done](const caf::error& why) {
-            const delivery_scope scope;
-            const bool ended = why == caf::sec::request_receiver_down;
-            done(tl::unexpected{error{ended ? errc::shutting_down : errc::timeout, "the session's token"}});
-          });
-}
 
 /// The types are few, and their names short.
 const data_type* find_type(const cluster& shape, std::string_view name) {
@@ -94,10 +73,9 @@ std::optional<std::optional<found>> session_impl::read_weak_here(std::string_vie
   if (!hit) return std::nullopt;
   owner_->meter().count_memory_read(type);
   if (!hit->exists) return std::optional<found>{};
-  found out{std::move(value),
-            {hit->at.clock, hit->at.which.from.node.value, hit->at.which.from.life, hit->at.which.seq}};
+  found out{std::move(value), {hit->clock, hit->written.from.node.value, hit->written.from.life, hit->written.seq}};
   if (options.receipt)
-    out.receipt = receipt{.given = promised, .from = receipt::source::memory, .written_ms = hit->at.clock >> 16U};
+    out.receipt = receipt{.given = promised, .from = receipt::source::memory, .written_ms = hit->clock >> 16U};
   return out;
 }
 
@@ -114,33 +92,22 @@ void session_impl::ask_token(std::function<void(result<std::string>)> done) {
     actor = actor_;
   }
   if (refused_) return done(tl::unexpected{*refused_});
-  token_question question{std::move(actor), owner_->settings().deadline, {}};
-  if (!question.session) return done(tl::unexpected{error{errc::shutting_down}});
-  question.done = [done, owner = owner_](result<v1::SessionVector> seen) {
+  auto seal_it = [done, seal = owner_->settings().seal()](result<v1::SessionVector> seen) {
     if (!seen) return done(tl::unexpected{std::move(seen.error())});
-    const auto& settings = owner->settings();
-    auto text = session_token::seal(settings.token_keys, settings.shape.name,
-                                    session_token::from_wire(*seen, session_token::hash_of(settings.region)));
-    if (!text) return done(tl::unexpected{error{text.error().code, text.error().detail}});
-    done(std::move(*text));
+    done(seal.seal(*seen));
   };
-  const bool running = owner_->with_parts([&](assembly& a) { a.system().spawn(ask, std::move(question)); });
+  const bool running = owner_->with_parts(
+      [&](assembly& a) { troupe::ask_token(a.system(), actor, settings().deadline, std::move(seal_it)); });
   if (!running) done(tl::unexpected{error{errc::shutting_down}});
 }
 
 result<void> session_impl::join(std::string_view token) {
-  const auto& settings = owner_->settings();
-  auto opened = session_token::open(settings.token_keys, settings.shape.name, token);
-  if (!opened) return tl::unexpected{error{opened.error().code, opened.error().detail}};
-  if (!opened->earlier.empty())
-    if (auto expanded = opened->expand({}); !expanded)
-      return tl::unexpected{error{expanded.error().code, expanded.error().detail}};
-  session_token_join message;
-  to_wire(session_token::taken_to(session_token::hash_of(settings.region), std::move(*opened)), message.token);
-  if (weak_) weak_->joined(message.token);
+  auto seen = settings().seal().open(token);
+  if (!seen) return tl::unexpected{std::move(seen.error())};
+  if (weak_) weak_->joined(*seen);
   const std::lock_guard lock{mutex_};
   if (!actor_) return tl::unexpected{error{errc::shutting_down}};
-  caf::anon_send(actor_, std::move(message));
+  caf::anon_send(actor_, session_token_join{std::move(*seen)});
   return {};
 }
 
