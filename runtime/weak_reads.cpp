@@ -1,5 +1,7 @@
 #include "runtime/weak_reads.hpp"
 
+#include "protocol/mutation.hpp"
+
 #include <algorithm>
 
 namespace troupe {
@@ -13,7 +15,7 @@ std::optional<weak_table::hit> weak_reads::read(std::string_view stored, level p
   if (!hit) return std::nullopt;
   if (ordered) {
     const auto complete = table_->applied();
-    if (hit->publication > complete) return std::nullopt;
+    if (hit->publication > complete && !mutated(mutation::half_picture_read)) return std::nullopt;
     raise(seen_here_, complete);
   }
   raise(clock_here_, hit->clock);

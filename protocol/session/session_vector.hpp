@@ -64,12 +64,12 @@ public:
 private:
   void add_own(const std::string& key, const dot& written);
   void drop_covered_own();
-  void collapse_oldest();
+  void wait_for_oldest();
 
   std::size_t own_max_;
   version_vector read_;    ///< seen in answers
   version_vector written_; ///< own writes, whether they are visible or not
-  version_vector overdue_; ///< own writes that are not in `own_` any more, nor known to be visible; part of written_
+  version_vector owed_;    ///< own writes that a read waits for: those that are not in `own_`; part of written_
   version_vector region_;  ///< what answers have said of the frontier of a region
   std::uint64_t clock_ = 0;
   std::map<std::string, std::vector<dot>> own_;       ///< own writes that region_ does not cover; no vector is empty

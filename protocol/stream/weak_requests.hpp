@@ -27,9 +27,9 @@
 namespace troupe {
 
 struct weak_requests_options {
-  node_id self;
-  std::set<node_id> near;                         ///< the members of this node's region
-  std::vector<std::vector<node_id>> replica_sets; ///< by shard; in the order in which they are asked
+  node_id self{};
+  std::set<node_id> near{};                         ///< the members of this node's region
+  std::vector<std::vector<node_id>> replica_sets{}; ///< by shard; in the order in which they are asked
   session_id
       restarts; ///< unique to this core and this start of the node: ids of writes that begin again. 0 = none do
   milliseconds attempt{250}; ///< a write that is not answered by then is asked for again
@@ -91,8 +91,10 @@ private:
     instant next;                          ///< when to try again, or to give up
     std::map<std::uint32_t, node_id> open; ///< attempts that may have been executed, or may be yet; and where
     std::set<node_id> asked;               ///< reads: in this round. Writes: where it has begun, to no avail
-    std::uint32_t tries = 0;               ///< reads: how often another replica was asked
-    v1::WeakAnswer refusal;                ///< reads: the last answer that was no use; error 0 = none
+    bool resumed = false;                  ///< its outcome was unknown to an earlier caller
+    bool parked = false;                   ///< nobody can be asked for now
+    std::uint32_t tries = 0;               ///< attempts since it began
+    v1::WeakAnswer refusal;                ///< the last answer that settled nothing; error 0 = none
   };
   using call_map = std::map<request_id, call>;
 
@@ -101,14 +103,16 @@ private:
   node_id choose(const call& c) const;
   void proceed(call_map::iterator i, instant now, effects& out);
   void attempt(call_map::iterator i, node_id to, instant now, effects& out);
-  void answered_read(call_map::iterator i, const v1::WeakAnswer& answer, instant now, effects& out);
+  static bool was_asked(const call& c, node_id who, std::uint32_t attempt);
+  void answered_read(call_map::iterator i, node_id from, const v1::WeakAnswer& answer, instant now, effects& out);
   void answered_write(call_map::iterator i, const v1::WeakAnswer& answer, instant now, effects& out);
-  void begin_again(call_map::iterator i, const v1::WeakAnswer& why, instant now, effects& out);
+  void begin_again(call_map::iterator i, v1::WeakAnswer why, instant now, effects& out);
   void finish(call_map::iterator i, v1::WeakAnswer answer, effects& out);
   void finish(call_map::iterator i, errc code, effects& out);
   void give_up(call_map::iterator i, effects& out);
   void schedule(call_map::iterator i, instant at);
-  void wake_waiting(instant now, effects& out);
+  void park(call_map::iterator i);
+  void wake_parked(instant now, effects& out);
 
   weak_requests_options options_;
   std::size_t bytes_ = 0; ///< of the operations in calls_
@@ -118,6 +122,7 @@ private:
   std::uint64_t restarted_ = 0;              ///< numbers of `options_.restarts` given out
   std::map<node_id, std::uint64_t> lives_;
   std::set<node_id> outs_;
+  bool view_known_ = false; ///< lives_ is that of the view; else what answers have told
   std::set<node_id> connected_;
   counters counters_;
 };

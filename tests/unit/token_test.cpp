@@ -1,3 +1,4 @@
+#include "protocol/mutation.hpp"
 #include "protocol/session/token.hpp"
 
 #include "tests/support/seeds.hpp"
@@ -310,4 +311,19 @@ TEST_CASE("token: a context of concurrent values is sealed likewise, and is no t
   for (std::uint32_t node = 1; node <= 1'000; ++node)
     huge.raise({{node}, 1}, 1ULL << 60U);
   CHECK(token::seal_context({key_of(1)}, shop, huge).error().code == errc::overloaded);
+}
+
+TEST_CASE("token: that it verifies and that collapsing forgets nothing is what the tests above look at") {
+  auto forged = sealed(some_content());
+  forged[forged.size() - 2] = forged[forged.size() - 2] == 'A' ? 'B' : 'A'; // in the seal
+  token::content many;
+  many.seen = {{a1, 1}, {a2, 1}};
+  auto few = many;
+  CHECK_FALSE(refusal_of(forged).empty());
+  plant(mutation::token_not_verified);
+  CHECK(refusal_of(forged).empty());
+  plant(mutation::collapse_forgets);
+  CHECK(few.collapse(1));
+  plant(mutation::none);
+  CHECK_FALSE(few.contains(many));
 }
