@@ -41,7 +41,7 @@ public:
   std::optional<v1::SessionVector> untold();
 
 private:
-  /// Own writes that are remembered by key; of more, any read needs the oldest.
+  /// Own writes that are remembered by key; of more, any read needs some.
   static constexpr std::size_t own_max = 1'024;
   static constexpr std::uint64_t not_known = std::numeric_limits<std::uint64_t>::max();
 
