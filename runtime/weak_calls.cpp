@@ -14,7 +14,7 @@ namespace {
 
 using std::chrono::microseconds;
 
-constexpr std::uint64_t staleness_not_known = std::numeric_limits<std::uint64_t>::max();
+constexpr std::uint64_t staleness_us_max = std::numeric_limits<std::int64_t>::max() / 1'000;
 
 error as_error(const session_token::refusal& why) { return error{why.code, why.detail}; }
 
@@ -130,8 +130,9 @@ receipt receipt_of(const answer_details& details) {
   }
   out.written_ms = details.whole.result().version().round() >> 16U;
   out.waited = microseconds{details.whole.waited_us()};
-  if (const auto age = details.whole.staleness_us(); age != staleness_not_known)
-    out.staleness = microseconds{std::min<std::uint64_t>(age, std::numeric_limits<std::int32_t>::max())};
+  // What is too large to be said is no bound either.
+  if (const auto age = details.whole.staleness_us(); age <= staleness_us_max)
+    out.staleness = microseconds{static_cast<std::int64_t>(age)};
   return out;
 }
 

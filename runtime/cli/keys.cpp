@@ -42,14 +42,14 @@ tl::expected<admin_answer, int> ask(const key_options& given, admin_request requ
                    + "?deadline_ms=" + std::to_string(given.deadline_ms) + query;
   if (!given.lock.empty())
     request.target += "&lock=" + percent_encoded(given.lock) + "&token=" + percent_encoded(given.token);
-  const auto add = [&](std::string_view name, const std::string& value) {
+  const auto append = [&](std::string_view name, const std::string& value) {
     if (!value.empty()) request.target.append("&").append(name).append("=").append(percent_encoded(value));
   };
-  add("level", given.level);
-  if (given.max_staleness_ms > 0) add("max_staleness_ms", std::to_string(given.max_staleness_ms));
-  add("context", given.context);
-  add("field", given.field);
-  add("element", given.element);
+  append("level", given.level);
+  if (given.max_staleness_ms > 0) append("max_staleness_ms", std::to_string(given.max_staleness_ms));
+  append("context", given.context);
+  append("field", given.field);
+  append("element", given.element);
   if (given.tells_token || !given.session.empty()) request.headers.emplace_back("Troupe-Token", given.session);
   request.patience = std::chrono::milliseconds{given.deadline_ms} + std::chrono::seconds{3};
   auto answer = ask_admin(given.admin, request);
