@@ -87,7 +87,7 @@ struct performer {
       caf::anon_send(stream, told);
   }
   void operator()(const stream_replica::publish& p) const {
-    if (auto& table = self->state.config->table)
+    if (auto& table = self->state.config->copies.table)
       table->publish({.key = p.key,
                       .exists = p.exists,
                       .value = p.value,
@@ -96,11 +96,14 @@ struct performer {
                       .publication = p.lane == stream_lane::ordered ? self->state.publication : 0});
   }
   void operator()(const stream_replica::withdraw& w) const {
-    if (auto& table = self->state.config->table) table->withdraw(w.key);
+    if (auto& table = self->state.config->copies.table) table->withdraw(w.key);
   }
-  void operator()(const stream_replica::applied&) const {
+  void operator()(stream_replica::applied& a) const {
     auto& state = self->state;
-    if (state.config->table) state.config->table->applied(state.publication);
+    if (const auto& copies = state.config->copies; copies.table) {
+      copies.pictures->complete(state.publication, std::move(a.at));
+      copies.table->applied(state.publication);
+    }
     ++state.publication;
   }
   void operator()(stream_replica::await& a) const {
@@ -201,7 +204,7 @@ void on_tick(self_ptr self) {
   const auto now = context(self).now();
   state.timer.fired(now);
   if (now >= state.reclaim_at) {
-    state.config->table->reclaim(reclaim_places);
+    state.config->copies.table->reclaim(reclaim_places);
     state.reclaim_at = now + reclaim_interval;
   }
   step(self, [&](stream_replica& core, instant at, stream_replica::effects& out) { core.tick(at, wall(self), out); });
@@ -212,7 +215,7 @@ stream_replica_actor::behavior_type stream_replica_behavior(self_ptr self, strea
   state.config = std::move(config);
   const auto begun = context(self).now();
   state.core.emplace(state.config->options, state.config->store->streams(), begun);
-  if (state.config->table) state.reclaim_at = begun + reclaim_interval;
+  if (state.config->copies.table) state.reclaim_at = begun + reclaim_interval;
   self->set_default_handler(caf::drop);
   return {
       [self](node_id from, v1::WeakOperation& m) {

@@ -9,7 +9,7 @@
 #pragma once
 
 #include "actors/context.hpp"
-#include "actors/layers/weak_table.hpp"
+#include "actors/weak_copies.hpp"
 #include "protocol/stream/stream_replica.hpp"
 
 #include <caf/actor_system.hpp>
@@ -22,7 +22,7 @@ namespace troupe {
 struct stream_replica_config {
   actor_context context;
   store_driver* store = nullptr;     ///< outlives the actor
-  std::shared_ptr<weak_table> table; ///< may be null: nobody reads without asking
+  weak_copies copies; ///< may be null: nobody reads without asking
   stream_replica_options options;
   std::function<void()> store_failed; ///< called once, from the actor, when the store refuses a write
 };

@@ -237,8 +237,9 @@ void node::spawn_weaker_levels(const actor_context& context) {
     parts.replica_sets.push_back(replica_set(setup_.shape, {s}));
   parts.restarts = session_id{restarts_of(setup_)};
   if (is_client(setup_.self)) return spawn_streams(system_, parts, *board_);
-  if (setup_.memory_bytes_max > 0) weak_ = std::make_shared<weak_table>(setup_.memory_bytes_max);
-  parts.table = weak_;
+  if (setup_.memory_bytes_max > 0)
+    copies_ = {std::make_shared<weak_table>(setup_.memory_bytes_max), std::make_shared<weak_pictures>()};
+  parts.copies = copies_;
   parts.store_failed = [flag = store_failed_, tell = seams_.store_failed] {
     *flag = true;
     if (tell) tell();

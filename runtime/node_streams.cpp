@@ -27,7 +27,7 @@ stream_replica_config replica_of(const stream_parts& parts) {
   stream_replica_config config;
   config.context = parts.context;
   config.store = parts.store;
-  config.table = parts.table;
+  config.copies = parts.copies;
   config.store_failed = parts.store_failed;
   auto& options = config.options;
   options.self = parts.setup.self;

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "actors/context.hpp"
-#include "actors/layers/weak_table.hpp"
+#include "actors/weak_copies.hpp"
 #include "runtime/node.hpp"
 
 #include <caf/actor_system.hpp>
@@ -22,7 +22,7 @@ struct stream_parts {
   const actor_context& context;
   store_driver* store = nullptr;                  ///< none on a client node
   std::vector<std::vector<node_id>> replica_sets; ///< by shard
-  std::shared_ptr<weak_table> table;              ///< null = nobody reads without asking
+  weak_copies copies;                             ///< null = nobody reads without asking
   session_id restarts;                            ///< unlike any session's of the cluster
   std::function<void()> store_failed;
 };
