@@ -103,13 +103,14 @@ public:
   }
 
   /// Whether one is on this key, of those that were taken in before by whoever asks, or told whoever asks.
-  bool has(std::string_view key) const {
-    if (count_.load(std::memory_order_acquire) == 0) return false;
+  bool has(std::string_view key) const { return count_.load(std::memory_order_acquire) != 0 && contains(key); }
+
+private:
+  bool contains(std::string_view key) const {
     const std::lock_guard lock{mutex_};
     return keys_.contains(key);
   }
 
-private:
   mutable std::mutex mutex_;
   std::multiset<std::string, std::less<>> keys_; ///< one entry per operation
   std::size_t bytes_ = 0;
@@ -202,10 +203,17 @@ public:
   session_impl& operator=(const session_impl&) = delete;
   ~session_impl();
 
+  enum class memory_answer : std::uint8_t {
+    given,
+    missed,    ///< it was looked into, and had none
+    not_asked, ///< by this session, or for this read, or now
+  };
+
   /// Answers a read in the caller's thread, when the node's memory may and nobody has to hear of it: the session is
-  /// not recorded. None = issue it; `missed`: the memory was looked into, and had no answer.
-  std::optional<std::optional<found>> read_here(std::string_view type, std::string_view key,
-                                                const call_options& options, bool& missed) const;
+  /// not recorded. Where no answer is given, issue it.
+  /// @param answer  empty before, and unless one is given.
+  memory_answer read_here(std::string_view type, std::string_view key, const call_options& options,
+                          std::optional<found>& answer) const;
 
   /// The same for types of a weaker level.
   std::optional<std::optional<found>> read_weak_here(std::string_view type, std::string_view key,
@@ -245,6 +253,7 @@ private:
   const session_options options_;
   const std::shared_ptr<history_clients> clients_;
   const std::shared_ptr<const memory_table> memory_;
+  const bool reads_here_;                  ///< read_here() may ask the memory at all
   const std::shared_ptr<weak_reads> weak_; ///< null = the node has no copies of weaker levels
   std::optional<error> refused_;           ///< why every operation is: its first token
   const std::shared_ptr<open_operations> open_ = std::make_shared<open_operations>();

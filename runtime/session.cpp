@@ -1,5 +1,6 @@
 #include "runtime/runtime_impl.hpp"
 
+#include "actors/layers/read_epochs.hpp"
 #include "actors/memory_layer.hpp"
 #include "protocol/limits.hpp"
 #include "protocol/strong/named_lock.hpp"
@@ -143,6 +144,8 @@ session_impl::session_impl(std::shared_ptr<runtime_impl> owner, session_id id, s
       options_(std::move(options)),
       clients_(std::make_shared<history_clients>(id.value)),
       memory_(std::move(parts.memory)),
+      reads_here_(memory_ && options_.consistency.value_or(level::strong) == level::strong
+                  && !(options_.recorded && owner_->history() != nullptr)),
       weak_(parts.copies.table ? std::make_shared<weak_reads>(std::move(parts.copies)) : nullptr),
       actor_(std::move(parts.actor)) {
   if (options_.token.empty()) return;
@@ -210,32 +213,31 @@ std::optional<issued_call::recording> session_impl::start_recording(const call_r
   return record;
 }
 
-std::optional<std::optional<found>> session_impl::read_here(std::string_view type, std::string_view key,
-                                                            const call_options& options, bool& missed) const {
-  if (!memory_ || delivering() || owner_->gate().closed()) return std::nullopt;
-  if (options_.recorded && owner_->history() != nullptr) return std::nullopt;
-  if (options.stop.stop_requested() || grant_of(options.under)) return std::nullopt;
-  // What is not plainly well is left to refusal(): the table knows stored keys only, and no levels.
-  if (options_.consistency.value_or(level::strong) != level::strong || !is_plain(options)) return std::nullopt;
+session_impl::memory_answer session_impl::read_here(std::string_view type, std::string_view key,
+                                                    const call_options& options, std::optional<found>& answer) const {
+  if (!reads_here_ || delivering() || owner_->gate().closed()) return memory_answer::not_asked;
+  // What is not plainly well is left to refusal(): the table knows stored keys only.
+  if (options.stop.stop_requested() || grant_of(options.under) || !is_plain(options)) return memory_answer::not_asked;
   if (options.deadline && (*options.deadline <= nanoseconds{0} || *options.deadline > deadline_max))
-    return std::nullopt;
-  if (type.find(':') != std::string_view::npos || type.size() + 1 + key.size() > limits::key_bytes_max)
-    return std::nullopt;
+    return memory_answer::not_asked;
+  auto* const counted = owner_->meter().from_memory(type);
+  if (counted == nullptr || type.size() + 1 + key.size() > limits::key_bytes_max) return memory_answer::not_asked;
   std::array<char, limits::key_bytes_max> text;
   auto* end = std::copy(type.begin(), type.end(), text.begin());
   *end++ = ':';
   end = std::copy(key.begin(), key.end(), end);
   const std::string_view stored{text.data(), static_cast<std::size_t>(end - text.begin())};
-  if (open_->has(stored)) return std::nullopt;
+  if (open_->has(stored)) return memory_answer::not_asked;
 
-  const auto now = owner_->clock().now();
-  std::string value;
-  const auto hit = memory_->read(stored, now, value);
-  missed = !hit;
-  if (!hit) return std::nullopt;
-  owner_->meter().count_memory_read(type);
-  if (!hit->exists) return std::optional<found>{};
-  return found{std::move(value), public_version(hit->at)};
+  // In its place from the start: moving it there would cost about as much as finding it.
+  auto& record = answer.emplace();
+  const auto hit = memory_->read(stored, owner_->clock(), record.value);
+  if (hit) counted->count(reader_number());
+  if (hit && hit->exists)
+    record.version = public_version(hit->at);
+  else
+    answer.reset();
+  return hit ? memory_answer::given : memory_answer::missed;
 }
 
 std::shared_ptr<issued_call> session_impl::issue(call_request request, issued_call::delivery deliver) {
@@ -341,12 +343,14 @@ std::string to_string(const key_version& v) {
 }
 
 result<std::optional<found>> session::get(std::string_view type, std::string_view key, call_options options) {
-  if (auto here = impl_->read_weak_here(type, key, options)) return std::move(*here);
-  bool missed = false;
-  if (auto here = impl_->read_here(type, key, options, missed)) return std::move(*here);
+  if (auto copy = impl_->read_weak_here(type, key, options)) return std::move(*copy);
+  result<std::optional<found>> answer;
+  const auto here = impl_->read_here(type, key, options, *answer);
+  if (here == session_impl::memory_answer::given) return answer;
   auto request = get_request(type, key, options);
-  request.missed = missed;
-  return wait<std::optional<found>>(*impl_, std::move(request));
+  request.missed = here == session_impl::memory_answer::missed;
+  answer = wait<std::optional<found>>(*impl_, std::move(request));
+  return answer;
 }
 
 result<written> session::put(std::string_view type, std::string_view key, std::string value, call_options options) {

@@ -25,7 +25,7 @@ struct node_status {
 };
 
 /// Asks the door, the memory layer, the replica, every link and every lock manager. Blocks: not for an actor's
-/// thread.
+/// thread. Who has not answered in time is left out: everybody, when the process was stopped meanwhile.
 node_status ask_status(caf::actor_system& system, const node& actors, const node_clock& clock, nanoseconds at_most);
 
 /// What keeps the node from serving, for people; nothing = it is ready.

@@ -32,8 +32,10 @@ operation_meter::operation_meter(const cluster& shape)
                    .Help("From the client's request to its outcome")
                    .Register(registry_)) {
   add_type("", "none");
-  for (const auto& [name, type] : shape.types)
+  for (const auto& [name, type] : shape.types) {
     add_type(name, name_of(type.consistency));
+    from_memory_.emplace_back(types_.find(name)->first, &types_.find(name)->second.from_memory);
+  }
 }
 
 void operation_meter::add_type(const std::string& name, std::string_view level) {
@@ -51,18 +53,11 @@ void operation_meter::add_type(const std::string& name, std::string_view level) 
   }
 }
 
-void operation_meter::count_memory_read(std::string_view type) {
-  static std::atomic<std::size_t> threads{0};
-  thread_local const std::size_t place = threads.fetch_add(1, std::memory_order_relaxed) % places;
-  if (const auto found = types_.find(type); found != types_.end())
-    found->second.from_memory[place].count.fetch_add(1, std::memory_order_relaxed);
-}
-
 std::vector<prometheus::MetricFamily> operation_meter::collect() {
+  const std::lock_guard lock{collecting_};
   for (auto& [name, series] : types_) {
-    double reads = 0;
-    for (auto& place : series.from_memory)
-      reads += static_cast<double>(place.count.exchange(0, std::memory_order_relaxed));
+    const auto all = series.from_memory.sum();
+    const auto reads = static_cast<double>(all - std::exchange(series.from_memory_collected, all));
     if (reads == 0) continue;
     const auto& gets = series.by_kind[0];
     gets.by_outcome[done]->Increment(reads);
