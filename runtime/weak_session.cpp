@@ -71,7 +71,7 @@ std::optional<std::optional<found>> session_impl::read_weak_here(std::string_vie
   std::string value;
   const auto hit = weak_->read(stored, promised, value);
   if (!hit) return std::nullopt;
-  if (auto* const counted = owner_->meter().from_memory(type)) counted->add_one();
+  if (auto* const counted = owner_->meter().from_memory(type)) counted->count(reader_number());
   if (!hit->exists) return std::optional<found>{};
   found out{std::move(value), {hit->clock, hit->written.from.node.value, hit->written.from.life, hit->written.seq}};
   if (options.receipt)
