@@ -160,7 +160,7 @@ struct stream_replica::impl {
   void note_change(stream_key& k);
   void publish_changes(effects& out);
   void touched(stream_key& k); ///< after anything: what it weighs, whether it may be dropped
-  void trim(effects& out);
+  void trim();
   const data_type* type_of(std::string_view key) const;
   static stream_lane lane_of(const data_type& type) {
     return type.consistency == level::eventual ? stream_lane::free : stream_lane::ordered;
