@@ -4,6 +4,7 @@
 #include "protocol/version_vector.hpp"
 
 #include <doctest/doctest.h>
+#include <troupe/level.hpp>
 
 #include <algorithm>
 
