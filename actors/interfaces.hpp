@@ -9,9 +9,11 @@
 #include "actors/caf_protobuf.hpp"
 #include "actors/layers/store.hpp"
 #include "protocol/ids.hpp"
+#include "protocol/session/session_vector.hpp"
 #include "protocol/strong/named_lock.hpp"
 #include "protocol/wire/frame.pb.h"
 #include "protocol/wire/membership.pb.h"
+#include "protocol/wire/stream.pb.h"
 #include "protocol/wire/strong.pb.h"
 
 #include <caf/actor.hpp>
@@ -19,9 +21,13 @@
 #include <caf/allowed_unsafe_message_type.hpp>
 #include <caf/type_id.hpp>
 #include <caf/typed_actor.hpp>
+#include <troupe/level.hpp>
 
 #include <functional>
+#include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -97,6 +103,16 @@ struct session_call {
   std::string type;        ///< data type
   instant deadline;        ///< on this node's clock
   std::function<void(const v1::Result&)> done;
+  /// Instead of `done`, when it is set: the whole answer. Of a strong type: its result, with level = strong.
+  std::function<void(const v1::WeakAnswer&)> weak_done;
+  /// A weaker level than the type's, for a read. A write is ordered and replicated as its type says, and a strong
+  /// type is always read strongly: stronger than asked, as the answer's `level` tells. Stronger than the type:
+  /// refused.
+  std::optional<level> at;
+  /// Of a weaker type: context, depends and explicit_depends, staleness_us, cut; all else in it is ignored.
+  v1::WeakOperation extra;
+  /// Bits of `guarantee`. A causal read or write has all of them, an eventual one none.
+  std::uint32_t guarantees = guarantee::all;
   bool missed = false;      ///< a read that the memory table had no answer to a moment ago
   std::uint64_t ticket = 0; ///< unique in the session, for a call that may be cancelled; 0 = it will not be
 };
@@ -246,10 +262,35 @@ using timekeeper_actor = caf::typed_actor<caf::reacts_to<wake_request>,
                                           /// INTERNAL.
                                           caf::reacts_to<caf::atom_constant<caf::atom("tick")>>>;
 
-/// One per open session. Numbers the session's operations, keeps their order, records them.
+/// MANAGERS of the weaker levels -> SESSION: the outcome of an operation, exactly once.
+struct weak_settled {
+  request_id id;         ///< as it was submitted
+  v1::WeakAnswer answer; ///< with that id, too
+  /// Of a write whose outcome is *unknown*: what to submit, as it is, to learn the outcome later. executor 0 =
+  /// nothing.
+  v1::WeakOperation unsettled;
+};
+
+/// API -> SESSION: what has the session seen? Answered after all that was asked before it was taken in, not settled.
+struct session_token_request {};
+
+/// API -> SESSION: a token was presented; whatever is called after it has seen this, too. Repeated: changes nothing.
+struct session_token_join {
+  v1::SessionVector token;
+};
+
+/// One per open session. Numbers the session's operations, keeps their order, records them, and knows what it has
+/// seen.
 using session_actor = caf::typed_actor<caf::reacts_to<session_call>, caf::reacts_to<call_cancelled>,
                                        /// STRONG MANAGER: the outcome, exactly once per operation.
                                        caf::reacts_to<v1::OperationAnswer>,
+                                       /// Another MANAGER: likewise.
+                                       caf::reacts_to<weak_settled>,
+                                       /// API.
+                                       caf::replies_to<session_token_request>::with<v1::SessionVector>,
+                                       caf::reacts_to<session_token_join>,
+                                       /// INTERNAL: the deadline of a write that waits for its turn.
+                                       caf::reacts_to<caf::atom_constant<caf::atom("tick")>>,
                                        /// API: fail what is open as *unknown* and end.
                                        caf::reacts_to<caf::atom_constant<caf::atom("close")>>>;
 
@@ -277,6 +318,71 @@ using strong_manager_actor =
                      caf::reacts_to<unsent>, caf::reacts_to<peer_change>,
                      /// INTERNAL.
                      caf::reacts_to<caf::atom_constant<caf::atom("tick")>>>;
+
+/// What a session hands to the manager of a weaker level.
+struct weak_submission {
+  v1::WeakOperation operation; ///< all set but attempt and executor; or what `weak_settled::unsettled` was
+  instant deadline;
+  session_actor answer_to;
+};
+
+/// LINK -> MANAGER of the operation's level: this attempt was not sent, and the peer will never see it.
+struct weak_unsent {
+  node_id peer;
+  v1::WeakOperation operation;
+  errc why = errc::none; ///< why no attempt can ever be sent to it; none = another one may
+};
+
+/// VIEW KEEPER -> MANAGERS of the weaker levels: the view has changed. Replaces what an earlier one said.
+struct lives_changed {
+  std::map<node_id, std::uint64_t> lives; ///< of the members that have one; the newest
+  std::set<node_id> out;                  ///< those that the view does not count
+};
+
+/// MANAGER of a weaker level -> whoever asked. Counts of this start of the node.
+struct weak_manager_status {
+  level which = level::eventual;
+  std::uint64_t open = 0;
+  std::uint64_t done = 0;
+  std::uint64_t not_done = 0;
+  std::uint64_t unknown = 0;
+  std::uint64_t retries = 0;   ///< attempts after the first, to the same node
+  std::uint64_t forwards = 0;  ///< reads that went to another replica, too
+  std::uint64_t restarts = 0;  ///< writes that began again elsewhere, since nothing had happened
+  std::uint64_t waits = 0;     ///< operations that waited for what they depend on
+  std::uint64_t waited_us = 0; ///< all of them together
+};
+
+/// One per node and weaker level. Keeps this node's operations of that level until they are settled: choice of the
+/// replica, retry, forward, deadline. Core: `weak_requests`.
+using weak_manager_actor = caf::typed_actor<
+    /// SESSION.
+    caf::reacts_to<weak_submission>, caf::reacts_to<operation_cancelled>,
+    /// STREAM REPLICAS of any node.
+    caf::reacts_to<node_id, v1::WeakAnswer>,
+    /// LINK: this operation was not sent.
+    caf::reacts_to<weak_unsent>,
+    /// MEMBERSHIP, VIEW KEEPER.
+    caf::reacts_to<peer_change>, caf::reacts_to<lives_changed>,
+    /// INTERNAL.
+    caf::reacts_to<caf::atom_constant<caf::atom("tick")>>,
+    /// STATUS.
+    caf::replies_to<caf::atom_constant<caf::atom("status")>>::with<weak_manager_status>>;
+
+/// One per member: accepts and executes the operations of the weaker levels on the shards that it stores.
+using stream_replica_actor = caf::typed_actor<
+    /// MANAGERS of the weaker levels, of any node. Answered by WeakAnswer; a repeated id is executed once.
+    caf::reacts_to<node_id, v1::WeakOperation>>;
+
+/// One per other member: sends it this node's updates, and takes in its own.
+using update_stream_actor = caf::typed_actor<
+    /// Its counterpart on that member. Taken once, in order; anything else is asked for again, or dropped.
+    caf::reacts_to<node_id, v1::Updates>, caf::reacts_to<node_id, v1::UpdatesAcknowledged>>;
+
+/// One per member: who has received what, what is visible in this region, and who waits for it.
+using frontier_actor = caf::typed_actor<
+    /// FRONTIERS of the other members. A later one replaces the earlier ones; a stale one changes nothing.
+    caf::reacts_to<node_id, v1::FrontierFacts>>;
 
 /// One per node with a memory table: the only writer of that table. Core: `holder`.
 using memory_layer_actor = caf::typed_actor<
@@ -354,6 +460,13 @@ TROUPE_LOCAL_MESSAGE(troupe::unsent)
 TROUPE_LOCAL_MESSAGE(troupe::link_status)
 TROUPE_LOCAL_MESSAGE(troupe::door_status)
 TROUPE_LOCAL_MESSAGE(troupe::home_status)
+TROUPE_LOCAL_MESSAGE(troupe::weak_settled)
+TROUPE_LOCAL_MESSAGE(troupe::session_token_request)
+TROUPE_LOCAL_MESSAGE(troupe::session_token_join)
+TROUPE_LOCAL_MESSAGE(troupe::weak_submission)
+TROUPE_LOCAL_MESSAGE(troupe::weak_unsent)
+TROUPE_LOCAL_MESSAGE(troupe::lives_changed)
+TROUPE_LOCAL_MESSAGE(troupe::weak_manager_status)
 #undef TROUPE_LOCAL_MESSAGE
 
 // Far from CAF's first free number, where the block of a service begins that has actors of its own: two blocks must
@@ -410,4 +523,17 @@ CAF_ADD_TYPE_ID(troupe, (troupe::v1::ListTombstones))
 CAF_ADD_TYPE_ID(troupe, (troupe::v1::Tombstones))
 CAF_ADD_TYPE_ID(troupe, (troupe::scanned))
 CAF_ADD_TYPE_ID(troupe, (troupe::replica_status))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::SessionVector))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::WeakOperation))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::WeakAnswer))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::Updates))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::UpdatesAcknowledged))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::FrontierFacts))
+CAF_ADD_TYPE_ID(troupe, (troupe::weak_settled))
+CAF_ADD_TYPE_ID(troupe, (troupe::session_token_request))
+CAF_ADD_TYPE_ID(troupe, (troupe::session_token_join))
+CAF_ADD_TYPE_ID(troupe, (troupe::weak_submission))
+CAF_ADD_TYPE_ID(troupe, (troupe::weak_unsent))
+CAF_ADD_TYPE_ID(troupe, (troupe::lives_changed))
+CAF_ADD_TYPE_ID(troupe, (troupe::weak_manager_status))
 CAF_END_TYPE_ID_BLOCK(troupe)

@@ -44,6 +44,9 @@ inline constexpr std::size_t operations_bytes_max = std::size_t{512} << 20;
 /// Operations of one session that are not settled: how many, and what they may weigh together.
 inline constexpr std::size_t session_operations_max = 4'096;
 inline constexpr std::size_t session_bytes_max = std::size_t{64} << 20;
+/// Writes of one session to causal and session types that it can tell apart by key, while they are not visible in its
+/// region; older ones are waited for when anything is read.
+inline constexpr std::size_t session_own_writes_max = 1'024;
 /// Nodes that hold read locks of one shard, what their locks take together, and messages on their way to each of
 /// them: at its home.
 inline constexpr std::size_t holders_max = 1'024;

@@ -41,6 +41,8 @@ lane lane_of(const v1::Envelope& envelope) {
   case v1::Envelope::kLockRelease:
   case v1::Envelope::kLeaseRenew:
   case v1::Envelope::kRecalled:
+  case v1::Envelope::kUpdatesAcknowledged:
+  case v1::Envelope::kFrontierFacts:
     return lane::priority;
   case v1::Envelope::kReadLatest:
   case v1::Envelope::kLatest:
@@ -54,6 +56,9 @@ lane lane_of(const v1::Envelope& envelope) {
   case v1::Envelope::kCollect: // nobody waits for it, nor for the next two
   case v1::Envelope::kListTombstones:
   case v1::Envelope::kTombstones:
+  case v1::Envelope::kWeakOperation: // whatever its size: the attempts of one operation have to stay in order
+  case v1::Envelope::kWeakAnswer:
+  case v1::Envelope::kUpdates:
   case v1::Envelope::BODY_NOT_SET:
     return lane::bulk;
   }

@@ -60,6 +60,12 @@ std::string_view name_of(mutation m) {
     return "table_generation_reused";
   case mutation::table_pending_not_checked:
     return "table_pending_not_checked";
+  case mutation::second_executor:
+    return "second_executor";
+  case mutation::token_not_raised_on_errors:
+    return "token_not_raised_on_errors";
+  case mutation::unknown_write_not_settled:
+    return "unknown_write_not_settled";
   }
   return "none";
 }

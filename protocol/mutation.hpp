@@ -38,6 +38,9 @@ enum class mutation : std::uint8_t {
   table_lease_not_checked,       ///< a reader of the memory table does not look at the lease
   table_generation_reused,       ///< entries of the former generation of a lease live on in the next one
   table_pending_not_checked,     ///< a commit of another version makes the pending record readable
+  second_executor,               ///< a manager asks another replica to execute a write that the first may have
+  token_not_raised_on_errors,    ///< a session forgets what an answer tells it when that is an error
+  unknown_write_not_settled,     ///< a session goes on with the next write while an earlier one may yet happen
 };
 
 /// Those of the cores.
@@ -75,6 +78,13 @@ inline constexpr mutation table_mutations[] = {
     mutation::table_lease_not_checked,
     mutation::table_generation_reused,
     mutation::table_pending_not_checked,
+};
+
+/// Those of the way of a weak operation to its replica.
+inline constexpr mutation weak_mutations[] = {
+    mutation::second_executor,
+    mutation::token_not_raised_on_errors,
+    mutation::unknown_write_not_settled,
 };
 
 std::string_view name_of(mutation m);
