@@ -66,6 +66,12 @@ std::string_view name_of(mutation m) {
     return "token_not_raised_on_errors";
   case mutation::unknown_write_not_settled:
     return "unknown_write_not_settled";
+  case mutation::token_not_verified:
+    return "token_not_verified";
+  case mutation::collapse_forgets:
+    return "collapse_forgets";
+  case mutation::half_picture_read:
+    return "half_picture_read";
   }
   return "none";
 }

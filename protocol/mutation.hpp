@@ -41,6 +41,9 @@ enum class mutation : std::uint8_t {
   second_executor,               ///< a manager asks another replica to execute a write that the first may have
   token_not_raised_on_errors,    ///< a session forgets what an answer tells it when that is an error
   unknown_write_not_settled,     ///< a session goes on with the next write while an earlier one may yet happen
+  token_not_verified,            ///< a token is opened without a look at its seal
+  collapse_forgets,              ///< a token that names too many lives drops the earlier ones
+  half_picture_read,             ///< a session reads a copy of a publication that is not all there
 };
 
 /// Those of the cores.
@@ -82,9 +85,8 @@ inline constexpr mutation table_mutations[] = {
 
 /// Those of the way of a weak operation to its replica.
 inline constexpr mutation weak_mutations[] = {
-    mutation::second_executor,
-    mutation::token_not_raised_on_errors,
-    mutation::unknown_write_not_settled,
+    mutation::second_executor,    mutation::token_not_raised_on_errors, mutation::unknown_write_not_settled,
+    mutation::token_not_verified, mutation::collapse_forgets,           mutation::half_picture_read,
 };
 
 std::string_view name_of(mutation m);
