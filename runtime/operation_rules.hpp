@@ -17,7 +17,7 @@ enum class read_view : std::uint8_t { value, siblings, elements, fields, snapsho
 /// What is asked for beside the operation.
 struct call_wishes {
   read_view view = read_view::value;
-  std::optional<level> at; ///< a weaker level for a read
+  std::optional<level> at{}; ///< a weaker level for a read
   bool max_staleness = false;
   bool dependencies = false; ///< it names some
   bool context = false;      ///< it quotes one

@@ -22,7 +22,7 @@ constexpr nanoseconds deadline_max = std::chrono::hours{1};
 /// How much longer than the deadline a caller waits for the answer that the strong manager owes at the deadline.
 constexpr nanoseconds answer_grace = std::chrono::seconds{1};
 
-std::int64_t stamp(instant at) { return at.time_since_epoch().count(); }
+std::int64_t stamp_of(instant at) { return at.time_since_epoch().count(); }
 
 key_version public_version(const version& v) { return {v.era.round, v.era.node.value, v.era.life.value, v.counter}; }
 
@@ -132,7 +132,7 @@ void issued_call::record(const result<v1::Result>& outcome) {
   const bool is_known = outcome || outcome.error().not_done();
   line.outcome = outcome ? check::op_outcome::ok : is_known ? check::op_outcome::fail : check::op_outcome::unknown;
   if (outcome) complete_line(line, *outcome, details_ ? &details_->whole : nullptr);
-  if (is_known) line.returned = stamp(owner_->clock().now());
+  if (is_known) line.returned = stamp_of(owner_->clock().now());
   owner_->history()->end(std::move(line));
   if (is_known && !recording_->alone) recording_->clients->give_back(recording_->client);
 }
@@ -215,7 +215,7 @@ std::optional<issued_call::recording> session_impl::start_recording(const call_r
 
 session_impl::memory_answer session_impl::read_here(std::string_view type, std::string_view key,
                                                     const call_options& options, std::optional<found>& answer) const {
-  if (!reads_here_ || delivering() || owner_->gate().closed()) return memory_answer::not_asked;
+  if (!reads_here_ || refused_ || delivering() || owner_->gate().closed()) return memory_answer::not_asked;
   // What is not plainly well is left to refusal(): the table knows stored keys only.
   if (options.stop.stop_requested() || grant_of(options.under) || !is_plain(options)) return memory_answer::not_asked;
   if (options.deadline && (*options.deadline <= nanoseconds{0} || *options.deadline > deadline_max))
@@ -287,7 +287,7 @@ std::shared_ptr<issued_call> session_impl::issue(call_request request, issued_ca
 
   // Read once the client id is taken: the call that gave it back has returned by then.
   const auto now = owner_->clock().now();
-  if (record) record->line.call = stamp(now);
+  if (record) record->line.call = stamp_of(now);
   auto call = std::make_shared<issued_call>(
       owner_, issued_call::subject{std::string{request.type}, key, request.operation.what_case(), now},
       std::move(record), open_, bytes, std::move(deliver));

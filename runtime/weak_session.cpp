@@ -2,6 +2,8 @@
 #include "protocol/limits.hpp"
 #include "runtime/assembly.hpp"
 #include "runtime/runtime_impl.hpp"
+
+#include "actors/layers/read_epochs.hpp"
 #include "runtime/token_question.hpp"
 
 #include <caf/send.hpp>

@@ -223,14 +223,19 @@ void resp_connection::take_token(resp::plan plan) {
     caf::anon_send(session_, session_token_join{std::move(*seen)});
     return take_reply(resp::simple("OK"), false);
   }
-  const auto number = first_open_ + open_.size();
   open_command command;
   command.as = plan.as;
   command.spoken = plan.spoken;
   command.waiting = 1;
   command.answers.resize(1);
   ++operations_open_;
-  open_.push_back(std::move(command));
+  open_.push_back(std::move(command)); // write_replies() asks
+}
+
+void resp_connection::ask_for_token() {
+  const auto& face = context_->face;
+  open_.front().asked = true;
+  const auto number = first_open_;
   ask_token(*face.system, session_, face.deadline,
             [inbox = inbox_, number, seal = face.seal](const result<v1::SessionVector>& seen) {
               v1::WeakAnswer answer;
@@ -271,6 +276,7 @@ void resp_connection::write_replies() {
     ++first_open_;
   }
   if (wrote) self_->flush(wire_);
+  if (!open_.empty() && open_.front().as == resp::form::token && !open_.front().asked) ask_for_token();
   if (ending_ && open_.empty()) end_after_writing();
 }
 

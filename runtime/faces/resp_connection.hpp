@@ -91,8 +91,9 @@ private:
     std::size_t bytes = 0;   ///< weight of its operations; given back when the last of them has its result
     std::vector<v1::WeakAnswer> answers;
     std::string field; ///< when as == field
-    std::string reply; ///< when as == ready, or token once it is there
+    std::string reply; ///< when as == ready
     bool close = false;
+    bool asked = false; ///< when as == token: it is on its way
   };
 
   void work();
@@ -102,8 +103,10 @@ private:
   void resume_later();
   void take(resp::plan plan);
   void take_reply(std::string reply, bool close);
-  /// Goes on from a token, or asks for the session's.
+  /// Goes on from a token, or will ask for the session's.
   void take_token(resp::plan plan);
+  /// Once all commands before it are answered, which it speaks of.
+  void ask_for_token();
   void read_snapshot(std::uint64_t number, std::vector<typed_operation> reads);
   void write_replies();
   void end_after_writing();
