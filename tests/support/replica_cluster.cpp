@@ -168,6 +168,7 @@ void cluster_run::start(node& n) {
     if (std::find(set.begin(), set.end(), n.id) != set.end()) o.stored.emplace(shard_id{s}, set);
   }
   o.snapshot_window = options_.snapshot_window;
+  if (options_.lost_disk) o.fold_every = options_.snapshot_window;
   o.cache_bytes = options_.cache_bytes;
   n.core = std::make_unique<stream_replica>(o, n.disk.image(), now_);
   stream_replica::effects out;
@@ -235,6 +236,7 @@ void cluster_run::connect(node& a, node& b) {
   auto& l = between(a.id, b.id);
   l.up = true;
   ++l.generation;
+  l.placed[0] = l.placed[1] = false;
   for (auto* receiver : {&a, &b}) {
     auto& sender = receiver == &a ? b : a;
     version_vector positions[stream_lanes];
@@ -249,6 +251,7 @@ void cluster_run::connect(node& a, node& b) {
 }
 
 void cluster_run::stream_from(node& sender, node& receiver, const version_vector (&positions)[stream_lanes]) {
+  between(sender.id, receiver.id).placed[receiver.id > sender.id] = true;
   for (const auto lane : {stream_lane::ordered, stream_lane::free}) {
     const auto& have = positions[static_cast<std::size_t>(lane)];
     for (const auto& e : sender.core->received_vector(lane).entries()) {
@@ -314,7 +317,7 @@ void cluster_run::perform(node& n, stream_replica::effects effects) {
       n.clocks[d->lane][own] = d->clock;
       n.stated[{d->lane, own}] = d->upto;
       for (auto& other : nodes_) {
-        if (other->id == n.id) continue;
+        if (other->id == n.id || !between(n.id, other->id).placed[other->id > n.id]) continue;
         stream_replica::incoming what{
             .from = own, .lane = d->lane, .updates = {}, .upto = d->upto, .clock = d->clock};
         for (const auto& u : d->updates) {

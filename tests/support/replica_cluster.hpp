@@ -100,7 +100,8 @@ private:
   struct link {
     bool up = true;
     std::uint64_t generation = 0;
-    instant last[2]; ///< arrival of the newest message, by direction
+    bool placed[2] = {false, false}; ///< by direction: the receiver has said what it has
+    instant last[2];                 ///< arrival of the newest message, by direction
   };
   void start(node& n);
   void crash(node& n);
@@ -152,10 +153,11 @@ private:
     std::int64_t acknowledged_up = 0, unknown_up = 0, acknowledged_down = 0, unknown_down = 0;
   };
   std::map<std::string, counter> counters_;
-  std::set<std::string> once_;                 ///< keys that were written once, and answered
+  std::set<std::string> once_;                           ///< keys that were written once, and answered
+  std::vector<std::string> questions_, answers_, pairs_; ///< names of those that were begun, newest last
   std::set<std::string> doomed_;               ///< keys whose removal, after all that was ever written, was answered
   std::map<std::string, std::uint64_t> grown_; ///< by key of a growing number: the highest that was executed
-  std::uint64_t numbers_ = 0;
+  std::uint64_t generations_ = 0;
 };
 
 } // namespace troupe::replicas

@@ -25,6 +25,7 @@ struct sessions::session {
   sessions& all;
   cluster_run& cluster;
   std::uint64_t id;
+  const std::uint64_t base = id;
   std::uint64_t requests = 0;
 
   version_vector seen;    ///< read
@@ -112,9 +113,9 @@ struct sessions::session {
     const auto error = static_cast<errc>(a.result().error());
     // Nothing was done there yet, or not there: once more.
     const bool again = error == errc::not_joined || error == errc::unavailable || error == errc::overloaded
-                       || error == errc::expired || error == errc::dependency_timeout || error == errc::old_cut;
+                       || error == errc::expired || error == errc::dependency_timeout;
     raise(a);
-    if (error == errc::lost_update) over = true; // it is told so, and its place is taken by nobody
+    if (error == errc::lost_update) over = true; // it is told so; another one takes its place
     if (again && !a.executed_elsewhere() && cluster.now() < gives_up) {
       const auto mine = ++attempt_number;
       cluster.at(cluster.now() + 3 * ms, [this, mine] {
@@ -172,22 +173,47 @@ struct sessions::session {
   static std::string name(const v1::WeakAnswer* a) {
     return a == nullptr ? "none" : std::string{name_of(static_cast<errc>(a->result().error()))};
   }
-  void ends() { over = true; }
+  /// Another session takes its place: what this one has written is not known.
+  void ends() {
+    over = true;
+    later();
+  }
+  void become_another() {
+    over = false;
+    id = base + 1'000 * ++all.generations_;
+    requests = step = highest = last_read = 0;
+    seen = depends = region_facts = {};
+    facts_of.clear();
+    own.clear();
+    clock = 0;
+    choose_keys();
+  }
+  void choose_keys() {
+    key_a = (kind == "pairer" ? "pair:" : "grow:") + std::to_string(id) + "a";
+    key_b = "pair:" + std::to_string(id) + "b";
+    if (kind == "pairer") all.pairs_.push_back(std::to_string(id));
+  }
+  /// One of the newest.
+  std::string some_of(const std::vector<std::string>& names) {
+    const auto recent = std::min<std::size_t>(names.size(), 12);
+    return names[names.size() - 1 - cluster.random(recent)];
+  }
 
   // --- what it does ---
 
   std::string kind;
   std::uint64_t step = 0, highest = 0, last_read = 0;
   std::string key_a, key_b;
-  std::map<std::string, std::uint64_t> read_before;
 
   void go() {
-    if (over || busy) return;
+    if (busy) return;
     if (cluster.calm_) return later();
+    if (over) become_another();
     if (kind == "asker") {
       ++step;
-      const auto key = "qa:q" + std::to_string(id) + "." + std::to_string(step);
-      return put(key, "1", [this](const auto* a) {
+      const auto name = std::to_string(id) + "." + std::to_string(step);
+      all.questions_.push_back(name);
+      return put("qa:q" + name, "1", [this](const auto* a) {
         if (a == nullptr) return ends();
         later();
       });
@@ -205,25 +231,19 @@ struct sessions::session {
     cluster.at(cluster.now() + cluster.random(4'000) * us, [this] { go(); });
   }
 
-  std::string some_question() {
-    const auto asker = 101 + cluster.random(2);
-    const auto n = 1 + cluster.random(1 + all.numbers_);
-    return std::to_string(asker) + "." + std::to_string(n);
-  }
   void answer_questions() {
-    const auto name = std::to_string(101 + cluster.random(2)) + "." + std::to_string(++step / 2 + 1);
+    if (all.questions_.empty()) return later();
+    const auto name = some_of(all.questions_);
     get("qa:q" + name, [this, name](const auto* a) {
       if (!done(a) || !a->result().exists()) return later();
-      all.numbers_ = std::max(all.numbers_, step / 2 + 1);
-      put("qa:a" + name, "1", [this](const auto* written) {
-        if (written == nullptr) return ends();
-        later();
-      });
+      all.answers_.push_back(name);
+      put("qa:a" + name, "1", [this](const auto* written) { written == nullptr ? ends() : later(); });
     });
   }
   /// C1: who has seen the answer sees the question, wherever he looks. C2: so does a snapshot.
   void read_answers() {
-    const auto name = some_question();
+    if (all.answers_.empty()) return later();
+    const auto name = some_of(all.answers_);
     get("qa:a" + name, [this, name](const auto* a) {
       if (!done(a) || !a->result().exists()) return later();
       if (cluster.chance(30)) return snapshot(name, a->session());
@@ -299,6 +319,10 @@ struct sessions::session {
     });
   }
   void watch() {
+    if (all.pairs_.empty()) return later();
+    const auto which = some_of(all.pairs_);
+    key_a = "pair:" + which + "a";
+    key_b = "pair:" + which + "b";
     get(key_b, [this](const auto* b) {
       if (!done(b)) return later();
       const auto n = number_in(b->result().value());
@@ -360,7 +384,10 @@ struct sessions::session {
         });
       });
     }
-    const auto done_with = [this](const auto* a) { a == nullptr&& op.level() > 0 ? ends() : later(); };
+    const auto done_with = [this](const auto* a) {
+      const bool unknown = a == nullptr && op.level() > 0;
+      unknown ? ends() : later();
+    };
     if (what < 55) return put("mix:" + name, std::to_string(id) + "/" + std::to_string(step), done_with);
     if (what < 65) {
       auto o = writing("mix:" + name);
@@ -395,26 +422,23 @@ sessions::sessions(cluster_run& cluster) : cluster_{cluster} {
     for (auto& s : all_)
       if (s->id == a.id().session()) s->answered(a);
   };
-  const auto add = [this](std::uint64_t id, const std::string& kind, const std::string& keys = {}) {
+  const auto add = [this](std::uint64_t id, const std::string& kind) {
     all_.push_back(std::make_unique<session>(*this, id));
     all_.back()->kind = kind;
-    all_.back()->key_a = keys + "a";
-    all_.back()->key_b = keys + "b";
+    all_.back()->choose_keys();
     all_.back()->later();
   };
   add(101, "asker");
   add(102, "asker");
   for (std::uint64_t n = 0; n < 2; ++n)
     add(110 + n, "answerer");
-  for (std::uint64_t n = 0; n < 4; ++n)
+  for (std::uint64_t n = 0; n < 4; ++n) {
     add(120 + n, "reader");
-  for (std::uint64_t n = 0; n < 4; ++n)
-    add(130 + n, "grower", "grow:" + std::to_string(n));
-  for (std::uint64_t n = 0; n < 2; ++n) {
-    add(140 + n, "pairer", "pair:" + std::to_string(n));
-    add(150 + n, "watcher", "pair:" + std::to_string(n));
-    add(160 + n, "watcher", "pair:" + std::to_string(n));
+    add(130 + n, "grower");
+    add(150 + n, "watcher");
   }
+  for (std::uint64_t n = 0; n < 2; ++n)
+    add(140 + n, "pairer");
   for (std::uint64_t n = 0; n < 3; ++n)
     add(170 + n, "counter");
   for (std::uint64_t n = 0; n < 4; ++n)
