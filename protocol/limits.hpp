@@ -79,4 +79,17 @@ inline constexpr std::size_t view_listeners_max = 256;
 /// Tombstones of its own epoch, which it cannot collect, for which the home of a shard begins a new one.
 inline constexpr std::size_t unripe_tombstones_max = 10'000;
 
+/// Update streams, per peer and lane: sent and not acknowledged; kept until it is; read from the log at once; in one
+/// message.
+inline constexpr std::size_t stream_window_bytes = std::size_t{4} << 20;
+inline constexpr std::size_t stream_queue_bytes = std::size_t{16} << 20;
+inline constexpr std::size_t stream_read_bytes = std::size_t{256} << 10;
+inline constexpr std::size_t stream_message_bytes = std::size_t{64} << 10;
+/// Accepted from a peer's stream and not durable yet: more than a window, since one message always may be taken.
+inline constexpr std::size_t stream_unsynced_bytes = std::size_t{8} << 20;
+/// Entries of a version vector that a message may carry: origins, so nodes and their lives.
+inline constexpr std::size_t stream_vector_entries_max = 16'384;
+/// Operations of a node that wait for its frontier.
+inline constexpr std::size_t frontier_waits_max = 65'536;
+
 } // namespace troupe::limits

@@ -64,6 +64,16 @@ std::string_view name_of(mutation m) {
     return "view_taken_unconfirmed";
   case mutation::life_recognised_by_number:
     return "life_recognised_by_number";
+  case mutation::prefix_stated_before_durable:
+    return "prefix_stated_before_durable";
+  case mutation::update_acknowledged_before_durable:
+    return "update_acknowledged_before_durable";
+  case mutation::gap_not_checked:
+    return "gap_not_checked";
+  case mutation::update_taken_twice:
+    return "update_taken_twice";
+  case mutation::frontier_ignores_a_node:
+    return "frontier_ignores_a_node";
   }
   return "none";
 }

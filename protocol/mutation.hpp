@@ -31,15 +31,20 @@ enum class mutation : std::uint8_t {
   late_return_accepted,     ///< a home takes a lock back that it granted after the write that gives it back was sent
   duplicate_committed,      ///< a holder takes a repeated Committed for that of what is pending by then
   token_not_checked,        ///< a home lets a write pass under whatever grant of its lock
-  tombstone_collected_too_early, ///< a home collects a tombstone that only a majority is known to hold
-  floor_raised_without_draining, ///< a fence is answered while an older write of its keys is undecided
-  lock_expiry_not_restarted,     ///< a new home takes the lock that it finds for one whose time is over
-  renewal_after_expiry,          ///< a home renews a grant whose time is over
-  table_lease_not_checked,       ///< a reader of the memory table does not look at the lease
-  table_generation_reused,       ///< entries of the former generation of a lease live on in the next one
-  table_pending_not_checked,     ///< a commit of another version makes the pending record readable
-  view_taken_unconfirmed,        ///< a view is believed when its compare-and-set may not have happened
-  life_recognised_by_number,     ///< a start takes the life that it asked for as its own, whoever has it
+  tombstone_collected_too_early,      ///< a home collects a tombstone that only a majority is known to hold
+  floor_raised_without_draining,      ///< a fence is answered while an older write of its keys is undecided
+  lock_expiry_not_restarted,          ///< a new home takes the lock that it finds for one whose time is over
+  renewal_after_expiry,               ///< a home renews a grant whose time is over
+  table_lease_not_checked,            ///< a reader of the memory table does not look at the lease
+  table_generation_reused,            ///< entries of the former generation of a lease live on in the next one
+  table_pending_not_checked,          ///< a commit of another version makes the pending record readable
+  prefix_stated_before_durable,       ///< an idle stream states one number more than is on disk
+  update_acknowledged_before_durable, ///< a receiver acknowledges what it has only handed on
+  gap_not_checked,                    ///< a receiver takes what does not continue what it has
+  update_taken_twice,                 ///< a receiver takes again what a new connection repeats
+  frontier_ignores_a_node,            ///< the region's frontier is that of all but its slowest node
+  view_taken_unconfirmed,             ///< a view is believed when its compare-and-set may not have happened
+  life_recognised_by_number,          ///< a start takes the life that it asked for as its own, whoever has it
 };
 
 /// Those of the cores.
@@ -77,6 +82,15 @@ inline constexpr mutation table_mutations[] = {
     mutation::table_lease_not_checked,
     mutation::table_generation_reused,
     mutation::table_pending_not_checked,
+};
+
+/// Those of the update streams' cores.
+inline constexpr mutation stream_mutations[] = {
+    mutation::prefix_stated_before_durable,
+    mutation::update_acknowledged_before_durable,
+    mutation::gap_not_checked,
+    mutation::update_taken_twice,
+    mutation::frontier_ignores_a_node,
 };
 
 /// Those of the view keeper.
