@@ -20,11 +20,11 @@ bool has_weaker_types(const cluster& shape);
 struct stream_parts {
   const node_setup& setup;
   const actor_context& context;
-  store_driver* store = nullptr;                  ///< none on a client node
-  std::vector<std::vector<node_id>> replica_sets; ///< by shard
-  weak_copies copies;                             ///< null = nobody reads without asking
-  session_id restarts;                            ///< unlike any session's of the cluster
-  std::function<void()> store_failed;
+  store_driver* store = nullptr;                    ///< none on a client node
+  std::vector<std::vector<node_id>> replica_sets{}; ///< by shard
+  weak_copies copies{};                             ///< null = nobody reads without asking
+  session_id restarts{};                            ///< unlike any session's of the cluster
+  std::function<void()> store_failed{};
 };
 
 /// Spawns managers, and on a member stream replica, update streams and frontier; puts them on the board.

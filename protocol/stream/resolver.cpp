@@ -30,7 +30,7 @@ std::string to_decimal(wide x) {
   return digits;
 }
 
-wide sum_of(const siblings& state) {
+wide sum_of(const sibling_set& state) {
   wide sum = 0;
   for (const auto& s : state.of({}))
     if (s.kind == sibling_kind::counter) sum += wide{s.number} - s.decrements;
@@ -44,7 +44,7 @@ void win(resolved& out, const sibling& s) {
   out.when = s.when;
 }
 
-void resolve_last_writer(const siblings& state, resolved& out) {
+void resolve_last_writer(const sibling_set& state, resolved& out) {
   const auto* last = last_writer(state);
   if (last == nullptr) return;
   win(out, *last);
@@ -52,7 +52,7 @@ void resolve_last_writer(const siblings& state, resolved& out) {
   if (out.exists) out.value = last->value;
 }
 
-void resolve_siblings(const siblings& state, resolved& out) {
+void resolve_siblings(const sibling_set& state, resolved& out) {
   std::vector<const sibling*> values;
   for (const auto& s : state.of({}))
     if (s.kind == sibling_kind::value) values.push_back(&s);
@@ -68,7 +68,7 @@ void resolve_siblings(const siblings& state, resolved& out) {
   win(out, *values.front());
 }
 
-void resolve_counter(const siblings& state, resolved& out) {
+void resolve_counter(const sibling_set& state, resolved& out) {
   const sibling* newest = nullptr;
   for (const auto& s : state.of({}))
     if (s.kind == sibling_kind::counter && (newest == nullptr || beats(s, *newest))) newest = &s;
@@ -80,7 +80,7 @@ void resolve_counter(const siblings& state, resolved& out) {
 }
 
 /// The fields of a set or map: of each, what `choose` makes of its siblings, null = it is not there.
-template <class Choose> void resolve_fields(const siblings& state, resolved& out, Choose choose) {
+template <class Choose> void resolve_fields(const sibling_set& state, resolved& out, Choose choose) {
   const auto& all = state.entries();
   const sibling* newest = nullptr;
   for (const auto& s : all)
@@ -103,13 +103,13 @@ const sibling* added(std::span<const sibling> element) {
   return newest;
 }
 
-void resolve_set(const siblings& state, resolved& out) {
+void resolve_set(const sibling_set& state, resolved& out) {
   resolve_fields(state, out, added);
   for (auto& element : out.items)
     element.value.clear();
 }
 
-void resolve_map(const siblings& state, resolved& out) {
+void resolve_map(const sibling_set& state, resolved& out) {
   // The removal of the whole key is a write of every field.
   const sibling* removed = nullptr;
   for (const auto& s : state.of({}))
@@ -122,7 +122,7 @@ void resolve_map(const siblings& state, resolved& out) {
   });
 }
 
-void context_of(const siblings& state, version_vector& out) {
+void context_of(const sibling_set& state, version_vector& out) {
   for (const auto& s : state.entries())
     out.raise(s.at);
   state.excess_into({}, out);
@@ -130,14 +130,14 @@ void context_of(const siblings& state, version_vector& out) {
 
 } // namespace
 
-const sibling* last_writer(const siblings& state) {
+const sibling* last_writer(const sibling_set& state) {
   const sibling* last = nullptr;
   for (const auto& s : state.of({}))
     if (s.kind != sibling_kind::counter && (last == nullptr || beats(s, *last))) last = &s;
   return last;
 }
 
-resolved resolve(resolver_kind kind, const siblings& state) {
+resolved resolve(resolver_kind kind, const sibling_set& state) {
   resolved out;
   context_of(state, out.context);
   switch (kind) {

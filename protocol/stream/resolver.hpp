@@ -46,10 +46,10 @@ struct resolved {
   stamp when;              ///< of the winner
 };
 
-resolved resolve(resolver_kind kind, const siblings& state);
+resolved resolve(resolver_kind kind, const sibling_set& state);
 
 /// What last_writer_wins shows without a copy; a tombstone = absent; null = never written.
-const sibling* last_writer(const siblings& state);
+const sibling* last_writer(const sibling_set& state);
 
 void to_wire(const item& i, v1::Item& out);
 
@@ -58,7 +58,7 @@ struct draft_request {
   resolver_kind kind = resolver_kind::last_writer_wins;
   const v1::WeakOperation& operation;
   /// The key as the writer's session sees it: what is visible here, with its own writes.
-  const siblings& visible;
+  const sibling_set& visible;
   /// The newest counter that this node has accepted for the key, in whichever life, *visible or not*: the next sum
   /// continues it. Null = visible.counter_of(self). Counters only.
   const sibling* own_counter = nullptr;
@@ -120,7 +120,7 @@ public:
 
   /// Folds the values of the siblings, in the order of their stamps. @errors invalid_argument: no such id. internal:
   /// the function threw, or made too large a value: what is stored is untouched.
-  tl::expected<resolved, errc> resolve(const std::string& id, const siblings& state) const;
+  tl::expected<resolved, errc> resolve(const std::string& id, const sibling_set& state) const;
 
   /// Its version; 0 = not known.
   std::uint32_t version_of(const std::string& id) const;

@@ -99,7 +99,7 @@ tl::expected<void, resolver_registry::refusal> resolver_registry::add(definition
   return {};
 }
 
-tl::expected<resolved, errc> resolver_registry::resolve(const std::string& id, const siblings& state) const {
+tl::expected<resolved, errc> resolver_registry::resolve(const std::string& id, const sibling_set& state) const {
   const auto known = known_.find(id);
   if (known == known_.end()) return tl::unexpected{errc::invalid_argument};
   auto out = troupe::resolve(resolver_kind::siblings, state);

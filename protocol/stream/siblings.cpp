@@ -68,12 +68,12 @@ bool beats(const sibling& a, const sibling& b) {
   return std::tie(a.when, a.at) > std::tie(b.when, b.at);
 }
 
-void siblings::append(const sibling& s) {
+void sibling_set::append(const sibling& s) {
   entries_.push_back(s);
   bytes_ += weight(s);
 }
 
-bool siblings::insert(sibling&& s) {
+bool sibling_set::insert(sibling&& s) {
   const auto i = std::lower_bound(entries_.begin(), entries_.end(), s, by_field_and_dot);
   if (i != entries_.end() && i->at == s.at && i->field == s.field) return false;
   bytes_ += weight(s);
@@ -81,12 +81,12 @@ bool siblings::insert(sibling&& s) {
   return true;
 }
 
-void siblings::erase(std::size_t i) {
+void sibling_set::erase(std::size_t i) {
   bytes_ -= weight(entries_[i]);
   entries_.erase(entries_.begin() + static_cast<std::ptrdiff_t>(i));
 }
 
-siblings::range siblings::range_of(std::string_view field) const {
+sibling_set::range sibling_set::range_of(std::string_view field) const {
   const auto index = [&](auto i) { return static_cast<std::size_t>(i - entries_.begin()); };
   if (!entries_.empty() && entries_.back().field.empty()) // no fields: the common case
     return field.empty() ? range{0, entries_.size()} : range{entries_.size(), entries_.size()};
@@ -96,24 +96,24 @@ siblings::range siblings::range_of(std::string_view field) const {
   return {index(begin), index(end)};
 }
 
-std::span<const sibling> siblings::of(std::string_view field) const {
+std::span<const sibling> sibling_set::of(std::string_view field) const {
   const auto [begin, end] = range_of(field);
   return std::span{entries_}.subspan(begin, end - begin);
 }
 
-const sibling* siblings::find(std::string_view field, const dot& at) const {
+const sibling* sibling_set::find(std::string_view field, const dot& at) const {
   for (const auto& s : of(field))
     if (s.at == at) return &s;
   return nullptr;
 }
 
-const sibling* siblings::counter_of(node_id node) const {
+const sibling* sibling_set::counter_of(node_id node) const {
   for (const auto& s : of({}))
     if (is_counter(s) && s.at.from.node == node) return &s;
   return nullptr;
 }
 
-std::uint64_t siblings::clock() const {
+std::uint64_t sibling_set::clock() const {
   std::uint64_t highest = 0;
   for (const auto& s : entries_)
     highest = std::max(highest, s.when.clock);
@@ -121,7 +121,7 @@ std::uint64_t siblings::clock() const {
 }
 
 /// The last writer of a field: of its values and tombstones, and of the tombstones of the whole key.
-const sibling* siblings::best_of(std::string_view field) const {
+const sibling* sibling_set::best_of(std::string_view field) const {
   const sibling* best = nullptr;
   const auto look = [&](const sibling& s) {
     if (!is_counter(s) && (best == nullptr || beats(s, *best))) best = &s;
@@ -137,13 +137,13 @@ const sibling* siblings::best_of(std::string_view field) const {
 // -- excess
 // ----------------------------------------------------------------------------------------------------------
 
-version_vector& siblings::excess_of(std::string_view field) {
+version_vector& sibling_set::excess_of(std::string_view field) {
   auto i = std::lower_bound(excess_.begin(), excess_.end(), field, by_field);
   if (i == excess_.end() || i->field != field) i = excess_.insert(i, {std::string{field}, {}});
   return i->vector;
 }
 
-bool siblings::forget_excess(std::string_view field, const version_vector& received) {
+bool sibling_set::forget_excess(std::string_view field, const version_vector& received) {
   const auto i = std::lower_bound(excess_.begin(), excess_.end(), field, by_field);
   if (i == excess_.end() || i->field != field) return false;
   const auto before = i->vector.size();
@@ -153,12 +153,12 @@ bool siblings::forget_excess(std::string_view field, const version_vector& recei
   return changed;
 }
 
-const version_vector* siblings::find_excess(std::string_view field) const {
+const version_vector* sibling_set::find_excess(std::string_view field) const {
   const auto i = std::lower_bound(excess_.begin(), excess_.end(), field, by_field);
   return i != excess_.end() && i->field == field ? &i->vector : nullptr;
 }
 
-bool siblings::replaced_already(std::string_view field, const dot& at) const {
+bool sibling_set::replaced_already(std::string_view field, const dot& at) const {
   const auto covered_by = [&](std::string_view scope) {
     const auto* excess = find_excess(scope);
     return excess != nullptr && excess->covers(at);
@@ -166,13 +166,13 @@ bool siblings::replaced_already(std::string_view field, const dot& at) const {
   return !excess_.empty() && (covered_by({}) || (!field.empty() && covered_by(field)));
 }
 
-void siblings::excess_into(std::string_view field, version_vector& context) const {
+void sibling_set::excess_into(std::string_view field, version_vector& context) const {
   if (const auto* of_key = find_excess({})) context.join(*of_key);
   if (field.empty()) return;
   if (const auto* of_field = find_excess(field)) context.join(*of_field);
 }
 
-bool siblings::prune(const version_vector& received) {
+bool sibling_set::prune(const version_vector& received) {
   bool changed = false;
   for (auto& e : excess_) {
     const auto before = e.vector.size();
@@ -184,7 +184,7 @@ bool siblings::prune(const version_vector& received) {
 }
 
 /// Keeps what the context of the update covers and has not arrived here.
-bool siblings::remember(const v1::Update& update, const dot& at, const version_vector& received) {
+bool sibling_set::remember(const v1::Update& update, const dot& at, const version_vector& received) {
   if (mutated(mutation::excess_forgotten)) return false;
   bool changed = false;
   version_vector* excess = nullptr;
@@ -201,7 +201,7 @@ bool siblings::remember(const v1::Update& update, const dot& at, const version_v
 // -- merge
 // -----------------------------------------------------------------------------------------------------------
 
-bool siblings::drop_replaced(const v1::Update& update, const dot& at) {
+bool sibling_set::drop_replaced(const v1::Update& update, const dot& at) {
   if (update.context().entries_size() == 0) return false;
   // Without a field it concerns the siblings of all fields.
   const auto [begin, end] = update.field().empty() ? range{0, entries_.size()} : range_of(update.field());
@@ -220,7 +220,7 @@ bool siblings::drop_replaced(const v1::Update& update, const dot& at) {
   return true;
 }
 
-siblings::merge_result siblings::merge_counter(sibling&& arrived) {
+sibling_set::merge_result sibling_set::merge_counter(sibling&& arrived) {
   const auto* known = counter_of(arrived.at.from.node);
   if (known != nullptr) {
     const auto i = static_cast<std::size_t>(known - entries_.data());
@@ -235,7 +235,7 @@ siblings::merge_result siblings::merge_counter(sibling&& arrived) {
   return {.added = true, .changed = true};
 }
 
-siblings::merge_result siblings::merge(const origin& from, const v1::Update& update, const merge_view& view) {
+sibling_set::merge_result sibling_set::merge(const origin& from, const v1::Update& update, const merge_view& view) {
   auto arrived = sibling_of(from, update);
   if (!arrived) return {};
   const auto at = arrived->at;
@@ -258,7 +258,7 @@ siblings::merge_result siblings::merge(const origin& from, const v1::Update& upd
 
 namespace {
 
-void report(const sibling& lost, const sibling& winner, siblings::loser_list& out) {
+void report(const sibling& lost, const sibling& winner, sibling_set::loser_list& out) {
   if (lost.kind != sibling_kind::value || lost.at.from.node != out.origin) return;
   out.lost.push_back({lost.at, lost.when, lost.field, lost.value, winner.at});
 }
@@ -267,7 +267,7 @@ void report(const sibling& lost, const sibling& winner, siblings::loser_list& ou
 
 /// Before `arrived` is inserted; what is there is concurrent with it. Who was not the last writer before has lost
 /// already.
-void siblings::report_losers(const sibling& arrived, loser_list& out) const {
+void sibling_set::report_losers(const sibling& arrived, loser_list& out) const {
   const auto judge = [&](const sibling* best) {
     if (best == nullptr) return;
     if (beats(arrived, *best))
@@ -284,7 +284,7 @@ void siblings::report_losers(const sibling& arrived, loser_list& out) const {
 // -- join
 // ------------------------------------------------------------------------------------------------------------
 
-void siblings::report_losers(const siblings& before, loser_list& out) const {
+void sibling_set::report_losers(const sibling_set& before, loser_list& out) const {
   for (const auto& s : entries_) {
     if (s.kind != sibling_kind::value || s.at.from.node != out.origin) continue;
     const auto* best = best_of(s.field);
@@ -294,7 +294,7 @@ void siblings::report_losers(const siblings& before, loser_list& out) const {
   }
 }
 
-void siblings::keep_one_counter_per_node() {
+void sibling_set::keep_one_counter_per_node() {
   constexpr auto none = static_cast<std::size_t>(-1);
   auto last = none; // sorted by node, then by age: the later one stays
   for (std::size_t i = 0; i < entries_.size() && entries_[i].field.empty(); ++i) {
@@ -307,10 +307,10 @@ void siblings::keep_one_counter_per_node() {
   }
 }
 
-bool siblings::join(const siblings& other, const join_view& view) {
-  siblings joined;
+bool sibling_set::join(const sibling_set& other, const join_view& view) {
+  sibling_set joined;
   joined.entries_.reserve(std::max(entries_.size(), other.entries_.size()));
-  const auto take = [&](const sibling& s, const siblings& opposite, const version_vector& known_there) {
+  const auto take = [&](const sibling& s, const sibling_set& opposite, const version_vector& known_there) {
     if (is_counter(s) || !(known_there.covers(s.at) || opposite.replaced_already(s.field, s.at))) joined.append(s);
   };
   auto here = entries_.begin();
@@ -341,7 +341,7 @@ bool siblings::join(const siblings& other, const join_view& view) {
 // -- tombstones and room
 // ---------------------------------------------------------------------------------------------
 
-siblings::collection siblings::collect_tombstones(const stability& s) {
+sibling_set::collection sibling_set::collect_tombstones(const stability& s) {
   collection result;
   // A value that t hides would come back without it.
   const auto hides_any = [&](const sibling& t) {
@@ -376,7 +376,7 @@ siblings::collection siblings::collect_tombstones(const stability& s) {
   return result;
 }
 
-std::optional<errc> siblings::room_for(const v1::Update& update) const {
+std::optional<errc> sibling_set::room_for(const v1::Update& update) const {
   if (update.kind() == v1::Update::COUNTER) return std::nullopt; // one per node
   const auto [begin, end] = update.field().empty() ? range{0, entries_.size()} : range_of(update.field());
   std::size_t same_field = 0, gone = 0, bytes_gone = 0;
@@ -438,8 +438,8 @@ bool is_canonical(const v1::Vector& v) {
 
 } // namespace
 
-std::optional<siblings> from_wire(const v1::WeakRecord& record) {
-  siblings out;
+std::optional<sibling_set> from_wire(const v1::WeakRecord& record) {
+  sibling_set out;
   out.entries_.reserve(static_cast<std::size_t>(record.siblings_size()));
   for (const auto& wire : record.siblings()) {
     const auto s = sibling_of(wire);
@@ -457,7 +457,7 @@ std::optional<siblings> from_wire(const v1::WeakRecord& record) {
   return out;
 }
 
-void to_wire(const siblings& state, v1::WeakRecord& out) {
+void to_wire(const sibling_set& state, v1::WeakRecord& out) {
   out.Clear();
   for (const auto& s : state.entries_) {
     auto& wire = *out.add_siblings();
@@ -482,7 +482,7 @@ static_assert(static_cast<int>(sibling_kind::value) == v1::Sibling::VALUE);
 static_assert(static_cast<int>(sibling_kind::tombstone) == v1::Sibling::TOMBSTONE);
 static_assert(static_cast<int>(sibling_kind::counter) == v1::Sibling::COUNTER);
 
-std::uint64_t hash_of(std::string_view key, const siblings& state) {
+std::uint64_t hash_of(std::string_view key, const sibling_set& state) {
   if (state.entries().empty()) return 0;
   digest d;
   d << key;

@@ -58,7 +58,7 @@ struct loser {
   dot winner;
 };
 
-class siblings {
+class sibling_set {
 public:
   /// What of one origin's node a merge reports as lost.
   struct loser_list {
@@ -101,7 +101,7 @@ public:
   /// everything in it would be taken for replaced; the copy of one, or the copies of several, that have merged what
   /// was merged here, or what they lack is gone. Counters, which nothing replaces, are repaired in either case.
   /// @return whether anything changed.
-  bool join(const siblings& other, const join_view& view);
+  bool join(const sibling_set& other, const join_view& view);
 
   /// Forgets excess at or below `received`: it has arrived, and was dropped. Needed before two replicas' encodings
   /// are compared; merge() does it for the field that it concerns.
@@ -146,8 +146,8 @@ public:
   std::optional<errc> room_for(const v1::Update& update) const;
 
   /// A copy with those siblings that `keep` takes. No way to go back in time: what was replaced is gone.
-  template <class Predicate> siblings only(Predicate keep) const {
-    siblings out;
+  template <class Predicate> sibling_set only(Predicate keep) const {
+    sibling_set out;
     out.excess_ = excess_;
     for (const auto& s : entries_)
       if (keep(s)) out.append(s);
@@ -174,11 +174,11 @@ public:
   /// The highest clock of any sibling; 0 = none.
   std::uint64_t clock() const;
 
-  friend bool operator==(const siblings&, const siblings&) = default;
+  friend bool operator==(const sibling_set&, const sibling_set&) = default;
 
   /// Nothing when it is not canonical: unsorted, repeated, out of range. The checksum is the caller's to compare.
-  friend std::optional<siblings> from_wire(const v1::WeakRecord& record);
-  friend void to_wire(const siblings& state, v1::WeakRecord& out);
+  friend std::optional<sibling_set> from_wire(const v1::WeakRecord& record);
+  friend void to_wire(const sibling_set& state, v1::WeakRecord& out);
 
 private:
   struct replaced {
@@ -204,7 +204,7 @@ private:
   bool forget_excess(std::string_view field, const version_vector& received);
   bool replaced_already(std::string_view field, const dot& at) const;
   void report_losers(const sibling& arrived, loser_list& out) const;
-  void report_losers(const siblings& before, loser_list& out) const;
+  void report_losers(const sibling_set& before, loser_list& out) const;
   void keep_one_counter_per_node();
 
   std::vector<sibling> entries_; ///< sorted by field, dot; no dot twice; of kind counter at most one per node
@@ -212,12 +212,12 @@ private:
   std::size_t bytes_ = 0;
 };
 
-std::optional<siblings> from_wire(const v1::WeakRecord& record);
+std::optional<sibling_set> from_wire(const v1::WeakRecord& record);
 /// Replaces what is there; the checksum is 0. Equal states give equal messages, and so equal bytes.
-void to_wire(const siblings& state, v1::WeakRecord& out);
+void to_wire(const sibling_set& state, v1::WeakRecord& out);
 
 /// Of the siblings alone, without the excess, which says something of the replica: what hash trees are made of. 0 for
 /// an empty set; the xor of all keys' hashes is that of a leaf.
-std::uint64_t hash_of(std::string_view key, const siblings& state);
+std::uint64_t hash_of(std::string_view key, const sibling_set& state);
 
 } // namespace troupe

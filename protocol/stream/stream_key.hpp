@@ -30,11 +30,11 @@ struct stream_key {
   bool damaged = false; ///< what is in the store is not whole: nothing is answered from it
 
   /// The state as it is shown: folded and visible updates. Valid when `record` is here.
-  siblings visible;
+  sibling_set visible;
   /// Folded only; none = the same as visible.
-  std::optional<siblings> base;
+  std::optional<sibling_set> base;
   /// Visible, and this node's own that are not; none = the same as visible.
-  std::optional<siblings> latest;
+  std::optional<sibling_set> latest;
   std::size_t own_hidden = 0; ///< own updates of the running life that are not visible
   bool changed = false;       ///< stands in the list of those to be published
   bool folding = false;       ///< likewise, of those that are being folded
@@ -49,7 +49,7 @@ struct stream_key {
   std::optional<std::list<stream_key*>::iterator> idle; ///< its place among those that may be dropped
 
   /// What an operation of this node sees first: for counters, which continue their own sum, and for single values.
-  const siblings& newest() const { return latest ? *latest : visible; }
+  const sibling_set& newest() const { return latest ? *latest : visible; }
   bool pinned() const { return record == bytes::loading || !unfolded.empty() || !waiting.empty() || unsynced > 0; }
 };
 

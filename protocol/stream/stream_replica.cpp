@@ -26,8 +26,8 @@ std::uint64_t ceiling_in(const stream_image& image) {
 } // namespace
 
 std::string_view name_of(violation v) {
-  constexpr std::array<std::string_view, violation_kinds> names{"behind_session", "dependency_missing", "went_back",
-                                                                "checksum", "bound_exceeded"};
+  constexpr std::array<std::string_view, stream_violation_kinds> names{"behind_session", "dependency_missing",
+                                                                       "went_back", "checksum", "bound_exceeded"};
   return names[static_cast<std::size_t>(v)];
 }
 

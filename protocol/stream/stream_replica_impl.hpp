@@ -104,7 +104,7 @@ struct stream_replica::impl {
   std::set<node_id> counted; ///< in the view
 
   std::unordered_map<std::string, std::unique_ptr<stream_key>> keys; ///< looked up only, never walked through
-  std::list<stream_key*> idle; ///< may be dropped; the one used last is in front
+  std::list<stream_key*> idle;                     ///< may be dropped; the one used last is in front
   std::set<std::string, std::less<>> damaged_keys; ///< whose records are not whole; as many as the store has of them
   std::size_t cached_bytes = 0;
   std::vector<stream_key*> changed;                                   ///< to be published
@@ -166,7 +166,7 @@ struct stream_replica::impl {
   static stream_lane lane_of(const data_type& type) {
     return type.consistency == level::eventual ? stream_lane::free : stream_lane::ordered;
   }
-  void watch_tombstones(const stream_key& k, const siblings& folded);
+  void watch_tombstones(const stream_key& k, const sibling_set& folded);
 
   // --- stream_replica_writes.cpp, stream_replica_reads.cpp: operations ---
 
@@ -179,7 +179,7 @@ struct stream_replica::impl {
   bool read(std::uint64_t cookie, operation& o, instant now, effects& out);
   bool read_record(operation& o, stream_key& k, instant now, effects& out);
   /// The key as of a frontier, or as the session sees it: over what is shown, its own writes.
-  siblings state_at(const stream_key& k, const version_vector& cut, const std::vector<dot>& own) const;
+  sibling_set state_at(const stream_key& k, const version_vector& cut, const std::vector<dot>& own) const;
   void resume(std::uint64_t cookie, instant now, std::uint64_t wall_ms, effects& out);
   void drop(std::uint64_t cookie);
   bool has_room() const;
@@ -194,7 +194,7 @@ struct stream_replica::impl {
   v1::WeakAnswer answer_to(const v1::RequestId& id, std::uint32_t attempt) const;
   v1::WeakAnswer done(const write_outcome& w, const v1::RequestId& id, std::uint32_t attempt) const;
   void raise_session(v1::WeakAnswer& a, const version_vector& seen, std::uint64_t stamp) const;
-  void check_answer(const operation& o, const v1::WeakAnswer& a, const siblings& state);
+  void check_answer(const operation& o, const v1::WeakAnswer& a, const sibling_set& state);
   void prevented(violation v) { ++counts.violations.prevented[static_cast<std::size_t>(v)]; }
   void served(violation v) { ++counts.violations.served[static_cast<std::size_t>(v)]; }
 };

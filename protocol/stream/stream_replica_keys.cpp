@@ -77,7 +77,7 @@ void stream_replica::impl::merge(stream_key& k, const staged_update& u, effects&
   const auto& folded = of(k.lane).staged.folded();
   if (!k.base) k.base = k.visible;
   std::vector<loser> lost;
-  siblings::loser_list losers{.origin = options.self, .lost = lost};
+  sibling_set::loser_list losers{.origin = options.self, .lost = lost};
   k.visible.merge(u.at.from, *u.what,
                   {.received = folded, .losers = has_losers(k.type->resolver) ? &losers : nullptr});
   if (k.latest) k.latest->merge(u.at.from, *u.what, {.received = folded});

@@ -74,8 +74,8 @@ bool stream_replica::impl::read(std::uint64_t cookie, operation& o, instant now,
   return read_record(o, k, now, out);
 }
 
-siblings stream_replica::impl::state_at(const stream_key& k, const version_vector& cut,
-                                        const std::vector<dot>& own) const {
+sibling_set stream_replica::impl::state_at(const stream_key& k, const version_vector& cut,
+                                           const std::vector<dot>& own) const {
   const auto& lane = of(k.lane);
   const auto& folded = lane.staged.folded();
   const bool all = cut.contains(lane.staged.shown());
@@ -105,7 +105,7 @@ bool stream_replica::impl::read_record(operation& o, stream_key& k, instant now,
     for (const auto& d : what.own())
       if (const auto at = from_wire(d); !lane.staged.shown().covers(at) || what.has_cut()) own.push_back(at);
   const bool plain = own.empty() && !what.has_cut();
-  std::optional<siblings> apart;
+  std::optional<sibling_set> apart;
   if (!plain) apart = state_at(k, cut, own);
   const auto& state = plain ? k.visible : *apart;
   auto seen = resolve(k.type->resolver, state);
@@ -143,7 +143,7 @@ bool stream_replica::impl::read_record(operation& o, stream_key& k, instant now,
 }
 
 /// Looks at the answer alone, and at what is known of the updates in it: not at how it was decided.
-void stream_replica::impl::check_answer(const operation& o, const v1::WeakAnswer& a, const siblings& state) {
+void stream_replica::impl::check_answer(const operation& o, const v1::WeakAnswer& a, const sibling_set& state) {
   const auto& what = o.what;
   if (lane_of(*o.type) != stream_lane::ordered || static_cast<level>(what.level()) == level::eventual) return;
   const auto at = from_wire(a.session().seen());
@@ -169,7 +169,7 @@ void stream_replica::impl::check_answer(const operation& o, const v1::WeakAnswer
     if (d.seq == 0 || staged.folded().covers(d)) continue;
     const auto* u = staged.find(d);
     if (u == nullptr || u->what->key() != what.key()) continue;
-    siblings with = state;
+    sibling_set with = state;
     if (with.merge(d.from, *u->what, {.received = staged.folded()}).added) served(violation::went_back);
   }
 }

@@ -191,7 +191,7 @@ void stream_replica::impl::shorten(stream_lane l, std::vector<stream_write>& wri
   lane.shortened_due = false;
 }
 
-void stream_replica::impl::watch_tombstones(const stream_key& k, const siblings& folded) {
+void stream_replica::impl::watch_tombstones(const stream_key& k, const sibling_set& folded) {
   auto& list = tombstones[static_cast<std::size_t>(k.lane)];
   if (list.size() >= tombstones_max) return; // found again when the key is read or written
   for (const auto& s : folded.entries()) {

@@ -60,7 +60,7 @@ bool stream_replica::impl::write(std::uint64_t cookie, operation& o, instant now
       if (!u->visible && context.covers(u->at) && std::find(own.begin(), own.end(), u->at) == own.end())
         lower(context, u->at);
   }
-  std::optional<siblings> with_own;
+  std::optional<sibling_set> with_own;
   if (!own.empty()) with_own = state_at(k, lane.staged.shown(), own);
   const auto& visible = with_own ? *with_own : k.visible;
   const auto* own_counter = is_counter(o.type->resolver) ? k.newest().counter_of(options.self) : nullptr;

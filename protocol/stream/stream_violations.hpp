@@ -15,14 +15,14 @@ enum class violation : std::uint8_t {
   checksum,           ///< a record's bytes are damaged
   bound_exceeded,     ///< staler than the reader allows
 };
-inline constexpr std::size_t violation_kinds = 5;
+inline constexpr std::size_t stream_violation_kinds = 5;
 
 std::string_view name_of(violation v);
 
 /// Prevented: a read waited, was redone or refused. Served: an answer went out all the same; a defect of ours.
 struct violation_counts {
-  std::array<std::uint64_t, violation_kinds> prevented{};
-  std::array<std::uint64_t, violation_kinds> served{};
+  std::array<std::uint64_t, stream_violation_kinds> prevented{};
+  std::array<std::uint64_t, stream_violation_kinds> served{};
 };
 
 } // namespace troupe

@@ -104,7 +104,7 @@ cluster_run::cluster_run(run_options options)
             {"once", type(level::eventual, last_writer_wins, write_ack::local, write_durability::sync)},
             {"mix", type(level::eventual, last_writer_wins, write_ack::local, write_durability::async)},
             {"tags", type(level::eventual, set, write_ack::local, write_durability::sync)},
-            {"many", type(level::causal, siblings, write_ack::local, write_durability::sync)}};
+            {"many", type(level::causal, sibling_set, write_ack::local, write_durability::sync)}};
   for (std::uint32_t i = 1; i <= options_.nodes; ++i) {
     nodes_.push_back(std::make_unique<node>());
     nodes_.back()->id = {i};
@@ -674,10 +674,10 @@ run_outcome cluster_run::run() {
 
 /// All records are equal, but for what some have collected already, and for the excess.
 void cluster_run::judge_end() {
-  std::map<std::string, std::pair<node_id, siblings>> seen;
+  std::map<std::string, std::pair<node_id, sibling_set>> seen;
   const auto without_tombstones = [](const v1::WeakRecord& r) {
     const auto state = from_wire(r);
-    return state ? state->only([](const sibling& s) { return s.kind != sibling_kind::tombstone; }) : siblings{};
+    return state ? state->only([](const sibling& s) { return s.kind != sibling_kind::tombstone; }) : sibling_set{};
   };
   for (auto& n : nodes_) {
     if (!trusted(n->id)) continue;

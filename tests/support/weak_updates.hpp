@@ -50,26 +50,26 @@ inline sent counted(const stamped& s, std::int64_t number, std::int64_t decremen
 
 /// A state together with what it has merged.
 struct replica {
-  siblings state;
+  sibling_set state;
   version_vector received;
   std::vector<loser> lost;
 
-  siblings::merge_result merge(const sent& s, node_id self = {}) {
-    siblings::loser_list losers{self, lost};
+  sibling_set::merge_result merge(const sent& s, node_id self = {}) {
+    sibling_set::loser_list losers{self, lost};
     const auto result = state.merge(s.from, s.update, {.received = received, .losers = &losers});
     received.raise(s.at());
     return result;
   }
 };
 
-inline std::string bytes_of(const siblings& state) {
+inline std::string bytes_of(const sibling_set& state) {
   v1::WeakRecord record;
   to_wire(state, record);
   return record.SerializeAsString();
 }
 
 /// What a caller sees, in words.
-inline std::string shown(resolver_kind kind, const siblings& state) {
+inline std::string shown(resolver_kind kind, const sibling_set& state) {
   const auto seen = resolve(kind, state);
   if (!seen.exists) return "-";
   std::string out = seen.value;

@@ -246,7 +246,7 @@ private:
   }
 
   void join(toy_node& to, const toy_node& from) {
-    siblings::loser_list losers{to.self.node, to.core.lost};
+    sibling_set::loser_list losers{to.self.node, to.core.lost};
     to.core.state.join(from.core.state, {.own = to.core.received, .others = from.core.received, .losers = &losers});
     to.delivered.insert(from.delivered.begin(), from.delivered.end());
     to.last_clock = std::max(to.last_clock, from.last_clock);
@@ -365,14 +365,14 @@ std::vector<sent> garbage(std::mt19937_64& random) {
   return out;
 }
 
-siblings state_of(const std::vector<sent>& updates) {
-  siblings out;
+sibling_set state_of(const std::vector<sent>& updates) {
+  sibling_set out;
   for (const auto& s : updates)
     out.merge(s.from, s.update, {.received = {}});
   return out;
 }
 
-siblings joined(siblings x, const siblings& y) {
+sibling_set joined(sibling_set x, const sibling_set& y) {
   x.join(y, {.own = {}, .others = {}});
   return x;
 }

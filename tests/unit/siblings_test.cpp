@@ -296,7 +296,7 @@ TEST_CASE("a loser is reported when a removal wins, of every field when it is th
   replica mine, theirs;
   mine.merge(put({{a, 1}, 10}, "mine"), {1});
   theirs.merge(put({{b, 1}, 20}, "theirs"), {2});
-  siblings::loser_list losers{{1}, mine.lost};
+  sibling_set::loser_list losers{{1}, mine.lost};
   mine.state.join(theirs.state, {.own = mine.received, .others = theirs.received, .losers = &losers});
   REQUIRE(mine.lost.size() == 1);
   CHECK(mine.lost[0].value == "mine");
