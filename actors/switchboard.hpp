@@ -24,6 +24,7 @@ public:
   std::map<node_id, link_actor> links;           ///< one per node of the static list, this node left out
   timekeeper_actor timekeeper;                   ///< none on a client node
   door_actor door;                               ///< keeps the links of client nodes
+  monitor_actor monitor;
 
   /// Sends `envelope` to node `to`: to the owner of its kind when that is this node, else to the link.
   void post(node_id to, v1::Envelope envelope) const;

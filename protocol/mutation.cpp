@@ -60,6 +60,10 @@ std::string_view name_of(mutation m) {
     return "table_generation_reused";
   case mutation::table_pending_not_checked:
     return "table_pending_not_checked";
+  case mutation::alert_not_folded:
+    return "alert_not_folded";
+  case mutation::rate_without_minimum:
+    return "rate_without_minimum";
   }
   return "none";
 }

@@ -38,6 +38,8 @@ enum class mutation : std::uint8_t {
   table_lease_not_checked,       ///< a reader of the memory table does not look at the lease
   table_generation_reused,       ///< entries of the former generation of a lease live on in the next one
   table_pending_not_checked,     ///< a commit of another version makes the pending record readable
+  alert_not_folded,              ///< every event of an alert is told of
+  rate_without_minimum,          ///< one failure of one operation misses a target
 };
 
 /// Those of the cores.
@@ -75,6 +77,12 @@ inline constexpr mutation table_mutations[] = {
     mutation::table_lease_not_checked,
     mutation::table_generation_reused,
     mutation::table_pending_not_checked,
+};
+
+/// Those of the monitor.
+inline constexpr mutation monitor_mutations[] = {
+    mutation::alert_not_folded,
+    mutation::rate_without_minimum,
 };
 
 std::string_view name_of(mutation m);

@@ -3,6 +3,7 @@
 #include "actors/memory_layer.hpp"
 #include "protocol/limits.hpp"
 #include "protocol/strong/named_lock.hpp"
+#include "runtime/history_line.hpp"
 #include "runtime/lock_calls.hpp"
 
 #include <caf/send.hpp>
@@ -113,34 +114,13 @@ std::size_t value_bytes(const v1::Operation& operation) {
   return operation.compare_and_set().value().size() + operation.compare_and_set().expected().size();
 }
 
-/// The line of an operation that is about to be sent.
-check::operation invocation(const v1::Operation& operation, std::string key) {
-  check::operation line;
-  line.key = std::move(key);
-  if (operation.has_put()) {
-    line.kind = check::op_kind::put;
-    line.value = history_text(operation.put().value());
-  } else if (operation.has_remove()) {
-    line.kind = check::op_kind::remove;
-  } else if (operation.has_compare_and_set()) {
-    const auto& swap = operation.compare_and_set();
-    line.kind = check::op_kind::cas;
-    line.value = history_text(swap.value());
-    if (!swap.expect_absent()) line.old = history_text(swap.expected());
-  } else if (operation.has_add()) {
-    line.kind = check::op_kind::add;
-    line.delta = operation.add().delta();
-    if (operation.add().has_floor()) line.floor = operation.add().floor();
-  }
-  return line;
-}
-
-/// Adds what an operation answered to its line.
-void complete(check::operation& line, const v1::Result& answer) {
-  if (line.kind == check::op_kind::get && answer.exists()) line.value = history_text(answer.value());
-  if (line.kind == check::op_kind::cas || line.kind == check::op_kind::add) line.applied = answer.applied();
-  if (line.kind == check::op_kind::add && answer.applied()) line.result = answer.number();
-  if (line.kind == check::op_kind::remove) line.applied = answer.exists();
+const v1::Operation& a_get() {
+  static const v1::Operation get = [] {
+    v1::Operation operation;
+    operation.mutable_get();
+    return operation;
+  }();
+  return get;
 }
 
 v1::Result as_wire(const result<v1::Result>& outcome) {
@@ -165,11 +145,12 @@ private:
 
 } // namespace
 
-issued_call::issued_call(std::shared_ptr<runtime_impl> owner, subject about, std::optional<recording> record,
+issued_call::issued_call(std::shared_ptr<runtime_impl> owner, subject about, witnesses seen_by,
                          std::shared_ptr<open_operations> open, std::size_t bytes, delivery deliver)
     : owner_(std::move(owner)),
       subject_(std::move(about)),
-      recording_(std::move(record)),
+      recording_(std::move(seen_by.record)),
+      audit_(std::move(seen_by.audit)),
       open_(std::move(open)),
       bytes_(bytes),
       deliver_(std::move(deliver)) {}
@@ -186,7 +167,9 @@ void issued_call::answer(const v1::Result& outcome) noexcept {
 
 void issued_call::settle(result<v1::Result> outcome) noexcept {
   if (settled_.exchange(true)) return;
-  owner_->meter().count(subject_.type, subject_.what, as_wire(outcome), owner_->clock().now() - subject_.begun);
+  const auto now = owner_->clock().now();
+  owner_->meter().count(subject_.type, subject_.what, as_wire(outcome), now - subject_.begun);
+  if (audit_) audit_->end(as_wire(outcome), now);
   open_->give_back(subject_.key, bytes_);
   if (recording_) record(outcome);
   {
@@ -272,6 +255,12 @@ std::optional<issued_call::recording> session_impl::start_recording(const call_r
   return record;
 }
 
+operation_audit::subject session_impl::subject_of_audit(std::string_view type, std::string_view key) const {
+  const auto found = settings().shape.types.find(std::string{type});
+  const auto configured = found == settings().shape.types.end() ? level::eventual : found->second.consistency;
+  return {type, key, options_.consistency.value_or(configured), id_.value};
+}
+
 std::optional<std::optional<found>> session_impl::read_here(std::string_view type, std::string_view key,
                                                             const call_options& options, bool& missed) const {
   if (!memory_ || delivering() || owner_->gate().closed()) return std::nullopt;
@@ -296,6 +285,10 @@ std::optional<std::optional<found>> session_impl::read_here(std::string_view typ
   missed = !hit;
   if (!hit) return std::nullopt;
   owner_->meter().count_memory_read(type);
+  if (const auto& feed = owner_->audit(); feed && feed->sample().rate > 0) {
+    if (auto audit = operation_audit::of(feed, settings().shape, subject_of_audit(type, stored), a_get(), now))
+      audit->end(result_of_read(hit->at, hit->exists, value), owner_->clock().now());
+  }
   if (!hit->exists) return std::optional<found>{};
   return found{std::move(value), public_version(hit->at)};
 }
@@ -344,7 +337,10 @@ std::shared_ptr<issued_call> session_impl::issue(call_request request, issued_ca
   if (record) record->line.call = stamp(now);
   auto call = std::make_shared<issued_call>(
       owner_, issued_call::subject{std::string{request.type}, key, request.operation.what_case(), now},
-      std::move(record), open_, bytes, std::move(deliver));
+      issued_call::witnesses{std::move(record),
+                             operation_audit::of(owner_->audit(), settings().shape,
+                                                 subject_of_audit(request.type, key), request.operation, now)},
+      open_, bytes, std::move(deliver));
   // Not inside of another call's own function: one that reads on and on would never come back.
   const bool may_read_here = request.operation.has_get() && memory_ && taken == open_operations::taken::alone;
   if (may_read_here && !delivering() && !request.missed) {

@@ -115,6 +115,9 @@ node_status ask_status(caf::actor_system& system, const node& actors, const node
   if (board.replica)
     for (const auto& replica : ask_all<replica_status>(self, std::vector{board.replica}, until, clock))
       status.replica = replica;
+  if (board.monitor)
+    for (auto& monitor : ask_all<monitor_status>(self, std::vector{board.monitor}, until, clock))
+      status.monitor = std::move(monitor);
   status.store_failed = actors.store_failed();
   status.died = actors.died();
   status.at = clock.now();
@@ -182,6 +185,14 @@ std::string to_json(const node_setup& setup, const node_status& status, const st
   }
   if (status.replica)
     out["replica"] = {{"tombstones", status.replica->tombstones}, {"collected", status.replica->collected}};
+  if (status.monitor) {
+    std::uint64_t prevented = 0, served = 0;
+    for (const auto& [of, count] : status.monitor->found)
+      (of.end == violation_end::served ? served : prevented) += count;
+    out["monitor"] = {{"violations_prevented", prevented},
+                      {"violations_served", served},
+                      {"alerts_active", status.monitor->alerts_active}};
+  }
   if (store != nullptr) {
     const auto c = store->count();
     out["store"] = {{"failed", status.store_failed},        {"syncs", c.syncs},

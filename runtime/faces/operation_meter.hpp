@@ -1,7 +1,8 @@
-/// Counts the operations that clients asked of this node, for /metrics.
+/// Counts the operations that clients asked of this node, for /metrics and for the monitor.
 #pragma once
 
 #include "protocol/cluster.hpp"
+#include "protocol/monitor/violations.hpp"
 #include "protocol/wire/record.pb.h"
 #include "protocol/wire/strong.pb.h"
 
@@ -15,56 +16,98 @@
 #include <atomic>
 #include <cstdint>
 #include <map>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace troupe {
 
+/// One operation that has ended, and what was measured of it.
+struct measured_operation {
+  std::string_view type;                                      ///< one that is not configured is counted as type ""
+  v1::Operation::WhatCase what = v1::Operation::WHAT_NOT_SET; ///< which is not counted
+  nanoseconds took{0};
+  std::optional<level> given{};           ///< none = that of the type
+  std::optional<nanoseconds> staleness{}; ///< of what was read, at most; none = not measured
+  /// How long it waited for what its session depends on, for the session's token, for a lock; 0 = it did not.
+  nanoseconds waited_dependency{0};
+  nanoseconds waited_token{0};
+  nanoseconds waited_lock{0};
+};
+
 /// Safe from any thread. An operation is counted once, when its outcome is known to the face that issued it.
 class operation_meter {
 public:
-  /// Sets up one series per data type and kind of operation.
+  /// Sets up one series per data type, kind of operation and level that it may be given.
   explicit operation_meter(const cluster& shape);
 
-  /// @param what  WHAT_NOT_SET is not counted; a type that is not configured is counted as type "".
-  void count(std::string_view type, v1::Operation::WhatCase what, const v1::Result& result, nanoseconds took);
+  void count(const measured_operation& ended, const v1::Result& result);
+  void count(std::string_view type, v1::Operation::WhatCase what, const v1::Result& result, nanoseconds took) {
+    count({.type = type, .what = what, .took = took}, result);
+  }
 
   /// A read that this node's memory answered: far below the shortest time that is told apart.
   ///
   /// Why beside count(): it would cost more than the read, and threads would take turns at it.
-  void count_memory_read(std::string_view type);
+  /// @param given  none = the level of the type.
+  void count_memory_read(std::string_view type, std::optional<level> given = {});
 
+  /// For /metrics. Of levels that a type was not asked for, those that nobody has asked for are left out.
   std::vector<prometheus::MetricFamily> collect();
+
+  /// What has ended since the last call, by level; for the monitor. Left out is what its caller gave up, or asked
+  /// wrongly.
+  std::vector<operation_tally> take_tallies(instant now);
 
 private:
   /// How an operation can end. `refused` = it was done, and its condition did not hold.
   enum outcome_index : std::size_t { done, refused, not_done, unknown, outcomes };
   static constexpr std::size_t kinds = 12; ///< from get to remove_field; one number of the oneof between them is none
+  static constexpr std::size_t levels = violation_ledger::levels;
 
   struct kind_series {
     std::array<prometheus::Counter*, outcomes> by_outcome{};
     prometheus::Histogram* seconds = nullptr;
   };
-  /// Reads from memory that collect() has not counted yet, of the threads that share this place.
+  /// Reads from memory by the threads that share this place.
   struct alignas(64) memory_reads {
     std::atomic<std::uint64_t> count{0};
   };
   static constexpr std::size_t places = 16;
 
+  struct level_series {
+    std::array<kind_series, kinds> by_kind;       ///< in the order of the oneof; null where there is no such kind
+    std::array<memory_reads, places> from_memory; ///< grow only
+    std::uint64_t collected = 0;                  ///< of them, by collect()
+    std::uint64_t tallied = 0;                    ///< of them, by take_tallies()
+    std::uint64_t memory_reads_so_far() const;
+  };
   struct type_series {
-    std::string level;
-    std::array<memory_reads, places> from_memory;
-    std::array<kind_series, kinds> by_kind; ///< in the order of the oneof
+    std::string level_name;                 ///< of the type
+    level strongest = level::eventual;      ///< of the type; "" has none, and is counted as if it were this one
+    std::array<level_series, levels> given; ///< by level, up to the strongest
+    level_series& of(std::optional<level> l) {
+      return given[static_cast<std::size_t>(std::min(l.value_or(strongest), strongest))];
+    }
+  };
+  struct tally {
+    std::atomic<std::uint64_t> succeeded{0}, failed{0};
   };
 
-  void add_type(const std::string& name, std::string_view level);
+  void add_type(const std::string& name, std::optional<level> l);
+  void observe_waits(const measured_operation& ended, const std::string& type, const std::string& given);
 
   prometheus::Registry registry_;
   prometheus::Family<prometheus::Counter>& operations_;
   prometheus::Family<prometheus::Counter>& errors_;
   prometheus::Family<prometheus::Histogram>& seconds_;
+  prometheus::Family<prometheus::Histogram>& staleness_;
+  prometheus::Family<prometheus::Histogram>& waits_;
   std::map<std::string, type_series, std::less<>> types_; ///< one entry per configured type, and "" for all others
+  std::array<tally, levels> tallies_;                     ///< since take_tallies(), but for reads from memory
+  std::mutex reading_;                                    ///< held by who takes in the reads from memory
 };
 
 } // namespace troupe
