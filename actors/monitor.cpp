@@ -17,7 +17,7 @@ constexpr std::size_t counted_types_max = 1'024; ///< beyond, they are counted t
 struct monitor_state {
   std::optional<monitor_config> config;
   std::optional<violation_ledger> core;
-  violation_ledger::effects effects;                    ///< empty between handlers
+  violation_ledger::effects effects;              ///< empty between handlers
   std::map<std::string, std::uint64_t> conflicts; ///< by type
   std::map<std::string, std::uint64_t> repairs;   ///< by type
   std::vector<alert_listener_actor> listeners;    ///< that live; at most alert_listeners_max

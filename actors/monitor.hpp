@@ -1,7 +1,7 @@
 /// MONITOR: what was found to break a promise, or nearly did, counted; and alerts, to the log and to whoever listens.
 ///
-/// Its core is `violation_ledger`. Spawned by the node, one per node. Everybody tells it, it asks nobody, and nobody waits
-/// for it. Listeners that end are forgotten; when the monitor itself dies, the node does.
+/// Its core is `violation_ledger`. Spawned by the node, one per node. Everybody tells it, it asks nobody, and nobody
+/// waits for it. Listeners that end are forgotten; when the monitor itself dies, the node does.
 #pragma once
 
 #include "actors/context.hpp"

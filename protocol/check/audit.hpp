@@ -105,8 +105,8 @@ public:
   void tick(std::int64_t now_ns, effects& out);
   /// Judges whatever there is.
   void finish(effects& out);
-  /// An operation was lost on its way here, of whichever key; whoever lost it counts it. Of no weight unless the audit
-  /// is complete.
+  /// An operation was lost on its way here, of whichever key; whoever lost it counts it. Of no weight unless the
+  /// audit is complete.
   void lose();
 
   std::size_t operations() const { return operations_; } ///< kept

@@ -1,6 +1,7 @@
 /// What is counted of operations, by the level that they were given.
 #include "runtime/faces/operation_meter.hpp"
 
+#include "protocol/error.hpp"
 #include "runtime/config_file.hpp"
 
 #include <doctest/doctest.h>
