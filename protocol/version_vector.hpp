@@ -17,22 +17,6 @@
 
 namespace troupe {
 
-/// Who numbers updates: one life of one node. Lives are given out by the view, 1 and up; life 0 = none.
-struct origin {
-  node_id node;
-  std::uint64_t life = 0;
-  friend constexpr auto operator<=>(const origin&, const origin&) = default;
-  explicit constexpr operator bool() const { return life != 0; }
-};
-
-/// One update: the seq-th of its origin in its lane, 1 and up. seq 0 = none.
-struct dot {
-  origin from;
-  std::uint64_t seq = 0;
-  friend constexpr auto operator<=>(const dot&, const dot&) = default;
-  explicit constexpr operator bool() const { return seq != 0; }
-};
-
 /// The two lanes of a node's updates, each with its own sequence: neither holds up the other.
 enum class stream_lane : std::uint8_t {
   ordered, ///< of causal and session types: dependencies and tokens speak of these only

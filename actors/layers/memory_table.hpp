@@ -44,7 +44,8 @@ struct table_record {
   lease_generation generation; ///< under this generation of its lease
   version at;
   content what = content::value;
-  std::string_view value; ///< empty unless `what` is value
+  std::string_view
+      value; ///< not shown to readers unless `what` is value; may hold a number of the owner's, see read()
 };
 
 enum class published : std::uint8_t {
@@ -87,6 +88,12 @@ public:
   /// @param value  assigned on a hit: reusing it saves the allocation. Untouched on a miss.
   /// @return nothing on a miss: unknown, recalled, or not under a lease that runs at `now`.
   std::optional<hit> read(std::string_view key, instant now, std::string& value) const;
+
+  /// The same for values that begin with a number of their owner's, least significant byte first, which is not
+  /// copied.
+  ///
+  /// @param number  what the value began with; 0 when it was shorter.
+  std::optional<hit> read(std::string_view key, instant now, std::uint64_t& number, std::string& value) const;
 
   /// The same without the copy: empty on a miss.
   /// @cost  readers of one hot key take turns at its count of references.

@@ -133,4 +133,10 @@ nanoseconds clock::until(instant at) const noexcept {
   return nanoseconds{local.count() - local.count() / 1'000'000 * drift_ppm_ + 2'000};
 }
 
+std::uint64_t clock::wall_ms() const noexcept {
+  constexpr milliseconds begun{1'600'000'000'000}; // some day in 2020
+  return static_cast<std::uint64_t>(
+      std::chrono::duration_cast<milliseconds>(begun + world_.now() + wall_error_).count());
+}
+
 } // namespace troupe::simulated
