@@ -70,7 +70,7 @@ void report(self_ptr self, const check::audit_finding& f) {
     config.log->error("audit.refuted property={} type={} key={:?} operations={} proof={:?}", f.property, f.type,
                       f.key, f.operations, where);
   if (!config.monitor) return;
-  violation event;
+  violation_event event;
   event.kind = violation_kind::history_refuted;
   event.end = violation_end::served;
   event.given = level_of(f.held_to);

@@ -86,7 +86,7 @@ monitor_actor::behavior_type monitor_behavior(self_ptr self, monitor_config conf
               all.end());
   });
   return {
-      [self](violation& event) {
+      [self](violation_event& event) {
         event.at = self->state.config->context.now();
         self->state.core->note(std::move(event), self->state.effects);
         perform(self);

@@ -152,7 +152,7 @@ void on_scanned(self_ptr self, const scanned& s) {
 void tell_of_damage(self_ptr self, const load_request& of) {
   const auto& monitor = context(self).board->monitor;
   if (self->state.failed || !monitor) return;
-  violation found;
+  violation_event found;
   found.kind = violation_kind::checksum;
   found.end = violation_end::prevented;
   found.type = of.key.substr(0, of.key.find(':'));

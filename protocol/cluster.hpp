@@ -14,7 +14,7 @@
 namespace troupe {
 
 /// Version of everything that travels between nodes; two nodes with different ones do not talk.
-inline constexpr std::uint32_t protocol_version = 2;
+inline constexpr std::uint32_t protocol_version = 3;
 
 /// What happens to a write that no majority has answered by its deadline. See PROTOCOLS §3.5.
 enum class on_timeout : std::uint8_t { unknown, rollback };

@@ -212,8 +212,8 @@ std::optional<endpoint> assembly::admin_address() const {
 }
 
 face_setup assembly::face() {
-  return {system_, node_.get(),    &clock_,          store_.get(), meter_.get(),
-          log_,    random_session, config_.deadline, audit_,       webhook_};
+  return {system_,        node_.get(),      &clock_,        store_.get(), meter_.get(), log_,
+          random_session, config_.deadline, config_.seal(), audit_,       webhook_};
 }
 
 bool assembly::release_homes(instant until) {

@@ -28,6 +28,7 @@ constexpr std::size_t type_bytes_max = 64;
 constexpr std::int64_t alert_seconds_max = 86'400;
 constexpr std::int64_t audit_window_s_max = 3'600;
 constexpr std::string_view webhook_allowed = "\"http://host:port/path\", or https";
+constexpr std::size_t token_keys_max = 8;
 constexpr std::uintmax_t file_bytes_max = 1U << 20U;
 
 constexpr std::string_view node_address_allowed = "\"host:port\" with a port from 1 to 65535";
@@ -67,6 +68,8 @@ public:
     if (auto section = file_.section("api")) read_api(*section);
     if (auto section = file_.section("alerts")) read_alerts(*section);
     if (auto section = file_.section("audit")) read_audit(*section);
+    if (auto section = file_.section("security")) read_security(*section);
+    if (!has_token_keys_) use_key_of_name();
     read_delays();
     file_.finish();
     return std::move(out_);
@@ -268,6 +271,44 @@ private:
     in.finish();
   }
 
+  void read_security(toml_section& in) {
+    constexpr std::string_view allowed = "a list of 1 to 8 texts \"ID:SECRET\", the first of which signs";
+    if (const auto* found = in.take("token_keys", allowed)) {
+      has_token_keys_ = true;
+      out_.token_keys.clear();
+      const auto* list = found->as_array();
+      if (list == nullptr || list->empty() || list->size() > token_keys_max) {
+        in.refuse_unquoted("token_keys", allowed);
+      } else {
+        for (std::size_t i = 0; i < list->size(); ++i)
+          read_token_key(in, i, list->get(i)->value_exact<std::string>());
+      }
+    }
+    in.finish();
+  }
+
+  void read_token_key(toml_section& in, std::size_t place, const std::optional<std::string>& text) {
+    const auto name = "token_keys[" + std::to_string(place + 1) + "]";
+    const auto key = session_token::key_in(text.value_or(""));
+    if (!key)
+      return problems_.add(in.line_of("token_keys"), in.path_of(name) + " is not a key; allowed: " + key.error());
+    for (const auto& other : out_.token_keys)
+      if (other.id == key->id)
+        problems_.add(in.line_of("token_keys"),
+                      in.path_of(name) + " has the id " + std::to_string(key->id) + "; allowed: each id once");
+    out_.token_keys.push_back(*key);
+  }
+
+  /// Only who has types of a weaker level has use for tokens.
+  void use_key_of_name() {
+    out_.token_keys = {session_token::key_of_name(out_.shape.name)};
+    const auto& types = out_.shape.types;
+    if (std::any_of(types.begin(), types.end(), [](const auto& t) { return t.second.consistency != level::strong; }))
+      out_.notes.emplace_back(
+          "security.token_keys is not there: session tokens are sealed with a key that is derived "
+          "from the cluster's name, and are not protected against forgery");
+  }
+
   void read_delays() {
     std::set<std::string> regions{out_.region};
     for (const auto& m : out_.shape.members)
@@ -333,6 +374,7 @@ private:
   std::filesystem::path folder_;
   toml_problems& problems_;
   node_config out_;
+  bool has_token_keys_ = false;
   std::map<std::string, std::size_t> taken_; ///< "id 1" -> the line that took it
 };
 

@@ -3,6 +3,8 @@
 
 #include "protocol/cluster.hpp"
 #include "protocol/ids.hpp"
+#include "protocol/session/token.hpp"
+#include "runtime/token_seal.hpp"
 
 #include <tl/expected.hpp>
 
@@ -70,6 +72,9 @@ struct node_config {
   std::size_t memory_bytes_max = std::size_t{256} << 20; ///< of copies that answer strong reads; 0 = none
   resp_settings gateway;                                 ///< means something with `resp` only
   log_settings log;
+  /// What session tokens are sealed with, the same on every node; never empty. Not part of cluster::hash(): nodes
+  /// whose keys differ for a while must be able to talk, or no key could be replaced.
+  session_token::key_ring token_keys{session_token::key_of_name("")};
   std::vector<region_delay> delays;
   milliseconds deadline{1000};        ///< of an operation that names none
   std::filesystem::path history_file; ///< where operations are recorded; empty = nowhere
@@ -80,6 +85,7 @@ struct node_config {
   std::shared_ptr<memory_table> unpromised;
 
   bool is_client() const { return self.value == 0; }
+  token_seal seal() const { return {token_keys, shape.name, region}; }
 };
 
 /// One line for each mistake: "FILE:LINE: KEY is FOUND; allowed: …". Never empty.

@@ -92,6 +92,14 @@ std::string print_config(const node_config& config) {
       << "window_s = " << config.audit.window.count() << "      # 1 to 3600; judged together\n";
   if (!config.audit.directory.empty())
     out << "directory = " << in_quotes(config.audit.directory.string()) << "    # of proofs, for troupe check\n";
+  if (config.token_keys.front().id != 0) {
+    out << "\n# The same on every node, and a secret: who has it can forge session tokens. The first signs, all "
+           "verify.\n"
+        << "[security]\ntoken_keys = [";
+    for (const auto& key : config.token_keys)
+      out << (&key == &config.token_keys.front() ? "" : ", ") << in_quotes(to_string(key));
+    out << "]\n";
+  }
   for (const auto& delay : config.delays)
     out << "\n# For demonstrations and tests: what the links add.\n"
         << "[[delays]]\nregions = [" << in_quotes(delay.one) << ", " << in_quotes(delay.other) << "]\n"
@@ -107,6 +115,7 @@ node_config example_config(std::string_view self) {
                           {node_id{3}, "ap-1", "ap", "127.0.0.1", 7413}};
   config.shape.types = {{"inventory", {level::strong, on_timeout::unknown}},
                         {"orders", {level::strong, on_timeout::rollback}}};
+  config.token_keys = {session_token::key_of_name(config.shape.name)};
   config.name = self;
   config.region = config.shape.members.front().region;
   if (const auto* m = config.shape.find(self)) {

@@ -7,6 +7,7 @@
 #include "actors/node_clock.hpp"
 #include "actors/switchboard.hpp"
 #include "actors/transport.hpp"
+#include "actors/weak_copies.hpp"
 #include "protocol/cluster.hpp"
 #include "protocol/limits.hpp"
 #include "protocol/link.hpp"
@@ -85,6 +86,8 @@ public:
   /// What any thread may answer strong reads with; null = nothing. Outlives the node in the hands of who holds it:
   /// its leases lapse.
   const std::shared_ptr<memory_table>& memory() const { return memory_; }
+  /// What any thread may answer reads of the weaker levels with; null = nothing. Outlives the node likewise.
+  const weak_copies& copies() const { return copies_; }
   /// The store refuses writes for good: this node can only be stopped, and repaired.
   bool store_failed() const { return *store_failed_; }
   /// An actor of this node has died of itself, and all others were ended with it: this node can only be stopped.
@@ -95,6 +98,7 @@ public:
   std::vector<caf::actor> all_actors() const;
 
 private:
+  void spawn_weaker_levels(const actor_context& context);
   void kill_all() const;
   void die_together();
 
@@ -103,6 +107,7 @@ private:
   node_seams seams_;
   std::shared_ptr<switchboard> board_;
   std::shared_ptr<memory_table> memory_;
+  weak_copies copies_; ///< none unless the node has a stream replica that keeps them
   // Set by actors, which may outlive the node for a moment.
   std::shared_ptr<std::atomic<bool>> store_failed_;
   std::shared_ptr<std::atomic<bool>> died_;

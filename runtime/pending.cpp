@@ -6,15 +6,14 @@ namespace troupe {
 
 namespace {
 
-thread_local bool delivering_here = false;
 thread_local bool does_network_io = false;
 
 } // namespace
 
-bool delivering() { return delivering_here; }
+constinit thread_local bool detail::delivering_here = false;
 
-delivery_scope::delivery_scope() : outer_{std::exchange(delivering_here, true)} {}
-delivery_scope::~delivery_scope() { delivering_here = outer_; }
+delivery_scope::delivery_scope() : outer_{std::exchange(detail::delivering_here, true)} {}
+delivery_scope::~delivery_scope() { detail::delivering_here = outer_; }
 
 void never_wait_on_this_thread() { does_network_io = true; }
 

@@ -10,9 +10,11 @@
 #include "runtime/assembly.hpp"
 #include "runtime/call_gate.hpp"
 #include "runtime/config_file.hpp"
-#include "runtime/history_line.hpp"
 #include "runtime/history_recorder.hpp"
+#include "runtime/operation_audit.hpp"
 #include "runtime/waiting.hpp"
+#include "runtime/weak_calls.hpp"
+#include "runtime/weak_reads.hpp"
 
 #include <atomic>
 #include <condition_variable>
@@ -107,13 +109,14 @@ public:
   }
 
   /// Whether one is on this key, of those that were taken in before by whoever asks, or told whoever asks.
-  bool has(std::string_view key) const {
-    if (count_.load(std::memory_order_acquire) == 0) return false;
+  bool has(std::string_view key) const { return count_.load(std::memory_order_acquire) != 0 && contains(key); }
+
+private:
+  bool contains(std::string_view key) const {
     const std::lock_guard lock{mutex_};
     return keys_.contains(key);
   }
 
-private:
   mutable std::mutex mutex_;
   std::multiset<std::string, std::less<>> keys_; ///< one entry per operation
   std::size_t bytes_ = 0;
@@ -140,6 +143,7 @@ public:
     check::operation line; ///< all but the outcome
     std::uint64_t client = 0;
     std::shared_ptr<history_clients> clients;
+    bool alone = false; ///< in no order with the session's other calls: nobody gets its client id again
   };
 
   /// Who is told of the outcome beside the caller.
@@ -159,6 +163,13 @@ public:
   void settle(result<v1::Result> outcome) noexcept;
   /// The answer of the session actor.
   void answer(const v1::Result& outcome) noexcept;
+  /// The same of a type of a weaker level.
+  void answer(const v1::WeakAnswer& answer) noexcept;
+  /// Where the rest of the answer goes, and who has to hear of it; before the call is sent.
+  void look_at(std::shared_ptr<answer_details> details, std::shared_ptr<weak_reads> reads) {
+    details_ = std::move(details);
+    reads_ = std::move(reads);
+  }
 
 private:
   void record(const result<v1::Result>& outcome);
@@ -171,6 +182,8 @@ private:
   const std::shared_ptr<open_operations> open_;
   const std::size_t bytes_;
   delivery deliver_;
+  std::shared_ptr<answer_details> details_; ///< null = nobody looks
+  std::shared_ptr<weak_reads> reads_;       ///< null = the node has no table of the weaker levels
   std::optional<std::stop_callback<std::function<void()>>> cancellation_;
 };
 
@@ -183,22 +196,45 @@ struct call_request {
   std::stop_token stop{};
   lock_fence under{};
   bool missed = false; ///< a read that the node's memory had no answer to a moment ago
+  weak_request weak{};
 };
+
+/// What the options of a call say, without its operation.
+call_request request_of(std::string_view type, std::string_view key, call_options options);
 
 /// One session of one runtime. Thread-safe.
 class session_impl {
 public:
   /// What a session is made of beside its actor: what the node's memory may answer for it; null = nothing.
-  session_impl(std::shared_ptr<runtime_impl> owner, session_id id, session_options options, session_actor actor,
-               std::shared_ptr<const memory_table> memory);
+  struct node_parts {
+    session_actor actor; ///< none when the node has ended
+    std::shared_ptr<const memory_table> memory;
+    weak_copies copies; ///< likewise for the weaker levels
+  };
+  session_impl(std::shared_ptr<runtime_impl> owner, session_id id, session_options options, node_parts parts);
   session_impl(const session_impl&) = delete;
   session_impl& operator=(const session_impl&) = delete;
   ~session_impl();
 
+  enum class memory_answer : std::uint8_t {
+    given,
+    missed,    ///< it was looked into, and had none
+    not_asked, ///< by this session, or for this read, or now
+  };
+
   /// Answers a read in the caller's thread, when the node's memory may and nobody has to hear of it: the session is
-  /// not recorded. None = issue it; `missed`: the memory was looked into, and had no answer.
-  std::optional<std::optional<found>> read_here(std::string_view type, std::string_view key,
-                                                const call_options& options, bool& missed) const;
+  /// not recorded. Where no answer is given, issue it.
+  /// @param answer  empty before, and unless one is given.
+  memory_answer read_here(std::string_view type, std::string_view key, const call_options& options,
+                          std::optional<found>& answer) const;
+
+  /// The same for types of a weaker level.
+  std::optional<std::optional<found>> read_weak_here(std::string_view type, std::string_view key,
+                                                     const call_options& options);
+
+  /// What the session has seen, sealed. `done` runs once, on whatever thread.
+  void ask_token(std::function<void(result<std::string>)> done);
+  result<void> join(std::string_view token);
 
   /// Checks `request`, and sends it unless the node's memory answers it. Operations are sent in the order of the
   /// calls of issue().
@@ -218,15 +254,26 @@ public:
 
 private:
   std::optional<error> refusal(const call_request& request) const;
-  operation_audit::subject subject_of_audit(std::string_view type, std::string_view key) const;
+  std::optional<operation_audit> start_audit(const call_request& request, const data_type& type, std::string_view key,
+                                             instant called) const;
+  /// A read that the node's table of copies answered.
+  void audit_copy(const operation_audit::subject& about, const weak_table::hit& hit, const std::string& value,
+                  instant called) const;
+  /// The level that a read of this session asks for; absent = its type's.
+  std::optional<level> level_asked(const data_type& type, const std::optional<level>& by_call) const;
+  /// Tells the actor what was read without it. The mutex is held.
+  void tell_actor();
   /// Takes a client id; the time of the call is still to be set.
-  std::optional<issued_call::recording> start_recording(const call_request& request) const;
+  std::optional<issued_call::recording> start_recording(const call_request& request, const data_type& type) const;
 
   const std::shared_ptr<runtime_impl> owner_;
   const session_id id_;
   const session_options options_;
   const std::shared_ptr<history_clients> clients_;
   const std::shared_ptr<const memory_table> memory_;
+  const bool reads_here_;                  ///< read_here() may ask the memory at all
+  const std::shared_ptr<weak_reads> weak_; ///< null = the node has no copies of weaker levels
+  std::optional<error> refused_;           ///< why every operation is: its first token
   const std::shared_ptr<open_operations> open_ = std::make_shared<open_operations>();
   std::mutex mutex_;          ///< held from the numbering of an operation to its sending: the order of the calls
   session_actor actor_;       ///< none after retire()

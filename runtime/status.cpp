@@ -78,6 +78,18 @@ nlohmann::ordered_json to_json(const home_status& home, const cluster& shape, in
           {"recalls", home.recalls}};
 }
 
+nlohmann::ordered_json to_json(const view_status& known, const cluster& shape) {
+  nlohmann::ordered_json out{{"number", known.now.number}, {"life", known.life}};
+  out["nodes"] = nlohmann::ordered_json::array();
+  for (const auto& [node, standing] : known.now.nodes) {
+    const auto* listed = shape.find(node);
+    out["nodes"].push_back({{"name", listed == nullptr ? to_string(node) : listed->name},
+                            {"life", standing.life},
+                            {"out", standing.out}});
+  }
+  return out;
+}
+
 nlohmann::ordered_json to_json(const lock_view& lock, shard_id shard) {
   nlohmann::ordered_json out{{"lock", lock.key}, {"shard", shard.value}};
   out["owners"] = nlohmann::ordered_json::array();
@@ -118,6 +130,9 @@ node_status ask_status(caf::actor_system& system, const node& actors, const node
   if (board.monitor)
     for (auto& monitor : ask_all<monitor_status>(self, std::vector{board.monitor}, until, clock))
       status.monitor = std::move(monitor);
+  if (board.view_keeper)
+    for (auto& view : ask_all<view_status>(self, std::vector{board.view_keeper}, until, clock))
+      status.view = std::move(view);
   status.store_failed = actors.store_failed();
   status.died = actors.died();
   status.at = clock.now();
@@ -150,7 +165,10 @@ std::optional<std::string> obstacle(const node_setup& setup, const node_status& 
   const auto served =
       static_cast<std::size_t>(std::count_if(status.homes.begin(), status.homes.end(),
                                              [&](const home_status& h) { return home_known(h, setup, status.at); }));
-  if (served == status.shards) return std::nullopt;
+  if (served == status.shards) {
+    if (status.view && status.view->life == 0) return "this start has no life from the view yet";
+    return std::nullopt;
+  }
   return "a home is known for " + std::to_string(served) + " of " + std::to_string(status.shards) + " shards";
 }
 
@@ -193,6 +211,7 @@ std::string to_json(const node_setup& setup, const node_status& status, const st
                       {"violations_served", served},
                       {"alerts_active", status.monitor->alerts_active}};
   }
+  if (status.view) out["view"] = to_json(*status.view, setup.shape);
   if (store != nullptr) {
     const auto c = store->count();
     out["store"] = {{"failed", status.store_failed},        {"syncs", c.syncs},

@@ -5,8 +5,12 @@
 
 namespace troupe {
 
+namespace detail {
+extern constinit thread_local bool delivering_here;
+} // namespace detail
+
 /// Whether this thread runs a call's own function: nothing that it waited for could arrive.
-bool delivering();
+inline bool delivering() { return detail::delivering_here; }
 
 /// While it lives, this thread runs a call's own function.
 class delivery_scope {

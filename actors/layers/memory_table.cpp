@@ -21,6 +21,16 @@ constexpr std::size_t retired_per_look = 64;
 
 std::uint64_t hash_of(std::string_view key) { return XXH3_64bits(key.data(), key.size()); }
 
+auto copy_to(std::optional<memory_table::hit>& found, std::string& value) {
+  return [&](const table_entry& entry) {
+    if (value.capacity() < entry.value().size())
+      value = std::string{entry.value()}; // costs half of what it takes to let it grow
+    else
+      value.assign(entry.value());
+    found = memory_table::hit{.at = entry.at(), .exists = entry.what() == content::value};
+  };
+}
+
 } // namespace
 
 memory_table::memory_table(const options& chosen)
@@ -48,9 +58,11 @@ memory_table::~memory_table() {
 
 // Readers.
 
-template <class Take> bool memory_table::look_up(std::string_view key, instant now, const Take& take) const {
+template <class Sample, class Take>
+bool memory_table::look_up(std::string_view key, const Sample& sample, const Take& take) const {
   const auto hash = hash_of(key);
   const read_section reading;
+  const instant now = sample(hash);
   const auto* entry = find(key, hash);
   const bool readable = entry != nullptr && entry->readable()
                         && (now < entry->term().until() || mutated(mutation::table_lease_not_checked));
@@ -64,10 +76,21 @@ template <class Take> bool memory_table::look_up(std::string_view key, instant n
 
 std::optional<memory_table::hit> memory_table::read(std::string_view key, instant now, std::string& value) const {
   std::optional<hit> found;
-  look_up(key, now, [&](const table_entry& entry) {
-    value.assign(entry.value());
-    found = hit{.at = entry.at(), .exists = entry.what() == content::value};
-  });
+  look_up(
+      key, [now](std::uint64_t) { return now; }, copy_to(found, value));
+  return found;
+}
+
+std::optional<memory_table::hit> memory_table::read(std::string_view key, const node_clock& clock,
+                                                    std::string& value) const {
+  std::optional<hit> found;
+  look_up(
+      key,
+      [&](std::uint64_t hash) {
+        index_.load()->prefetch(hash);
+        return clock.now();
+      },
+      copy_to(found, value));
   return found;
 }
 
@@ -88,7 +111,8 @@ std::optional<memory_table::hit> memory_table::read(std::string_view key, instan
 
 shared_record memory_table::share(std::string_view key, instant now) const {
   shared_record found;
-  look_up(key, now, [&](const table_entry& entry) { found = shared_record{&entry}; });
+  look_up(
+      key, [now](std::uint64_t) { return now; }, [&](const table_entry& entry) { found = shared_record{&entry}; });
   return found;
 }
 

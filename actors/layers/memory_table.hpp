@@ -20,6 +20,7 @@
 
 #include "actors/layers/table_entry.hpp"
 #include "actors/layers/table_index.hpp"
+#include "actors/node_clock.hpp"
 #include "protocol/ids.hpp"
 
 #include <array>
@@ -94,6 +95,8 @@ public:
   ///
   /// @param number  what the value began with; 0 when it was shorter.
   std::optional<hit> read(std::string_view key, instant now, std::uint64_t& number, std::string& value) const;
+  /// The same at the clock's time, sampled before the look-up, while what that will load is on its way.
+  std::optional<hit> read(std::string_view key, const node_clock& clock, std::string& value) const;
 
   /// The same without the copy: empty on a miss.
   /// @cost  readers of one hot key take turns at its count of references.
@@ -183,7 +186,8 @@ private:
     std::atomic<std::uint64_t> value_{0};
   };
 
-  template <class Take> bool look_up(std::string_view key, instant now, const Take& take) const;
+  template <class Sample, class Take>
+  bool look_up(std::string_view key, const Sample& sample, const Take& take) const;
   void count_read(std::size_t thread, bool found) const;
   table_entry* find(std::string_view key, std::uint64_t hash) const;
 

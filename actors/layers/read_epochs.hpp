@@ -39,7 +39,7 @@ struct alignas(64) reader_slot {
 };
 
 /// While it lives, nothing that its thread finds is freed. Short, never nested, never across a call into foreign
-/// code.
+/// code other than a look at a clock.
 class read_section {
 public:
   read_section();
@@ -59,6 +59,11 @@ extern std::atomic<std::uint64_t> read_epoch;
 extern constinit thread_local reader_slot* own_reader_slot; ///< nullptr until the thread's first read
 reader_slot& take_reader_slot();
 } // namespace detail
+
+/// The number of this thread's slot.
+inline std::size_t reader_number() {
+  return (detail::own_reader_slot != nullptr ? *detail::own_reader_slot : detail::take_reader_slot()).number;
+}
 
 inline read_section::read_section()
     : slot_{detail::own_reader_slot != nullptr ? *detail::own_reader_slot : detail::take_reader_slot()} {

@@ -28,8 +28,9 @@ std::size_t first_place(std::uint64_t tagged) { return static_cast<std::size_t>(
 
 /// Asks for what a hit reads of an entry, unless it is large, before it is known whether it is one: the lines come
 /// together instead of one after the other.
-void prefetch(const table_entry* entry) {
-  for (std::size_t line = 64; line < 256; line += 64)
+/// @param from  the first line that is asked for.
+void prefetch_entry(const table_entry* entry, std::size_t from) {
+  for (std::size_t line = from; line < 256; line += 64)
     __builtin_prefetch(reinterpret_cast<const char*>(entry) + line);
 }
 
@@ -43,12 +44,18 @@ table_entry* table_index::find(std::string_view key, std::uint64_t hash) const {
     for (auto tagged = places_tagged(word, tag_of(hash)); tagged != 0; tagged &= tagged - 1) {
       auto* entry = b.place[first_place(tagged)].load();
       if (entry == nullptr) continue;
-      prefetch(entry);
+      prefetch_entry(entry, 64);
       if (entry->hash() == hash && entry->key() == key) return entry;
     }
     if (word >> past_shift == 0) return nullptr;
   }
   return nullptr;
+}
+
+void table_index::prefetch(std::uint64_t hash) const {
+  const auto& b = buckets_[home_of(hash)];
+  const auto tagged = places_tagged(b.word.load(std::memory_order_relaxed), tag_of(hash));
+  if (tagged != 0) prefetch_entry(b.place[first_place(tagged)].load(std::memory_order_relaxed), 0);
 }
 
 void table_index::insert(table_entry& entry) {

@@ -26,6 +26,10 @@ public:
   /// Any thread, inside a read section; or the writer. nullptr = not here.
   table_entry* find(std::string_view key, std::uint64_t hash) const;
 
+  /// Asks for the memory that find() will most likely look at, and says nothing about what it will find. Any thread,
+  /// inside a read section.
+  void prefetch(std::uint64_t hash) const;
+
   /// The writer's. A key is inserted once, and only while has_room().
   void insert(table_entry& entry);
   /// Readers that begin after the return do not find it. False: it is not here.

@@ -102,7 +102,7 @@ std::string_view name_of(alert_turn turn) {
 
 instant violation_ledger::advance(instant at) { return now_ = std::max(now_, at); }
 
-void violation_ledger::note(violation e, effects& out) {
+void violation_ledger::note(violation_event e, effects& out) {
   if (e.count == 0) return;
   const auto at = advance(e.at);
   count(e);
@@ -124,7 +124,7 @@ void violation_ledger::note(violation e, effects& out) {
   event(std::move(about), out);
 }
 
-void violation_ledger::count(const violation& e) {
+void violation_ledger::count(const violation_event& e) {
   series of{e.kind, e.end, e.type, e.given};
   shorten(of.type, options_.text_bytes_max);
   if (counts_.size() >= options_.counts_max && !counts_.contains(of)) of.type = others;

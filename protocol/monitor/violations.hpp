@@ -44,7 +44,7 @@ enum class violation_end : std::uint8_t {
 };
 std::string_view name_of(violation_end end);
 
-struct violation {
+struct violation_event {
   violation_kind kind = violation_kind::checksum;
   violation_end end = violation_end::prevented;
   level given = level::strong; ///< that the operation was to be given
@@ -119,7 +119,7 @@ public:
   explicit violation_ledger(const options& o) : options_(o) {}
 
   /// An event that is older than what was seen before counts as of now.
-  void note(violation event, effects& out);
+  void note(violation_event event, effects& out);
   void note(const operation_tally& event, effects& out);
   /// Repeats and resolves what is due; changes nothing when called early or twice.
   void tick(instant now, effects& out);
@@ -148,7 +148,7 @@ private:
   };
 
   instant advance(instant at);
-  void count(const violation& event);
+  void count(const violation_event& event);
   void event(alert about, effects& out);
   void tell(entry& e, alert_turn turn, effects& out) const;
   nanoseconds part_length() const;

@@ -174,9 +174,8 @@ alert_webhook::sending alert_webhook::send(const std::string& body) {
 
 /// RFC 3339 in UTC. The notice has a time of the node's monotonic clock; people have calendars.
 std::string alert_webhook::wall_time(instant at) const {
-  using std::chrono::system_clock;
-  const auto wall = system_clock::now() - std::chrono::duration_cast<system_clock::duration>(clock_.now() - at);
-  const auto ms = std::chrono::floor<std::chrono::milliseconds>(wall.time_since_epoch()).count();
+  const auto ago = std::chrono::duration_cast<std::chrono::milliseconds>(clock_.now() - at).count();
+  const auto ms = static_cast<std::int64_t>(clock_.wall_ms()) - ago;
   const std::time_t seconds = ms / 1'000;
   std::tm parts{};
   ::gmtime_r(&seconds, &parts);

@@ -191,6 +191,15 @@ void add_monitor(const monitor_status& monitor, std::vector<MetricFamily>& famil
       counter("alert_notices_total", "Alerts raised, repeated and resolved").add(monitor.notices).take());
 }
 
+void add_view(const view_status& known, std::vector<MetricFamily>& families) {
+  const auto out = std::count_if(known.now.nodes.begin(), known.now.nodes.end(),
+                                 [](const auto& member) { return member.second.out; });
+  families.push_back(
+      gauge("view_number", "Number of the newest view that this node knows").add(known.now.number).take());
+  families.push_back(gauge("view_out", "Members that no frontier counts, in that view").add(out).take());
+  families.push_back(gauge("view_life", "This start's life in it; 0 = it has none yet").add(known.life).take());
+}
+
 void add_store(const store_driver::counters& store, std::vector<MetricFamily>& families) {
   families.push_back(counter("store_syncs_total", "Times the store waited for the disk").add(store.syncs).take());
   families.push_back(
@@ -221,6 +230,7 @@ std::vector<MetricFamily> metrics_of(const node_setup& setup, const node_status&
   if (status.memory) add_memory(*status.memory, families);
   if (status.replica) add_replica(*status.replica, families);
   if (status.monitor) add_monitor(*status.monitor, families);
+  if (status.view) add_view(*status.view, families);
   if (store != nullptr) {
     families.push_back(
         gauge("store_failed", "1 = the store refuses writes for good").add(status.store_failed ? 1 : 0).take());

@@ -91,8 +91,11 @@ operation_meter::operation_meter(const cluster& shape)
                  .Help("What an operation waited for, and for how long; level: that it was given")
                  .Register(registry_)) {
   add_type("", std::nullopt);
-  for (const auto& [name, type] : shape.types)
+  for (const auto& [name, type] : shape.types) {
     add_type(name, type.consistency);
+    const auto series = types_.find(name);
+    configured_.emplace_back(series->first, &series->second);
+  }
 }
 
 void operation_meter::add_type(const std::string& name, std::optional<level> l) {
@@ -116,26 +119,12 @@ void operation_meter::add_type(const std::string& name, std::optional<level> l) 
     }
 }
 
-void operation_meter::count_memory_read(std::string_view type, std::optional<level> given) {
-  static std::atomic<std::size_t> threads{0};
-  thread_local const std::size_t place = threads.fetch_add(1, std::memory_order_relaxed) % places;
-  if (const auto found = types_.find(type); found != types_.end())
-    found->second.of(given).from_memory[place].count.fetch_add(1, std::memory_order_relaxed);
-}
-
-std::uint64_t operation_meter::level_series::memory_reads_so_far() const {
-  std::uint64_t reads = 0;
-  for (const auto& place : from_memory)
-    reads += place.count.load(std::memory_order_relaxed);
-  return reads;
-}
-
 std::vector<prometheus::MetricFamily> operation_meter::collect() {
   {
     const std::lock_guard lock{reading_};
     for (auto& [name, series] : types_)
       for (auto& given : series.given) {
-        const auto so_far = given.memory_reads_so_far();
+        const auto so_far = given.from_memory.sum();
         const auto reads = static_cast<double>(so_far - given.collected);
         given.collected = so_far;
         if (reads == 0) continue;
@@ -160,7 +149,7 @@ std::vector<operation_tally> operation_meter::take_tallies(instant now) {
     const std::lock_guard lock{reading_};
     for (auto& [name, series] : types_)
       for (std::size_t l = 0; l < levels; ++l) {
-        const auto so_far = series.given[l].memory_reads_so_far();
+        const auto so_far = series.given[l].from_memory.sum();
         all[l].succeeded += so_far - std::exchange(series.given[l].tallied, so_far);
       }
   }

@@ -12,17 +12,50 @@
 #include <prometheus/metric_family.h>
 #include <prometheus/registry.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace troupe {
+
+/// The reads of one data type, at one level, that this node's memory answered. Safe from any thread.
+///
+/// Why beside operation_meter::count: it would cost more than the read, and threads would take turns at it.
+class memory_reads {
+public:
+  /// @param thread  the calling thread's: see reader_number().
+  void count(std::size_t thread) {
+    auto& own = by_thread_[std::min(thread, own_counts)].count;
+    if (thread < own_counts)
+      own.store(own.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed); // nobody else writes it
+    else
+      own.fetch_add(1, std::memory_order_relaxed);
+  }
+
+  std::uint64_t sum() const {
+    std::uint64_t all = 0;
+    for (const auto& own : by_thread_)
+      all += own.count.load(std::memory_order_relaxed);
+    return all;
+  }
+
+private:
+  static constexpr std::size_t own_counts = 63;
+  struct alignas(64) thread_count {
+    std::atomic<std::uint64_t> count{0};
+  };
+  std::array<thread_count, own_counts + 1>
+      by_thread_; ///< the last: of all whose number is too high for one of their own
+};
 
 /// One operation that has ended, and what was measured of it.
 struct measured_operation {
@@ -48,11 +81,15 @@ public:
     count({.type = type, .what = what, .took = took}, result);
   }
 
-  /// A read that this node's memory answered: far below the shortest time that is told apart.
-  ///
-  /// Why beside count(): it would cost more than the read, and threads would take turns at it.
+  /// Where the reads of this type that this node's memory answered are counted: as done, in less than the shortest
+  /// time that is told apart. nullptr: the type is not configured.
   /// @param given  none = the level of the type.
-  void count_memory_read(std::string_view type, std::optional<level> given = {});
+  /// @cost  looks at the length of each type's name.
+  memory_reads* from_memory(std::string_view type, std::optional<level> given = {}) {
+    for (const auto& [name, series] : configured_)
+      if (name == type) return &series->of(given).from_memory;
+    return nullptr;
+  }
 
   /// For /metrics. Of levels that a type was not asked for, those that nobody has asked for are left out.
   std::vector<prometheus::MetricFamily> collect();
@@ -71,18 +108,12 @@ private:
     std::array<prometheus::Counter*, outcomes> by_outcome{};
     prometheus::Histogram* seconds = nullptr;
   };
-  /// Reads from memory by the threads that share this place.
-  struct alignas(64) memory_reads {
-    std::atomic<std::uint64_t> count{0};
-  };
-  static constexpr std::size_t places = 16;
 
   struct level_series {
-    std::array<kind_series, kinds> by_kind;       ///< in the order of the oneof; null where there is no such kind
-    std::array<memory_reads, places> from_memory; ///< grow only
-    std::uint64_t collected = 0;                  ///< of them, by collect()
-    std::uint64_t tallied = 0;                    ///< of them, by take_tallies()
-    std::uint64_t memory_reads_so_far() const;
+    std::array<kind_series, kinds> by_kind; ///< in the order of the oneof; null where there is no such kind
+    memory_reads from_memory;
+    std::uint64_t collected = 0; ///< of them, by collect(); under reading_
+    std::uint64_t tallied = 0;   ///< of them, by take_tallies(); under reading_
   };
   struct type_series {
     std::string level_name;                 ///< of the type
@@ -106,8 +137,9 @@ private:
   prometheus::Family<prometheus::Histogram>& staleness_;
   prometheus::Family<prometheus::Histogram>& waits_;
   std::map<std::string, type_series, std::less<>> types_; ///< one entry per configured type, and "" for all others
-  std::array<tally, levels> tallies_;                     ///< since take_tallies(), but for reads from memory
-  std::mutex reading_;                                    ///< held by who takes in the reads from memory
+  std::vector<std::pair<std::string_view, type_series*>> configured_;
+  std::array<tally, levels> tallies_; ///< since take_tallies(), but for reads from memory
+  std::mutex reading_;                ///< held by who takes in the reads from memory
 };
 
 } // namespace troupe

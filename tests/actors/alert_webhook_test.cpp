@@ -240,7 +240,7 @@ TEST_CASE("webhook: a node posts its alerts: raised, repeated with what happened
                      .audit = {}}};
   const auto tell = [&](std::uint64_t count) {
     runtime_access{lone.node()}.with_parts([&](assembly& parts) {
-      violation v;
+      violation_event v;
       v.kind = violation_kind::session_went_back;
       v.end = violation_end::served;
       v.given = level::session;

@@ -315,6 +315,7 @@ TEST_CASE("config: what is printed is read back as the same configuration") {
     config.audit = {0.01, std::chrono::seconds{3}, "proofs of eu-1"};
     config.history_file = "odd \"name\"\n\t\\.jsonl";
     config.delays = {{"eu", "us", milliseconds{40}}, {"eu", "eu", std::chrono::microseconds{1500}}};
+    config.token_keys = {{7, std::string(32, '\xee')}, {1, std::string(40, 'k')}};
     const auto text = print_config(config);
     CAPTURE(text);
     const auto back = parse_config(text, "printed");
@@ -336,8 +337,40 @@ TEST_CASE("config: what is printed is read back as the same configuration") {
     CHECK(back->audit.sample == config.audit.sample);
     CHECK(back->audit.window == config.audit.window);
     CHECK(back->audit.directory == config.audit.directory);
+    CHECK(back->token_keys == config.token_keys);
     CHECK(back->delays.size() == 2);
     CHECK(back->delays[1].round_trip == std::chrono::microseconds{1500});
     CHECK(print_config(*back) == text);
   }
+}
+
+TEST_CASE("config: token keys are read in order, and a mistake in one shows no secret") {
+  const std::string hex(64, 'e');
+  const auto keyed = [&](const std::string& list) {
+    return parse_config(with("[log]", "[security]\ntoken_keys = " + list + "\n[log]"), "us-1.toml");
+  };
+  const auto two = keyed("[\"2:" + hex + "\", \"1:" + hex + "ff\"]");
+  if (!two) FAIL(two.error().front());
+  REQUIRE(two->token_keys.size() == 2);
+  CHECK(two->token_keys[0].id == 2);
+  CHECK(two->shape.hash() == parse_config(valid, "us-1.toml")->shape.hash()); // or no key could be replaced
+  for (const auto& list : {std::string{"[]"}, "\"1:" + hex + "\"", std::string{"[1]"}, "[\"0:" + hex + "\"]",
+                           "[\"1:" + hex + "\", \"1:" + hex + "\"]", "[\"1:" + std::string(62, 'e') + "\"]"}) {
+    CAPTURE(list);
+    const auto refused = keyed(list);
+    REQUIRE_FALSE(refused.has_value());
+    REQUIRE_FALSE(refused.error().empty());
+    CHECK(refused.error().front().find("token_keys") != std::string::npos);
+    CHECK(refused.error().front().find("eee") == std::string::npos);
+  }
+}
+
+TEST_CASE("config: without token keys, who has weaker types is told that tokens can be forged") {
+  const auto plain = parse_config(valid, "us-1.toml");
+  REQUIRE(plain);
+  CHECK(plain->token_keys == session_token::key_ring{session_token::key_of_name(plain->shape.name)});
+  const auto weak = parse_config(std::string{valid} + "\n[types.views]\nlevel = \"eventual\"\n", "us-1.toml");
+  REQUIRE(weak);
+  const auto& notes = weak->notes;
+  CHECK(std::any_of(notes.begin(), notes.end(), [](const auto& n) { return n.find("security.token_keys") == 0; }));
 }

@@ -63,8 +63,8 @@ struct lone_monitor {
   }
 };
 
-violation served(std::string type) {
-  violation v;
+violation_event served(std::string type) {
+  violation_event v;
   v.kind = violation_kind::dependency_missing;
   v.end = violation_end::served;
   v.given = level::causal;

@@ -38,6 +38,10 @@ public:
     done(std::move(results));
   }
   void scan(shard_id, std::string, std::function<void(scan_result)> done) override { done({}); }
+  void load_weak(std::vector<load_request>, std::function<void(std::vector<weak_result>)> done) override { done({}); }
+  void scan_weak(shard_id, std::string, std::function<void(weak_page)> done) override { done({}); }
+  void read_updates(updates_request, std::function<void(updates_page)> done) override { done({}); }
+  const stream_image& streams() const override { return streams_; }
   const std::map<shard_id, v1::StoredPromise>& promises() const override { return none_; }
   v1::StoreIdentity identity() const override { return {}; }
   void remember_disk(node_id, std::uint64_t, std::function<void(errc)> done) override { done(errc::none); }
@@ -49,6 +53,7 @@ public:
 
 private:
   const std::map<shard_id, v1::StoredPromise> none_;
+  const stream_image streams_;
 };
 
 struct scripted_replica {
@@ -58,7 +63,7 @@ struct scripted_replica {
       return {
           [this](const home_seen& h) { seen.push_back(h.era); },
           [this](node_id, const v1::Granted&) { ++grants; },
-          [this](const violation& v) { violations.push_back(v); },
+          [this](const violation_event& v) { violations.push_back(v); },
       };
     });
     board->self = self;
@@ -112,8 +117,8 @@ struct scripted_replica {
 
   still_clock clock;
   slow_store store;
-  std::vector<epoch> seen;           ///< lessees that the lock manager was told of
-  std::vector<violation> violations; ///< that the monitor was told of
+  std::vector<epoch> seen;                 ///< lessees that the lock manager was told of
+  std::vector<violation_event> violations; ///< that the monitor was told of
   std::size_t grants = 0;
   std::size_t failures = 0;
   caf::actor_system system;

@@ -43,10 +43,10 @@ TEST_CASE("D1: a node whose store fails is not ready and says why, hands its sha
   CHECK(log.find("critical " + node.name + " node.fatal") != std::string::npos);
   CHECK(log.find("troupe node: storage_failed") != std::string::npos);
 
-  run.serve(50, 5s);
+  run.serve(50);
   run.start_node(victim); // its disk is well again
   run.recovered();
-  run.serve(50, 5s);
+  run.serve(50);
   const auto found = run.conclude();
   MESSAGE(found);
   CHECK(found.problems.empty());

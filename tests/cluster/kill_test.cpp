@@ -12,9 +12,9 @@ TEST_CASE("S1, D1: each node is killed in turn under load, and comes back") {
   for (std::size_t victim = 0; victim < run.cluster().size(); ++victim) {
     run.struck("SIGKILL of " + run.node(victim).name);
     run.node(victim).kill9();
-    run.serve(50, 5s);
+    run.serve(50);
     run.start_node(victim);
-    run.serve(50, 5s);
+    run.serve(50);
   }
   const auto found = run.conclude();
   MESSAGE(found);
@@ -29,7 +29,7 @@ TEST_CASE("S1, D1: all nodes are killed at once under load, twice, and come back
     run.kill_all();
     run.start_all();
     run.recovered();
-    run.serve(50, 5s);
+    run.serve(50);
   }
   const auto found = run.conclude();
   MESSAGE(found);
@@ -43,7 +43,7 @@ TEST_CASE("S1, D1: a node that is killed again while it starts takes nothing wit
   auto& node = run.node(victim);
   run.struck("SIGKILL of " + node.name);
   node.kill9();
-  run.serve(20, 5s);
+  run.serve(20);
 
   // As soon as the process is there; once it has opened its store; once it answers, but is not ready; once it is.
   const auto killed_when = [&](auto reached) {
@@ -52,7 +52,7 @@ TEST_CASE("S1, D1: a node that is killed again while it starts takes nothing wit
     node.start();
     REQUIRE(wait_until([&] { return reached(logged); }, trial::patience));
     node.kill9();
-    run.serve(20, 5s);
+    run.serve(20);
   };
   killed_when([&](std::size_t) { return node.running(); });
   killed_when([&](std::size_t logged) { return node.log().size() > logged; });
@@ -60,7 +60,7 @@ TEST_CASE("S1, D1: a node that is killed again while it starts takes nothing wit
   killed_when([&](std::size_t) { return node.wait_ready(0ms); });
 
   run.start_node(victim);
-  run.serve(20, 5s);
+  run.serve(20);
   const auto found = run.conclude();
   MESSAGE(found);
   CHECK(found.problems.empty());

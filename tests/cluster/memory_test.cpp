@@ -23,11 +23,11 @@ void check_history(trial& run) {
 void stop_for(trial& run, reader_process& holder, std::chrono::milliseconds how_long) {
   run.struck("SIGSTOP of a client node that holds locks");
   holder.stop();
-  run.serve(10, 2s);
+  run.serve(10);
   run.last(how_long);
   run.struck("SIGCONT of a client node that held locks");
   holder.cont();
-  CHECK(holder.reads_on(50, 5s));
+  CHECK(holder.reads_on(50));
 }
 
 } // namespace
@@ -38,16 +38,16 @@ TEST_CASE("S1: homes and a holder are killed while others read their keys from m
   reader_process victim{run, "victim"}, witness{run, "witness"};
   run.struck("SIGKILL of a client node that holds locks");
   victim.kill9();
-  run.serve(50, 5s);
+  run.serve(50);
   reader_process successor{run, "successor"};
   for (int round = 0; round < 3; ++round) {
     const auto home = run.home_of(0);
     run.struck("SIGKILL of " + run.node(home).name + ", which leads shard 0");
     run.node(home).kill9();
-    run.serve(50, 5s);
+    run.serve(50);
     run.start_node(home);
-    run.serve(50, 5s);
-    CHECK(witness.reads_on(50, 5s));
+    run.serve(50);
+    CHECK(witness.reads_on(50));
   }
   for (auto* reader : {&victim, &witness, &successor})
     CHECK(reader->conclude() > 0);
@@ -65,9 +65,9 @@ TEST_CASE("S1: a home that is stopped for 0.5 s, 2 s and 5 s is not believed by 
     run.last(pause);
     run.struck("SIGCONT of " + run.node(home).name);
     run.node(home).cont();
-    run.serve(50, 5s);
-    CHECK(one.reads_on(50, 5s));
-    CHECK(other.reads_on(50, 5s));
+    run.serve(50);
+    CHECK(one.reads_on(50));
+    CHECK(other.reads_on(50));
   }
   for (auto* reader : {&one, &other})
     CHECK(reader->conclude() > 0);
@@ -84,7 +84,7 @@ TEST_CASE("S1: a home and a holder are stopped for 30 s, and other holders for 0
   const auto goes_on = stamp_now() + std::chrono::nanoseconds{30s}.count();
   sleeper.stop();
   run.node(home).stop();
-  run.serve(20, 5s);
+  run.serve(20);
   CHECK(run.home_of(0) != home);
   for (const auto pause : {500ms, 2'000ms, 5'000ms})
     stop_for(run, napper, pause);
@@ -92,8 +92,8 @@ TEST_CASE("S1: a home and a holder are stopped for 30 s, and other holders for 0
   run.struck("SIGCONT of " + run.node(home).name + " and of a client node");
   run.node(home).cont();
   sleeper.cont();
-  CHECK(sleeper.reads_on(50, 5s));
-  run.serve(50, 5s);
+  CHECK(sleeper.reads_on(50));
+  run.serve(50);
   for (auto* reader : {&sleeper, &napper})
     CHECK(reader->conclude() > 0);
   check_history(run);

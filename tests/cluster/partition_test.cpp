@@ -134,7 +134,7 @@ TEST_CASE("S1, S2: links of a home that are cut for 3 s, one way, both ways, and
     if (moves) CHECK(run.home_of(0) != home);
     run.struck("healing of: " + what);
     CHECK(network.heal());
-    run.serve(50, 5s);
+    run.serve(50);
     for (std::size_t i = 0; i < 3; ++i)
       REQUIRE(run.node(i).wait_ready(trial::patience));
   };

@@ -68,7 +68,7 @@ TEST_CASE("S1, S2: the home of a hot shard that was stopped for 5 s is not belie
     run.load().record(std::move(op));
   }
   CHECK(answered > 0); // of those that waited in its sockets, by the home that there is now
-  run.serve(100, 10s);
+  run.serve(100);
   const auto found = run.conclude();
   MESSAGE(found);
   CHECK(found.problems.empty());

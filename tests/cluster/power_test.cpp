@@ -112,7 +112,7 @@ TEST_CASE("D1: all nodes lose their power under load and with it what was not sy
     }
     run.start_all();
     run.recovered();
-    run.serve(50, 5s);
+    run.serve(50);
   }
   MESSAGE("dropped " << dropped << " bytes that were written and not synced");
   const auto found = run.conclude();
@@ -126,7 +126,7 @@ TEST_CASE("D1: a node whose log lost a write that was synced does not start") { 
   run.struck("SIGKILL of node-1");
   auto& node = run.node(0);
   node.kill9();
-  run.serve(10, 5s);
+  run.serve(10);
   const auto store = node.folder / "store";
   const auto count = synced_count(store);
   cut_behind(store, count - 1);

@@ -13,7 +13,7 @@ TEST_CASE("S1, D1: SIGTERM hands the homes over: a rolling restart of all nodes 
     const auto ended = run.node(i).terminate(10s);
     REQUIRE(ended == 0);
     run.start_node(i);
-    run.serve(50, 5s);
+    run.serve(50);
   }
   // No fault was declared: the judge allows no window, and no unknown.
   const auto found = run.conclude();

@@ -43,7 +43,7 @@ void trial::begin() {
   need(ready.has_value(), ready ? "" : ready.error().message());
   load_ = std::make_unique<cluster_load>(*client_, options_.load);
   load_->start();
-  serve(20, std::chrono::seconds{10});
+  serve(20);
 }
 
 void trial::struck(std::string what) {

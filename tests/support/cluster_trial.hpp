@@ -22,7 +22,9 @@ struct trial_options {
 /// stays when the test throws or the judge finds something. For the main thread: the processes end with it.
 class trial {
 public:
-  static constexpr std::chrono::seconds patience{20}; ///< for a node to be ready
+  /// For a node to be ready, and for whatever shall happen at all. How soon it has to, only the judge says: a machine
+  /// that others use too is slow at times.
+  static constexpr std::chrono::seconds patience{20};
 
   explicit trial(trial_options options = {});
   trial(const trial&) = delete;
@@ -39,8 +41,8 @@ public:
   /// From now on callers may notice `what`: for window_of_fault, or until so long after recovered().
   void struck(std::string what);
   void recovered() { faults_.back().over = stamp_now(); }
-  /// Every shard acknowledges `each` new calls in time.
-  void serve(std::uint64_t each, std::chrono::milliseconds at_most);
+  /// Every shard acknowledges `each` new calls.
+  void serve(std::uint64_t each, std::chrono::milliseconds at_most = patience);
   /// Lets the load run on until this long after the last fault began.
   void last(std::chrono::milliseconds since_fault);
 

@@ -38,12 +38,15 @@ std::string whole_lines(std::string text) {
   return text;
 }
 
-/// Some of the last lines; the first of them may be cut.
-std::string last_lines(const std::filesystem::path& file) {
-  constexpr std::streamoff enough = 64 * 1024; // many times what is written from one count of hits to the next
+/// The number in the last line; 0 when there is none.
+std::uint64_t last_number(const std::filesystem::path& file) {
+  constexpr std::streamoff enough = 64; // for two numbers
   std::ifstream in{file, std::ios::binary | std::ios::ate};
   in.seekg(std::max<std::streamoff>(0, in.tellg() - enough));
-  return whole_lines(text_of(std::move(in)));
+  auto lines = whole_lines(text_of(std::move(in)));
+  if (lines.empty()) return 0;
+  lines.pop_back();
+  return std::stoull(lines.substr(lines.rfind('\n') + 1));
 }
 
 } // namespace
@@ -52,18 +55,19 @@ std::string last_lines(const std::filesystem::path& file) {
 // ------------------------------------------------------------------------------------------------------
 
 reader_process::reader_process(trial& run, const std::string& name)
-    : run_(run), name_(name), reads_(run.cluster().folder() / (name + ".reads")) {
+    : run_(run),
+      name_(name),
+      reads_(run.cluster().folder() / (name + ".reads")),
+      errors_(run.cluster().folder() / (name + ".err")) {
   const auto config = run.cluster().folder() / (name + ".toml");
   std::ofstream{config} << run.cluster().client_toml(name);
   std::vector<std::string> command{program(), config.string(), name, reads_.string()};
   for (std::uint32_t shard = 0; shard < run.load().options().shards; ++shard)
     for (const auto& key : {run.load().register_of(shard), run.load().counter_of(shard)})
       command.push_back(key);
-  process_ = std::make_unique<child>(command, run.cluster().folder() / (name + ".out"),
-                                     run.cluster().folder() / (name + ".err"));
-  if (!wait_until([this] { return hits() > 0; }, trial::patience))
-    throw std::runtime_error{name + " reads nothing from its memory:\n"
-                             + text_of(std::ifstream{run.cluster().folder() / (name + ".err")})};
+  process_ = std::make_unique<child>(command, run.cluster().folder() / (name + ".out"), errors_);
+  if (!reads_on(1))
+    throw std::runtime_error{name + " reads nothing from its memory:\n" + text_of(std::ifstream{errors_})};
 }
 
 void reader_process::kill9() {
@@ -71,15 +75,17 @@ void reader_process::kill9() {
   if (!process_->wait(std::chrono::seconds{10})) throw std::runtime_error{name_ + " does not end"};
 }
 
-std::uint64_t reader_process::hits() const {
-  const auto lines = last_lines(reads_);
-  const auto last = lines.rfind(hits_mark);
-  return last == std::string::npos ? 0 : std::stoull(lines.substr(last + hits_mark.size()));
-}
+std::uint64_t reader_process::hits() const { return last_number(reads_.string() + std::string{hits_suffix}); }
 
-bool reader_process::reads_on(std::uint64_t more, std::chrono::milliseconds at_most) const {
+bool reader_process::reads_on(std::uint64_t more) const {
   const auto before = hits();
-  return wait_until([&] { return hits() >= before + more; }, at_most);
+  return wait_until(
+      [&] {
+        if (process_->wait(std::chrono::milliseconds{0}))
+          throw std::runtime_error{name_ + " has ended:\n" + text_of(std::ifstream{errors_})};
+        return hits() >= before + more;
+      },
+      trial::patience);
 }
 
 std::size_t reader_process::conclude() {
@@ -105,12 +111,6 @@ public:
     const std::lock_guard lock{mutex_};
     check::write_operation(out_, op);
     out_.flush();
-  }
-  /// false when the file cannot be written.
-  bool count(std::uint64_t hits) {
-    const std::lock_guard lock{mutex_};
-    out_ << hits_mark << hits << '\n' << std::flush;
-    return static_cast<bool>(out_);
   }
 
 private:
@@ -155,10 +155,14 @@ int read_for_ever(const reader_task& task) {
   std::vector<std::thread> threads;
   for (const auto& key : task.keys)
     threads.emplace_back([&] { read_key(node->open_session(), task.name, key, out); });
-  const auto hits = [&] { return nlohmann::json::parse(node->status_json()).at("memory").at("hits"); };
-  while (out.count(hits().get<std::uint64_t>()))
+  std::ofstream hits{task.output + std::string{hits_suffix}, std::ios::binary};
+  while (hits) {
+    // A status that was asked for while the process was stopped came too late to be complete.
+    const auto status = nlohmann::json::parse(node->status_json());
+    if (status.contains("memory")) hits << status["memory"].at("hits") << std::endl;
     (void)wait_until([] { return false; }, std::chrono::milliseconds{20});
-  std::cerr << task.output << " cannot be written\n";
+  }
+  std::cerr << task.output << hits_suffix << " cannot be written\n";
   std::_Exit(1); // the threads never end
 }
 

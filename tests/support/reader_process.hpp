@@ -28,8 +28,8 @@ public:
 
   /// Reads that its memory has answered, as of a moment ago.
   std::uint64_t hits() const;
-  /// Whether its memory has answered `more` reads than by now, in time.
-  bool reads_on(std::uint64_t more, std::chrono::milliseconds at_most) const;
+  /// Whether its memory answers `more` reads than by now. Throws a sentence when the process has ended.
+  bool reads_on(std::uint64_t more) const;
 
   /// Kills it if it still runs, and puts all its reads into the history.
   /// @return how many there are.
@@ -39,18 +39,19 @@ private:
   trial& run_;
   const std::string name_;
   const std::filesystem::path reads_;
+  const std::filesystem::path errors_;
   std::unique_ptr<child> process_;
 };
 
-/// The program: reads `keys` until it is killed. A line of the history format for every read, and one that begins
-/// with `hits_mark` for the reader's own count.
+/// The program: reads `keys` until it is killed. A line of the history format for every read; and, in a file beside
+/// it, the count of the reader's own memory, a line each.
 struct reader_task {
-  std::string config; ///< of a client node: a file
-  std::string name;   ///< of its clients in the history
-  std::string output;
+  std::string config;            ///< of a client node: a file
+  std::string name;              ///< of its clients in the history
+  std::string output;            ///< a file; the other is this + `hits_suffix`
   std::vector<std::string> keys; ///< each has a thread
 };
-inline constexpr std::string_view hits_mark = "# hits=";
+inline constexpr std::string_view hits_suffix = ".hits";
 /// Does not return while all is well.
 int read_for_ever(const reader_task& task);
 

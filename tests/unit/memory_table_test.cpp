@@ -6,6 +6,7 @@
 
 #include <doctest/doctest.h>
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -53,6 +54,19 @@ struct leased_table {
   memory_table table;
 };
 
+/// A clock during whose look something else happens.
+class acting_clock final : public node_clock {
+public:
+  instant now() const noexcept override {
+    act();
+    return time;
+  }
+  nanoseconds until(instant) const noexcept override { return nanoseconds{0}; }
+
+  instant time = at(50ms);
+  std::function<void()> act = [] {};
+};
+
 } // namespace
 
 TEST_CASE("memory table: what was published is read, with its version, until another version takes its place") {
@@ -94,6 +108,37 @@ TEST_CASE("memory table: a read whose clock was sampled at the lease's end or la
   CHECK(t.get("cart:1", never) == "-");
   REQUIRE(t.table.set_lease(home, generation(1), at(200ms)));
   CHECK(t.get("cart:1", at(100ms)) == "apple");
+}
+
+TEST_CASE("memory table: a read that is given a clock looks up what there is once it has sampled it") {
+  leased_table t;
+  REQUIRE(t.table.publish(record("cart:1", 1, "apple")) == published::done);
+  acting_clock clock;
+  std::string value;
+  SUBCASE("nothing happens meanwhile") {
+    const auto hit = t.table.read("cart:1", clock, value);
+    REQUIRE(hit);
+    CHECK(hit->at == nth(1));
+    CHECK(value == "apple");
+    CHECK_FALSE(t.table.read("cart:2", clock, value));
+    clock.time = at(100ms);
+    CHECK_FALSE(t.table.read("cart:1", clock, value));
+    CHECK(t.table.count().hits == 1);
+    CHECK(t.table.count().misses == 2);
+  }
+  SUBCASE("it is recalled while the clock is looked at") {
+    clock.act = [&] { CHECK(t.table.unpublish(record("cart:1", 2, "pear"))); };
+    CHECK_FALSE(t.table.read("cart:1", clock, value));
+  }
+  SUBCASE("its lease ends while the clock is looked at") {
+    clock.act = [&] { t.table.end_lease(home); };
+    CHECK_FALSE(t.table.read("cart:1", clock, value));
+  }
+  SUBCASE("another version takes its place while the clock is looked at") {
+    clock.act = [&] { CHECK(t.table.publish(record("cart:1", 2, "pear")) == published::done); };
+    REQUIRE(t.table.read("cart:1", clock, value));
+    CHECK(value == "pear");
+  }
 }
 
 TEST_CASE("memory table: a lease that never ran, or was shortened to nothing, is still one and ends as one") {

@@ -18,7 +18,8 @@ constexpr violation_ledger::options minutes{.fold = 60s, .resolve = 120s, .windo
 
 instant at(nanoseconds since_start) { return instant{1h + since_start}; }
 
-violation served(nanoseconds when, violation_kind kind = violation_kind::checksum, std::string type = "inventory") {
+violation_event served(nanoseconds when, violation_kind kind = violation_kind::checksum,
+                       std::string type = "inventory") {
   return {.kind = kind, .end = violation_end::served, .type = std::move(type), .key = "inventory:k", .at = at(when)};
 }
 
@@ -28,7 +29,7 @@ struct desk {
   violation_ledger ledger;
   violation_ledger::effects told;
 
-  void note(violation v) { ledger.note(std::move(v), told); }
+  void note(violation_event v) { ledger.note(std::move(v), told); }
   void operations(level l, std::uint64_t succeeded, std::uint64_t failed, nanoseconds when) {
     ledger.note({l, succeeded, failed, at(when)}, told);
   }

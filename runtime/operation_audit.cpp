@@ -1,6 +1,7 @@
-#include "runtime/history_line.hpp"
+#include "runtime/operation_audit.hpp"
 
 #include "protocol/wire.hpp"
+#include "runtime/history_lines.hpp"
 #include "runtime/history_recorder.hpp"
 
 #include <utility>
@@ -9,7 +10,7 @@ namespace troupe {
 
 namespace {
 
-std::int64_t stamp(instant at) { return at.time_since_epoch().count(); }
+std::int64_t nanoseconds_of(instant at) { return at.time_since_epoch().count(); }
 
 /// What an operation of this level can be held against; none = nothing.
 std::optional<check::promise> promise_of(level given, const data_type& type) {
@@ -38,34 +39,13 @@ void shorten(std::optional<std::string>& text) {
 
 } // namespace
 
-/// The line of an operation that is about to be sent.
-check::operation invocation(const v1::Operation& operation, std::string key) {
-  check::operation line;
-  line.key = std::move(key);
-  if (operation.has_put()) {
-    line.kind = check::op_kind::put;
-    line.value = history_text(operation.put().value());
-  } else if (operation.has_remove()) {
-    line.kind = check::op_kind::remove;
-  } else if (operation.has_compare_and_set()) {
-    const auto& swap = operation.compare_and_set();
-    line.kind = check::op_kind::cas;
-    line.value = history_text(swap.value());
-    if (!swap.expect_absent()) line.old = history_text(swap.expected());
-  } else if (operation.has_add()) {
-    line.kind = check::op_kind::add;
-    line.delta = operation.add().delta();
-    if (operation.add().has_floor()) line.floor = operation.add().floor();
-  }
-  return line;
-}
-
-/// Adds what an operation answered to its line.
-void complete(check::operation& line, const v1::Result& answer) {
-  if (line.kind == check::op_kind::get && answer.exists()) line.value = history_text(answer.value());
-  if (line.kind == check::op_kind::cas || line.kind == check::op_kind::add) line.applied = answer.applied();
-  if (line.kind == check::op_kind::add && answer.applied()) line.result = answer.number();
-  if (line.kind == check::op_kind::remove) line.applied = answer.exists();
+const v1::Operation& operation_audit::a_get() {
+  static const v1::Operation get = [] {
+    v1::Operation operation;
+    operation.mutable_get();
+    return operation;
+  }();
+  return get;
 }
 
 std::optional<operation_audit> operation_audit::of(const std::shared_ptr<audit_feed>& feed, const cluster& shape,
@@ -83,13 +63,15 @@ std::optional<operation_audit> operation_audit::of(const std::shared_ptr<audit_f
                            ? feed->sample().takes_key(about.key)
                            : about.session != 0 && feed->sample().takes_session(about.session);
   if (!sampled) return std::nullopt;
+  auto line = invocation_line(type->second, operation, read_view::value, std::string{about.key});
+  if (!line) return std::nullopt;
   operation_audit audit;
   audit.feed_ = feed;
   audit.call_.held_to = *held_to;
   audit.call_.type = about.type;
-  audit.call_.line = invocation(operation, history_text(about.key));
+  audit.call_.line = std::move(*line);
   audit.call_.line.client = std::to_string(about.session);
-  audit.call_.line.call = stamp(called);
+  audit.call_.line.call = nanoseconds_of(called);
   shorten(audit.call_.line.value);
   shorten(audit.call_.line.old);
   return audit;
@@ -100,13 +82,13 @@ void operation_audit::end(const v1::Result& answer, instant returned) {
   const auto code = static_cast<errc>(answer.error());
   if (code == errc::none) {
     line.outcome = check::op_outcome::ok;
-    complete(line, answer);
+    complete_line(line, answer, nullptr);
     shorten(line.value);
     call_.at = version_of(answer);
   } else {
     line.outcome = outcome_of(code) == outcome::unknown ? check::op_outcome::unknown : check::op_outcome::fail;
   }
-  if (line.outcome != check::op_outcome::unknown) line.returned = stamp(returned);
+  if (line.outcome != check::op_outcome::unknown) line.returned = nanoseconds_of(returned);
   feed_->end(0, std::move(call_));
 }
 

@@ -1,4 +1,4 @@
-/// Operations as lines of a history, for who records them and for who audits them.
+/// Operations on their way to an auditor.
 #pragma once
 
 #include "actors/auditor.hpp"
@@ -12,12 +12,6 @@
 #include <string_view>
 
 namespace troupe {
-
-/// The line of an operation that is about to be sent.
-check::operation invocation(const v1::Operation& operation, std::string key);
-
-/// Adds what an operation answered to its line.
-void complete(check::operation& line, const v1::Result& answer);
 
 /// One operation that an auditor is told of when it has ended.
 class operation_audit {
@@ -33,6 +27,9 @@ public:
   /// @param feed  null = nothing is audited.
   static std::optional<operation_audit> of(const std::shared_ptr<audit_feed>& feed, const cluster& shape,
                                            const subject& about, const v1::Operation& operation, instant called);
+
+  /// For who reads without an operation.
+  static const v1::Operation& a_get();
 
   /// Once, when the answer is here and nobody has seen it yet.
   void end(const v1::Result& answer, instant returned);
