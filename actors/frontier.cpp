@@ -16,6 +16,7 @@ struct frontier_state {
   bool caught_up = false;                           ///< as the view keeper was told last, of
   std::uint64_t as_of = 0;                          ///< this view
   std::uint64_t view = 0;                           ///< number of the newest one
+  std::map<origin, std::uint64_t> ended;            ///< as the replica was told
   std::array<std::uint64_t, stream_lanes> clocks{}; ///< stable ones, as the replica was told last
   alarm timer;
   static inline const char* name = "troupe.frontier";
@@ -80,6 +81,16 @@ void tell_clocks(self_ptr self) {
     told = clock;
     caf::anon_send(context(self).board->stream_replica, everywhere_advanced{lane, state.core->stable(lane), clock});
   }
+}
+
+/// What depends on an update that was lost with its node waits for it no more.
+void tell_ended(self_ptr self) {
+  auto& told = self->state.ended;
+  const auto& known = self->state.core->ended();
+  if (known.size() == told.size()) return; // an end is never changed
+  for (const auto& [from, last] : known)
+    if (told.emplace(from, last).second)
+      caf::anon_send(context(self).board->stream_replica, origin_ended{from, last});
 }
 
 void perform(self_ptr self) {
@@ -156,6 +167,7 @@ frontier_actor::behavior_type frontier_behavior(self_ptr self, frontier_config c
         self->state.flush_due = false;
         self->state.core->flush(context(self).now(), self->state.effects);
         perform(self);
+        tell_ended(self);
         tell_clocks(self);
         tell_keeper(self);
       },
@@ -164,6 +176,7 @@ frontier_actor::behavior_type frontier_behavior(self_ptr self, frontier_config c
         self->state.timer.fired(now);
         self->state.core->tick(now, self->state.effects);
         perform(self);
+        tell_ended(self);
         tell_clocks(self);
         tell_keeper(self);
       },

@@ -284,6 +284,12 @@ struct own_life_ended {
   std::uint64_t last = 0;
 };
 
+/// FRONTIER -> STREAM REPLICA: an earlier life of any node, and the last of its ordered updates that survived.
+struct origin_ended {
+  origin from;
+  std::uint64_t last = 0;
+};
+
 /// FRONTIER -> STREAM REPLICA: this may be shown.
 struct region_advanced {
   version_vector applied;
@@ -572,8 +578,8 @@ using stream_replica_actor = caf::typed_actor<
     /// UPDATE STREAMS.
     caf::reacts_to<incoming_updates>, caf::reacts_to<stored_at_peer>,
     /// FRONTIER.
-    caf::reacts_to<region_advanced>, caf::reacts_to<everywhere_advanced>, caf::reacts_to<dependency_met>,
-    caf::reacts_to<dependency_missed>,
+    caf::reacts_to<region_advanced>, caf::reacts_to<origin_ended>, caf::reacts_to<everywhere_advanced>,
+    caf::reacts_to<dependency_met>, caf::reacts_to<dependency_missed>,
     /// VIEW KEEPER.
     caf::reacts_to<view_changed>,
     /// STORE DRIVER.
@@ -758,6 +764,7 @@ TROUPE_LOCAL_MESSAGE(troupe::incoming_updates)
 TROUPE_LOCAL_MESSAGE(troupe::received_durable)
 TROUPE_LOCAL_MESSAGE(troupe::stored_at_peer)
 TROUPE_LOCAL_MESSAGE(troupe::own_life_ended)
+TROUPE_LOCAL_MESSAGE(troupe::origin_ended)
 TROUPE_LOCAL_MESSAGE(troupe::region_advanced)
 TROUPE_LOCAL_MESSAGE(troupe::everywhere_advanced)
 TROUPE_LOCAL_MESSAGE(troupe::region_facts)
@@ -861,6 +868,7 @@ CAF_ADD_TYPE_ID(troupe, (troupe::incoming_updates))
 CAF_ADD_TYPE_ID(troupe, (troupe::received_durable))
 CAF_ADD_TYPE_ID(troupe, (troupe::stored_at_peer))
 CAF_ADD_TYPE_ID(troupe, (troupe::own_life_ended))
+CAF_ADD_TYPE_ID(troupe, (troupe::origin_ended))
 CAF_ADD_TYPE_ID(troupe, (troupe::region_advanced))
 CAF_ADD_TYPE_ID(troupe, (troupe::everywhere_advanced))
 CAF_ADD_TYPE_ID(troupe, (troupe::region_facts))

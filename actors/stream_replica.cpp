@@ -141,11 +141,10 @@ void perform(self_ptr self) {
 /// Runs one step of the core at this moment, then does what it asked for.
 template <class Step> void step(self_ptr self, Step&& take) {
   auto& state = self->state;
-  take(*state.core, context(self).now(), state.effects);
+  const auto& clock = *context(self).clock;
+  take(*state.core, stream_replica::times{clock.now(), clock.wall_ms()}, state.effects);
   perform(self);
 }
-
-std::uint64_t wall(self_ptr self) { return context(self).clock->wall_ms(); }
 
 /// What a token states about this region may be news.
 void pass_on_facts(self_ptr self, const v1::Vector& stated) {
@@ -189,13 +188,15 @@ void on_persisted(self_ptr self, const persisted& p) {
   if (p.error != errc::none) {
     state.failed = true;
     if (context(self).log) context(self).log->critical("stream.store_failed upto={}", p.upto);
-    step(self, [](stream_replica& core, instant, stream_replica::effects& out) { core.store_failed(out); });
+    step(self, [](stream_replica& core, const stream_replica::times&, stream_replica::effects& out) {
+      core.store_failed(out);
+    });
     if (state.config->store_failed) state.config->store_failed();
     return;
   }
-  step(self, [&](stream_replica& core, instant now, stream_replica::effects& out) {
+  step(self, [&](stream_replica& core, const stream_replica::times& at, stream_replica::effects& out) {
     while (state.durable < p.upto)
-      core.persisted(++state.durable, now, wall(self), out);
+      core.persisted(++state.durable, at, out);
   });
 }
 
@@ -207,7 +208,9 @@ void on_tick(self_ptr self) {
     state.config->copies.table->reclaim(reclaim_places);
     state.reclaim_at = now + reclaim_interval;
   }
-  step(self, [&](stream_replica& core, instant at, stream_replica::effects& out) { core.tick(at, wall(self), out); });
+  step(self, [&](stream_replica& core, const stream_replica::times& at, stream_replica::effects& out) {
+    core.tick(at, out);
+  });
 }
 
 stream_replica_actor::behavior_type stream_replica_behavior(self_ptr self, stream_replica_config config) {
@@ -220,64 +223,72 @@ stream_replica_actor::behavior_type stream_replica_behavior(self_ptr self, strea
   return {
       [self](node_id from, v1::WeakOperation& m) {
         if (m.session().has_region()) pass_on_facts(self, m.session().region());
-        step(self, [&](stream_replica& core, instant now, stream_replica::effects& out) {
-          core.execute(from, std::move(m), now, wall(self), out);
+        step(self, [&](stream_replica& core, const stream_replica::times& at, stream_replica::effects& out) {
+          core.execute(from, std::move(m), at, out);
         });
       },
       [self](incoming_updates& m) {
-        step(self, [&](stream_replica& core, instant now, stream_replica::effects& out) {
-          core.accept(std::move(m.what), now, out);
+        step(self, [&](stream_replica& core, const stream_replica::times& at, stream_replica::effects& out) {
+          core.accept(std::move(m.what), at.now, out);
         });
       },
       [self](const stored_at_peer& s) {
-        step(self, [&](stream_replica& core, instant now, stream_replica::effects& out) {
-          core.peer_durable(s.peer, s.own, s.lane, s.upto, now, out);
+        step(self, [&](stream_replica& core, const stream_replica::times& at, stream_replica::effects& out) {
+          core.peer_durable(s.peer, s.own, {s.lane, s.upto}, out);
         });
       },
       [self](const region_advanced& a) {
-        step(self, [&](stream_replica& core, instant now, stream_replica::effects& out) {
-          core.advanced(a.applied, now, out);
+        step(self, [&](stream_replica& core, const stream_replica::times& at, stream_replica::effects& out) {
+          core.advanced(a.applied, at.now, out);
+        });
+      },
+      [self](const origin_ended& e) {
+        step(self, [&](stream_replica& core, const stream_replica::times& at, stream_replica::effects& out) {
+          core.ended(e.from, e.last, at.now, out);
         });
       },
       [self](const everywhere_advanced& s) {
-        step(self, [&](stream_replica& core, instant, stream_replica::effects& out) {
+        step(self, [&](stream_replica& core, const stream_replica::times&, stream_replica::effects& out) {
           core.stable(s.lane, s.stable, s.clock, out);
         });
       },
       [self](const dependency_met& m) {
-        step(self,
-             [&](stream_replica& core, instant now, stream_replica::effects& out) { core.met(m.cookie, now, out); });
+        step(self, [&](stream_replica& core, const stream_replica::times& at, stream_replica::effects& out) {
+          core.met(m.cookie, at, out);
+        });
       },
       [self](const dependency_missed& m) {
-        step(self, [&](stream_replica& core, instant now, stream_replica::effects& out) {
-          core.unmet(m.cookie, {m.error, m.missing, m.who}, now, out);
+        step(self, [&](stream_replica& core, const stream_replica::times& at, stream_replica::effects& out) {
+          core.unmet(m.cookie, {m.error, m.missing, m.who}, out);
         });
       },
       [self](const view_changed& v) {
-        step(self, [&](stream_replica& core, instant now, stream_replica::effects& out) {
+        step(self, [&](stream_replica& core, const stream_replica::times& at, stream_replica::effects& out) {
           std::set<node_id> counted;
           for (const auto& [node, standing] : v.now.nodes)
             if (!standing.out) counted.insert(node);
-          core.counted(counted, now, out);
+          core.counted(counted, out);
           if (v.life == 0 || self->state.life != 0) return;
           self->state.life = v.life;
-          core.begin(v.life, now, out);
+          core.begin(v.life, out);
         });
       },
       [self](const persisted& p) { on_persisted(self, p); },
       [self](weak_loaded& l) {
-        step(self, [&](stream_replica& core, instant now, stream_replica::effects& out) {
+        step(self, [&](stream_replica& core, const stream_replica::times& at, stream_replica::effects& out) {
           for (std::size_t i = 0; i < l.keys.size(); ++i)
-            core.loaded(l.keys[i].shard, l.keys[i].key, found_of(l.results[i]), now, wall(self), out);
+            core.loaded(l.keys[i].key, found_of(l.results[i]), at, out);
         });
       },
       [self](log_page& p) {
-        step(self, [&](stream_replica& core, instant now, stream_replica::effects& out) {
-          core.log_read(p.request, std::move(p.page), now, out);
+        step(self, [&](stream_replica& core, const stream_replica::times& at, stream_replica::effects& out) {
+          core.log_read(p.request, std::move(p.page), at.now, out);
         });
       },
       [self](start_atom) {
-        step(self, [](stream_replica& core, instant, stream_replica::effects& out) { core.start(out); });
+        step(self, [](stream_replica& core, const stream_replica::times&, stream_replica::effects& out) {
+          core.start(out);
+        });
       },
       [self](flush_atom) { flush(self); },
       [self](tick_atom) { on_tick(self); },

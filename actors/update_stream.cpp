@@ -86,10 +86,10 @@ void on_peer(self_ptr self, const peer_change& p) {
   state.up = p.up;
   const auto now = context(self).now();
   if (p.up) {
-    state.out->connected(now, state.out_effects);
+    state.out->connected(now);
     state.in->connected(now, state.in_effects);
   } else {
-    state.out->disconnected(state.out_effects);
+    state.out->disconnected();
     state.in->disconnected();
   }
   perform(self);

@@ -160,6 +160,8 @@ public:
   /// least this number: a node that was out since then may be counted again.
   bool caught_up(std::uint64_t view_number) const;
   std::optional<holding_up> holdup() const;
+  /// Earlier lives, of any node, and the last number of each that survived; ordered lane.
+  const std::map<origin, std::uint64_t>& ended() const { return ended_; }
   std::size_t waits() const { return waits_.size(); }
   const counters& counted() const { return counters_; }
 

@@ -70,18 +70,17 @@ struct draft_request {
 
 /// The update that a write is, without seq, clock and depends.
 ///
-/// | resolver          | Put | Remove | Add | PutField | RemoveField |
-/// | last_writer_wins  | yes | yes    |     |          |             |
-/// | siblings          | yes | yes    |     |          |             |
-/// | counters          |     |        | yes, without floor |       | |
-/// | set               |     | yes    |     | yes, without value | yes |
-/// | map               |     | yes    |     | yes      | yes         |
+///   last_writer_wins, siblings: Put, Remove
+///   counter, growing_counter:   Add, without a floor
+///   set:                        PutField without a value, RemoveField, Remove
+///   map:                        PutField, RemoveField, Remove
 ///
-/// @errors  unsupported_operation: not in the table. invalid_argument: no write; no field, or one above
-/// key_bytes_max;
-///   an element with a value; a growing counter and a negative number. out_of_range: the sum that is visible, or what
-///   this node has added or taken away, would not fit 64 bits. value_too_large, too_many_siblings:
-///   siblings::room_for.
+/// @errors
+///   unsupported_operation: not among these.
+///   invalid_argument: no write; no field, or above key_bytes_max; an element with a value; a growing counter and a
+///     negative number.
+///   out_of_range: the sum that is visible, or what this node has added or taken away, would not fit 64 bits.
+///   value_too_large, too_many_siblings: see siblings::room_for.
 tl::expected<v1::Update, errc> draft(const draft_request& request);
 
 /// Functions of the service that make one value of two: a view like every other, so replicas that run another version

@@ -153,15 +153,23 @@ bool siblings::forget_excess(std::string_view field, const version_vector& recei
   return changed;
 }
 
+const version_vector* siblings::find_excess(std::string_view field) const {
+  const auto i = std::lower_bound(excess_.begin(), excess_.end(), field, by_field);
+  return i != excess_.end() && i->field == field ? &i->vector : nullptr;
+}
+
 bool siblings::replaced_already(std::string_view field, const dot& at) const {
-  for (const auto& e : excess_)
-    if ((e.field.empty() || e.field == field) && e.vector.covers(at)) return true;
-  return false;
+  const auto covered_by = [&](std::string_view scope) {
+    const auto* excess = find_excess(scope);
+    return excess != nullptr && excess->covers(at);
+  };
+  return !excess_.empty() && (covered_by({}) || (!field.empty() && covered_by(field)));
 }
 
 void siblings::excess_into(std::string_view field, version_vector& context) const {
-  for (const auto& e : excess_)
-    if (e.field.empty() || e.field == field) context.join(e.vector);
+  if (const auto* of_key = find_excess({})) context.join(*of_key);
+  if (field.empty()) return;
+  if (const auto* of_field = find_excess(field)) context.join(*of_field);
 }
 
 bool siblings::prune(const version_vector& received) {
@@ -240,7 +248,7 @@ siblings::merge_result siblings::merge(const origin& from, const v1::Update& upd
   result.changed |= drop_replaced(update, at);
   if (!excess_.empty()) result.changed |= forget_excess(update.field(), view.received);
   result.changed |= remember(update, at, view.received);
-  if (!excess_.empty() && replaced_already(update.field(), at)) return result;
+  if (replaced_already(update.field(), at)) return result;
   if (view.losers != nullptr && !entries_.empty() && find(update.field(), at) == nullptr)
     report_losers(*arrived, *view.losers);
   result.added = insert(std::move(*arrived));

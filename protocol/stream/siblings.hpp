@@ -97,8 +97,9 @@ public:
   /// vector covers it was replaced there. What the other side has merged beyond `own` becomes excess: it will come by
   /// its stream, and be dropped, unless it is a sibling.
   ///
-  /// A record that was damaged or lost is not an empty state: join the other side's copy with `own` = {} instead, or
-  /// everything in it would be taken for replaced. Counters, which nothing replaces, are repaired in either case.
+  /// A record that was damaged or lost is not an empty state: join another's copy with `own` = {} instead, or
+  /// everything in it would be taken for replaced; the copy of one, or the copies of several, that have merged what
+  /// was merged here, or what they lack is gone. Counters, which nothing replaces, are repaired in either case.
   /// @return whether anything changed.
   bool join(const siblings& other, const join_view& view);
 
@@ -124,8 +125,10 @@ public:
   };
 
   /// Forgets tombstones that nobody needs any more (E3). A tombstone t goes exactly when
-  ///  1. t is stable: what its context replaces is dropped wherever it still is, or comes to be, by `received`, and
-  ///     until that covers it by excess, which outlives the tombstone; and, where tombstones hide,
+  ///  1. t is stable. What its context replaces is dropped wherever it comes to be, by `received`, and until that
+  ///     covers it by excess, which outlives the tombstone: this is for those who lack `received`, a damaged copy or
+  ///     a replica that starts anew, which may learn of the key from anybody that the view counts. And, where
+  ///     tombstones hide,
   ///  2. t's clock is at or below the stable clock: no value with a lower stamp can arrive any more, and
   ///  3. no value with a lower stamp is among the siblings that it concerns: it would come back.
   /// So the view of the state is the same before and after, then and later; and the set that is left does not depend
@@ -135,9 +138,11 @@ public:
 
   /// What an accepting replica checks before it numbers an update: whether the key may grow by it.
   ///
-  /// too_many_siblings: siblings_max versions of the key (or field) would be exceeded, those gone that the context
-  ///   replaces. value_too_large: more than fields_max siblings in all, or more than value_bytes_max in bytes().
-  /// An update that leaves no more siblings and no more bytes than before is never refused. @return 0 = none.
+  /// An update is never refused that replaces something and weighs no more than that.
+  /// @return  nothing: there is room. too_many_siblings: it replaces nothing, and siblings_max versions of the key
+  /// (or
+  ///   field) are there. value_too_large: it replaces nothing, and fields_max siblings are there in all; or fields
+  ///   and values would be above value_bytes_max together, a fixed sum for each aside.
   std::optional<errc> room_for(const v1::Update& update) const;
 
   /// A copy with those siblings that `keep` takes. No way to go back in time: what was replaced is gone.
@@ -194,6 +199,7 @@ private:
   merge_result merge_counter(sibling&& arrived);
   bool drop_replaced(const v1::Update& update, const dot& at);
   bool remember(const v1::Update& update, const dot& at, const version_vector& received);
+  const version_vector* find_excess(std::string_view field) const;
   version_vector& excess_of(std::string_view field);
   bool forget_excess(std::string_view field, const version_vector& received);
   bool replaced_already(std::string_view field, const dot& at) const;

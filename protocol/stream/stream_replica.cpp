@@ -284,7 +284,7 @@ void stream_replica::impl::tick(instant now, std::uint64_t wall_ms, effects& out
     statement_at = now + statement_every;
   }
   publish_changes(out);
-  trim(out);
+  trim();
 }
 
 instant stream_replica::impl::wake_at() const {
@@ -393,7 +393,8 @@ void stream_replica::loaded(const std::string& key, found what, const times& at,
   for (const auto cookie : waiting)
     impl_->resume(cookie, at.now, at.wall_ms, out);
   impl_->publish_changes(out);
-  impl_->trim(out);
+  impl_->touched(*k->second);
+  impl_->trim();
 }
 void stream_replica::store_failed(effects& out) {
   impl_->failed = true;

@@ -105,6 +105,7 @@ struct stream_replica::impl {
 
   std::unordered_map<std::string, std::unique_ptr<stream_key>> keys; ///< looked up only, never walked through
   std::list<stream_key*> idle; ///< may be dropped; the one used last is in front
+  std::set<std::string, std::less<>> damaged_keys; ///< whose records are not whole; as many as the store has of them
   std::size_t cached_bytes = 0;
   std::vector<stream_key*> changed;                                   ///< to be published
   std::multimap<std::uint64_t, std::string> tombstones[stream_lanes]; ///< by clock: what may be collected one day
@@ -160,7 +161,7 @@ struct stream_replica::impl {
   void note_change(stream_key& k);
   void publish_changes(effects& out);
   void touched(stream_key& k); ///< after anything: what it weighs, whether it may be dropped
-  void trim(effects& out);
+  void trim();
   const data_type* type_of(std::string_view key) const;
   static stream_lane lane_of(const data_type& type) {
     return type.consistency == level::eventual ? stream_lane::free : stream_lane::ordered;

@@ -133,7 +133,7 @@ void stream_replica::impl::touched(stream_key& k) {
   k.idle = idle.begin();
 }
 
-void stream_replica::impl::trim(effects&) {
+void stream_replica::impl::trim() {
   // What the node's table has of a key that is dropped here stays true: the next update of it is told as before.
   while (cached_bytes > options.cache_bytes && !idle.empty()) {
     auto* k = idle.back();

@@ -70,6 +70,7 @@ bool stream_replica::impl::read(std::uint64_t cookie, operation& o, instant now,
     return false;
   }
   ++counts.cache_hits;
+  touched(k);
   return read_record(o, k, now, out);
 }
 
