@@ -8,7 +8,9 @@
 
 #include "actors/caf_protobuf.hpp"
 #include "actors/layers/store.hpp"
+#include "protocol/check/audit.hpp"
 #include "protocol/ids.hpp"
+#include "protocol/monitor/violations.hpp"
 #include "protocol/session/session_vector.hpp"
 #include "protocol/stream/stream_replica.hpp"
 #include "protocol/strong/named_lock.hpp"
@@ -32,6 +34,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace troupe {
@@ -192,6 +195,39 @@ struct memory_status {
   std::uint64_t leases = 0;    ///< that run now: one per shard of which keys are held
   std::uint64_t waiting = 0;   ///< reads that wait for a read lock
   std::uint64_t dropped = 0;   ///< messages about read locks that were malformed
+};
+
+/// WHOEVER RESOLVES -> MONITOR: concurrent values of one type met, as many as `count`.
+struct conflict_event {
+  std::string type;
+  std::uint64_t count = 1;
+};
+
+/// WHOEVER REPAIRS -> MONITOR: that many records were damaged or missing here, and are whole again.
+struct repair_event {
+  std::string type; ///< empty = of none, or of many
+  std::uint64_t count = 1;
+};
+
+/// MONITOR -> whoever asked. Counts of this start of the node.
+struct monitor_status {
+  std::vector<std::pair<violation_ledger::series, std::uint64_t>> found; ///< by kind, end, type, level
+  std::vector<std::pair<std::string, std::uint64_t>> conflicts;          ///< by type
+  std::vector<std::pair<std::string, std::uint64_t>> repairs;            ///< by type
+  std::uint64_t alerts_active = 0;
+  std::uint64_t notices = 0;   ///< told to the log and to whoever has subscribed
+  std::uint64_t listeners = 0; ///< actors that have subscribed
+};
+
+/// API -> AUDITOR: an operation of a sampled key or session is about to be sent, or has ended. Duplicates, and an end
+/// without a beginning, do no harm.
+struct audit_begun {
+  std::uint64_t ticket = 0; ///< unique among the calls that are open
+  check::audited call;
+};
+struct audit_ended {
+  std::uint64_t ticket = 0;
+  check::audited call;
 };
 
 /// VIEW KEEPER -> whoever listens: a later view than any before, or that this start has its life.
@@ -612,6 +648,35 @@ using membership_actor = caf::typed_actor<
     /// INTERNAL.
     caf::reacts_to<caf::atom_constant<caf::atom("tick")>>>;
 
+/// Whoever wants to hear of alerts: raised, repeated, resolved.
+using alert_listener_actor = caf::typed_actor<caf::reacts_to<alert_notice>>;
+
+/// One per node. Everybody tells it, it asks nobody: counts, and alerts to the log and to whoever has subscribed.
+/// Core: `violation_ledger`.
+using monitor_actor = caf::typed_actor<
+    /// ANY ACTOR of this node, when a check found something; equal ones may be counted together. A duplicate counts
+    /// twice.
+    caf::reacts_to<violation_event>,
+    /// Operations that have ended since the last one.
+    caf::reacts_to<operation_tally>, caf::reacts_to<conflict_event>, caf::reacts_to<repair_event>,
+    /// From now on, until it ends, the listener is told; false = it cannot be: there are too many. Subscribing twice
+    /// changes nothing.
+    caf::replies_to<caf::atom_constant<caf::atom("subscribe")>, alert_listener_actor>::with<bool>,
+    /// NODE: every actor is there, begin.
+    caf::reacts_to<caf::atom_constant<caf::atom("start")>>,
+    /// INTERNAL.
+    caf::reacts_to<caf::atom_constant<caf::atom("tick")>>,
+    /// STATUS.
+    caf::replies_to<caf::atom_constant<caf::atom("status")>>::with<monitor_status>>;
+
+/// One per node whose configuration asks for it, on a thread of its own: a search may take long. Core:
+/// `check::audit`.
+using auditor_actor = caf::typed_actor<caf::reacts_to<audit_begun>, caf::reacts_to<audit_ended>,
+                                       /// API: judge what there is; answered when that is done.
+                                       caf::replies_to<caf::atom_constant<caf::atom("judge")>>::with<bool>,
+                                       /// INTERNAL.
+                                       caf::reacts_to<caf::atom_constant<caf::atom("tick")>>>;
+
 /// One per member of a cluster with types of weaker levels: the life of this start, and who is counted. Core:
 /// `view_keeper`.
 using view_keeper_actor = caf::typed_actor<
@@ -644,6 +709,8 @@ using status_atom = caf::atom_constant<caf::atom("status")>;
 using release_atom = caf::atom_constant<caf::atom("release")>;
 using start_atom = caf::atom_constant<caf::atom("start")>;
 using close_atom = caf::atom_constant<caf::atom("close")>;
+using subscribe_atom = caf::atom_constant<caf::atom("subscribe")>;
+using judge_atom = caf::atom_constant<caf::atom("judge")>;
 
 /// Of errors of ours that travel as CAF's; their codes are those of errc, and their context is the detail.
 constexpr caf::atom_value error_category = caf::atom("troupe");
@@ -710,6 +777,14 @@ TROUPE_LOCAL_MESSAGE(troupe::weak_loaded)
 TROUPE_LOCAL_MESSAGE(troupe::update_stream_status)
 TROUPE_LOCAL_MESSAGE(troupe::frontier_status)
 TROUPE_LOCAL_MESSAGE(troupe::stream_replica::status)
+TROUPE_LOCAL_MESSAGE(troupe::violation_event)
+TROUPE_LOCAL_MESSAGE(troupe::operation_tally)
+TROUPE_LOCAL_MESSAGE(troupe::alert_notice)
+TROUPE_LOCAL_MESSAGE(troupe::conflict_event)
+TROUPE_LOCAL_MESSAGE(troupe::repair_event)
+TROUPE_LOCAL_MESSAGE(troupe::monitor_status)
+TROUPE_LOCAL_MESSAGE(troupe::audit_begun)
+TROUPE_LOCAL_MESSAGE(troupe::audit_ended)
 #undef TROUPE_LOCAL_MESSAGE
 
 // Far from CAF's first free number, where the block of a service begins that has actors of its own: two blocks must
@@ -806,4 +881,13 @@ CAF_ADD_TYPE_ID(troupe, (troupe::weak_loaded))
 CAF_ADD_TYPE_ID(troupe, (troupe::update_stream_status))
 CAF_ADD_TYPE_ID(troupe, (troupe::frontier_status))
 CAF_ADD_TYPE_ID(troupe, (troupe::stream_replica::status))
+CAF_ADD_TYPE_ID(troupe, (troupe::violation_event))
+CAF_ADD_TYPE_ID(troupe, (troupe::operation_tally))
+CAF_ADD_TYPE_ID(troupe, (troupe::alert_notice))
+CAF_ADD_TYPE_ID(troupe, (troupe::conflict_event))
+CAF_ADD_TYPE_ID(troupe, (troupe::repair_event))
+CAF_ADD_TYPE_ID(troupe, (troupe::monitor_status))
+CAF_ADD_TYPE_ID(troupe, (troupe::audit_begun))
+CAF_ADD_TYPE_ID(troupe, (troupe::audit_ended))
+CAF_ADD_TYPE_ID(troupe, (troupe::alert_listener_actor))
 CAF_END_TYPE_ID_BLOCK(troupe)

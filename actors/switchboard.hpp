@@ -32,6 +32,7 @@ public:
   session_actor view_record;                             ///< its session, for the record
   timekeeper_actor timekeeper;                           ///< none on a client node
   door_actor door;                                       ///< keeps the links of client nodes
+  monitor_actor monitor;
 
   /// Sends `envelope` to node `to`: to the owner of its kind when that is this node, else to the link.
   void post(node_id to, v1::Envelope envelope) const;

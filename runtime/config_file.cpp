@@ -1,5 +1,6 @@
 #include "runtime/config_file.hpp"
 
+#include "runtime/faces/alert_webhook.hpp"
 #include "runtime/toml_section.hpp"
 
 #include <algorithm>
@@ -24,6 +25,9 @@ constexpr std::int64_t resp_connections_max = 1'000'000;
 constexpr std::int64_t memory_bytes_least = 65'536;
 constexpr std::int64_t memory_bytes_max = std::int64_t{1} << 40;
 constexpr std::size_t type_bytes_max = 64;
+constexpr std::int64_t alert_seconds_max = 86'400;
+constexpr std::int64_t audit_window_s_max = 3'600;
+constexpr std::string_view webhook_allowed = "\"http://host:port/path\", or https";
 constexpr std::size_t token_keys_max = 8;
 constexpr std::uintmax_t file_bytes_max = 1U << 20U;
 
@@ -62,6 +66,8 @@ public:
     if (auto section = file_.section("memory")) read_memory(*section);
     if (auto section = file_.section("log")) read_log(*section);
     if (auto section = file_.section("api")) read_api(*section);
+    if (auto section = file_.section("alerts")) read_alerts(*section);
+    if (auto section = file_.section("audit")) read_audit(*section);
     if (auto section = file_.section("security")) read_security(*section);
     if (!has_token_keys_) use_key_of_name();
     read_delays();
@@ -244,6 +250,24 @@ private:
   void read_api(toml_section& in) {
     if (auto x = in.whole("deadline_ms", 1, deadline_ms_max)) out_.deadline = milliseconds{*x};
     out_.history_file = path(in, "history_file", "the file that operations are recorded in");
+    in.finish();
+  }
+
+  void read_alerts(toml_section& in) {
+    if (auto x = in.text("webhook", webhook_allowed)) {
+      out_.alerts.webhook = *x;
+      if (!webhook_address_in(*x)) in.refuse("webhook", webhook_allowed);
+    }
+    if (auto x = in.whole("fold_s", 1, alert_seconds_max)) out_.alerts.fold = std::chrono::seconds{*x};
+    if (auto x = in.whole("resolve_s", 1, alert_seconds_max)) out_.alerts.resolve = std::chrono::seconds{*x};
+    out_.alerts.instance = in.name("instance").value_or("");
+    in.finish();
+  }
+
+  void read_audit(toml_section& in) {
+    if (auto x = in.number("sample", 0, 1)) out_.audit.sample = *x;
+    if (auto x = in.whole("window_s", 1, audit_window_s_max)) out_.audit.window = std::chrono::seconds{*x};
+    out_.audit.directory = path(in, "directory", "the folder for proofs that a promise was broken");
     in.finish();
   }
 

@@ -79,6 +79,19 @@ std::string print_config(const node_config& config) {
   if (!config.log.file.empty()) out << "file = " << in_quotes(config.log.file.string()) << "\n";
   out << "\n[api]\ndeadline_ms = " << config.deadline.count() << "    # of an operation that names none\n";
   if (!config.history_file.empty()) out << "history_file = " << in_quotes(config.history_file.string()) << "\n";
+  out << "\n# Alerts go to the log, and as Alertmanager's webhook does to a URL: webhook = "
+         "\"http://host:port/path\".\n"
+      << "[alerts]\nfold_s = " << config.alerts.fold.count()
+      << "         # the same one is repeated at most once in\n"
+      << "resolve_s = " << config.alerts.resolve.count() << "      # without another event, after which it is over\n";
+  if (!config.alerts.webhook.empty()) out << "webhook = " << in_quotes(config.alerts.webhook) << "\n";
+  if (!config.alerts.instance.empty())
+    out << "instance = " << in_quotes(config.alerts.instance) << "    # a label of every alert\n";
+  out << "\n# Holds what clients of this node are answered against what was promised, while it runs.\n"
+      << "[audit]\nsample = " << config.audit.sample << "         # of keys and sessions; 0 = none, 1 = all\n"
+      << "window_s = " << config.audit.window.count() << "      # 1 to 3600; judged together\n";
+  if (!config.audit.directory.empty())
+    out << "directory = " << in_quotes(config.audit.directory.string()) << "    # of proofs, for troupe check\n";
   if (config.token_keys.front().id != 0) {
     out << "\n# The same on every node, and a secret: who has it can forge session tokens. The first signs, all "
            "verify.\n"

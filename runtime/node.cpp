@@ -5,6 +5,7 @@
 #include "actors/lock_manager.hpp"
 #include "actors/membership.hpp"
 #include "actors/memory_layer.hpp"
+#include "actors/monitor.hpp"
 #include "actors/replica.hpp"
 #include "actors/session.hpp"
 #include "actors/strong_manager.hpp"
@@ -132,6 +133,7 @@ std::vector<caf::actor> all_of(const switchboard& board) {
   add(board.timekeeper);
   add(board.replica);
   add(board.membership);
+  add(board.monitor);
   return all;
 }
 
@@ -220,9 +222,14 @@ node::node(caf::actor_system& system, node_setup setup, node_seams seams)
     }
   }
 
+  board_->monitor = spawn_monitor(
+      system_,
+      {.context = context, .options = setup_.alerts, .listeners = seams_.alert_listeners, .tallies = seams_.tallies});
+
   // The switchboard is complete: from here on it is only read.
   die_together();
   caf::anon_send(board_->membership, start_atom::value);
+  caf::anon_send(board_->monitor, start_atom::value);
   for (const auto& manager : board_->lock_managers)
     if (manager) caf::anon_send(manager, start_atom::value);
   if (board_->view_keeper) caf::anon_send(board_->view_keeper, start_atom::value);

@@ -11,6 +11,7 @@
 #include "protocol/cluster.hpp"
 #include "protocol/limits.hpp"
 #include "protocol/link.hpp"
+#include "protocol/monitor/violations.hpp"
 #include "protocol/strong/home.hpp"
 
 #include <caf/actor_system.hpp>
@@ -46,6 +47,7 @@ struct node_setup {
   std::size_t home_bytes_max = limits::home_bytes_max;
   collection_options collection;    ///< of tombstones; simulations do not wait as long
   std::size_t memory_bytes_max = 0; ///< of copies that answer strong reads here; 0 = none are kept
+  violation_ledger::options alerts;
   /// Copies that somebody else keeps, with no promise at all: what they answer may be stale. Null = none; else this
   /// node has no memory layer, and takes no read locks. Only `troupe bench levels` sets it, to measure what the
   /// promise costs: see runtime/bench/no_promise.hpp.
@@ -61,6 +63,9 @@ struct node_seams {
   trace_sink trace;
   /// Runs the actors; null = the workers of the actor system.
   io_loop* thread = nullptr;
+  /// See monitor_config.
+  std::vector<std::function<void(const alert_notice&)>> alert_listeners;
+  std::function<std::vector<operation_tally>(instant now)> tallies;
   std::function<void()> store_failed; ///< the store refuses writes for good; called once, on an actor's thread
 };
 

@@ -40,6 +40,7 @@ result<std::shared_ptr<runtime_impl>> runtime_impl::start(const config& configur
   auto parts = assembly::build(impl->settings(), impl->meter_, system);
   if (!parts) return tl::unexpected{parts.error()};
   impl->parts_ = std::move(*parts);
+  impl->audit_ = impl->parts_->audit();
   if (system != nullptr) impl->parts_->thread().post(never_wait_on_this_thread);
   return impl;
 }
@@ -139,6 +140,7 @@ result<void> runtime_impl::wind_down(nanoseconds at_most) {
       a.log()->warn("runtime.handed_over in_time=false");
   });
   retire_sessions();
+  with_parts([&](assembly& a) { a.finish_audit(clock_.now() + at_most / 4); });
   std::unique_ptr<assembly> parts;
   {
     const std::unique_lock lock{parts_mutex_};

@@ -11,6 +11,7 @@
 #include "runtime/call_gate.hpp"
 #include "runtime/config_file.hpp"
 #include "runtime/history_recorder.hpp"
+#include "runtime/operation_audit.hpp"
 #include "runtime/waiting.hpp"
 #include "runtime/weak_calls.hpp"
 #include "runtime/weak_reads.hpp"
@@ -45,6 +46,10 @@ public:
   call_gate& gate() { return gate_; }
   history_recorder* history() { return history_.get(); } ///< null = operations are not recorded
   operation_meter& meter() { return *meter_; }
+  const std::shared_ptr<audit_feed>& audit() const { return audit_; } ///< null = nothing is audited
+  /// For tests, before the first session is opened: the auditor of another runtime of this machine, whose clock is
+  /// the same, judges what both were answered together.
+  void audit_with(std::shared_ptr<audit_feed> feed) { audit_ = std::move(feed); }
   /// See runtime_access.
   bool with_parts(const std::function<void(assembly&)>& use);
 
@@ -62,6 +67,7 @@ private:
   call_gate gate_;
   std::unique_ptr<history_recorder> history_;
   std::shared_ptr<operation_meter> meter_;
+  std::shared_ptr<audit_feed> audit_; ///< set before the first session is opened
 
   std::shared_mutex parts_mutex_; ///< held shared by whoever uses the parts, alone by stop() when it takes them away
   std::unique_ptr<assembly> parts_;
@@ -140,9 +146,15 @@ public:
     bool alone = false; ///< in no order with the session's other calls: nobody gets its client id again
   };
 
+  /// Who is told of the outcome beside the caller.
+  struct witnesses {
+    std::optional<recording> record;
+    std::optional<operation_audit> audit;
+  };
+
   /// The runtime's gate was entered for it, the recorder's begin() called if there is a recording, and it was taken
   /// in by `open` with this many bytes.
-  issued_call(std::shared_ptr<runtime_impl> owner, subject about, std::optional<recording> record,
+  issued_call(std::shared_ptr<runtime_impl> owner, subject about, witnesses seen_by,
               std::shared_ptr<open_operations> open, std::size_t bytes, delivery deliver);
 
   /// Asks `session` to end the call that it knows by `ticket`, as soon as somebody asks `token` to. Once.
@@ -166,6 +178,7 @@ private:
   std::shared_ptr<runtime_impl> owner_;
   subject subject_;
   std::optional<recording> recording_;
+  std::optional<operation_audit> audit_;
   const std::shared_ptr<open_operations> open_;
   const std::size_t bytes_;
   delivery deliver_;
@@ -241,6 +254,11 @@ public:
 
 private:
   std::optional<error> refusal(const call_request& request) const;
+  std::optional<operation_audit> start_audit(const call_request& request, const data_type& type, std::string_view key,
+                                             instant called) const;
+  /// A read that the node's table of copies answered.
+  void audit_copy(const operation_audit::subject& about, const weak_table::hit& hit, const std::string& value,
+                  instant called) const;
   /// The level that a read of this session asks for; absent = its type's.
   std::optional<level> level_asked(const data_type& type, const std::optional<level>& by_call) const;
   /// Tells the actor what was read without it. The mutex is held.

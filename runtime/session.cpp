@@ -7,6 +7,7 @@
 #include "runtime/history_lines.hpp"
 #include "runtime/issuing.hpp"
 #include "runtime/lock_calls.hpp"
+#include "runtime/operation_audit.hpp"
 
 #include <caf/send.hpp>
 
@@ -96,11 +97,12 @@ private:
 
 } // namespace
 
-issued_call::issued_call(std::shared_ptr<runtime_impl> owner, subject about, std::optional<recording> record,
+issued_call::issued_call(std::shared_ptr<runtime_impl> owner, subject about, witnesses seen_by,
                          std::shared_ptr<open_operations> open, std::size_t bytes, delivery deliver)
     : owner_(std::move(owner)),
       subject_(std::move(about)),
-      recording_(std::move(record)),
+      recording_(std::move(seen_by.record)),
+      audit_(std::move(seen_by.audit)),
       open_(std::move(open)),
       bytes_(bytes),
       deliver_(std::move(deliver)) {}
@@ -117,7 +119,9 @@ void issued_call::answer(const v1::Result& outcome) noexcept {
 
 void issued_call::settle(result<v1::Result> outcome) noexcept {
   if (settled_.exchange(true)) return;
-  owner_->meter().count(subject_.type, subject_.what, as_wire(outcome), owner_->clock().now() - subject_.begun);
+  const auto now = owner_->clock().now();
+  owner_->meter().count(subject_.type, subject_.what, as_wire(outcome), now - subject_.begun);
+  if (audit_) audit_->end(as_wire(outcome), now);
   open_->give_back(subject_.key, bytes_);
   if (recording_) record(outcome);
   {
@@ -213,6 +217,19 @@ std::optional<issued_call::recording> session_impl::start_recording(const call_r
   return record;
 }
 
+/// Who has given up a guarantee, or names his own dependencies, is promised less than his type says.
+std::optional<operation_audit> session_impl::start_audit(const call_request& request, const data_type& type,
+                                                         std::string_view key, instant called) const {
+  const auto& feed = owner_->audit();
+  if (!feed) return std::nullopt;
+  const auto given = level_of(type, request.operation, level_asked(type, request.weak.at));
+  const bool whole = request.weak.view == read_view::value && request.weak.after.empty()
+                     && bits_of(options_.guarantees) == bits_of({});
+  if (given < type.consistency || (given != level::strong && !whole)) return std::nullopt;
+  return operation_audit::of(feed, settings().shape, {request.type, key, given, id_.value}, request.operation,
+                             called);
+}
+
 session_impl::memory_answer session_impl::read_here(std::string_view type, std::string_view key,
                                                     const call_options& options, std::optional<found>& answer) const {
   if (!reads_here_ || refused_ || delivering() || owner_->gate().closed()) return memory_answer::not_asked;
@@ -229,10 +246,17 @@ session_impl::memory_answer session_impl::read_here(std::string_view type, std::
   const std::string_view stored{text.data(), static_cast<std::size_t>(end - text.begin())};
   if (open_->has(stored)) return memory_answer::not_asked;
 
+  const auto& feed = owner_->audit();
+  const auto called = feed ? owner_->clock().now() : instant{};
   // In its place from the start: moving it there would cost about as much as finding it.
   auto& record = answer.emplace();
   const auto hit = memory_->read(stored, owner_->clock(), record.value);
   if (hit) counted->count(reader_number());
+  if (hit && feed) {
+    auto audit = operation_audit::of(feed, settings().shape, {type, stored, level::strong, id_.value},
+                                     operation_audit::a_get(), called);
+    if (audit) audit->end(result_of_read(hit->at, hit->exists, record.value), owner_->clock().now());
+  }
   if (hit && hit->exists)
     record.version = public_version(hit->at);
   else
@@ -290,7 +314,8 @@ std::shared_ptr<issued_call> session_impl::issue(call_request request, issued_ca
   if (record) record->line.call = stamp_of(now);
   auto call = std::make_shared<issued_call>(
       owner_, issued_call::subject{std::string{request.type}, key, request.operation.what_case(), now},
-      std::move(record), open_, bytes, std::move(deliver));
+      issued_call::witnesses{std::move(record), start_audit(request, policy, key, now)}, open_, bytes,
+      std::move(deliver));
   if (weak && !request.weak.details) request.weak.details = std::make_shared<answer_details>();
   call->look_at(request.weak.details, weak ? weak_ : nullptr);
   // Not inside of another call's own function: one that reads on and on would never come back.

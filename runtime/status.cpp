@@ -127,6 +127,9 @@ node_status ask_status(caf::actor_system& system, const node& actors, const node
   if (board.replica)
     for (const auto& replica : ask_all<replica_status>(self, std::vector{board.replica}, until, clock))
       status.replica = replica;
+  if (board.monitor)
+    for (auto& monitor : ask_all<monitor_status>(self, std::vector{board.monitor}, until, clock))
+      status.monitor = std::move(monitor);
   if (board.view_keeper)
     for (auto& view : ask_all<view_status>(self, std::vector{board.view_keeper}, until, clock))
       status.view = std::move(view);
@@ -200,6 +203,14 @@ std::string to_json(const node_setup& setup, const node_status& status, const st
   }
   if (status.replica)
     out["replica"] = {{"tombstones", status.replica->tombstones}, {"collected", status.replica->collected}};
+  if (status.monitor) {
+    std::uint64_t prevented = 0, served = 0;
+    for (const auto& [of, count] : status.monitor->found)
+      (of.end == violation_end::served ? served : prevented) += count;
+    out["monitor"] = {{"violations_prevented", prevented},
+                      {"violations_served", served},
+                      {"alerts_active", status.monitor->alerts_active}};
+  }
   if (status.view) out["view"] = to_json(*status.view, setup.shape);
   if (store != nullptr) {
     const auto c = store->count();

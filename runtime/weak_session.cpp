@@ -70,15 +70,34 @@ std::optional<std::optional<found>> session_impl::read_weak_here(std::string_vie
   const std::string_view stored{text.data(), static_cast<std::size_t>(end - text.begin())};
   if (open_->has(stored)) return std::nullopt; // what was called before on this key comes before
 
+  const auto& feed = owner_->audit();
+  const auto called = feed ? owner_->clock().now() : instant{};
   std::string value;
   const auto hit = weak_->read(stored, promised, value);
   if (!hit) return std::nullopt;
-  if (auto* const counted = owner_->meter().from_memory(type)) counted->count(reader_number());
+  if (feed && promised == policy->consistency) audit_copy({type, stored, promised, id_.value}, *hit, value, called);
+  if (auto* const counted = owner_->meter().from_memory(type, promised)) counted->count(reader_number());
   if (!hit->exists) return std::optional<found>{};
   found out{std::move(value), {hit->clock, hit->written.from.node.value, hit->written.from.life, hit->written.seq}};
   if (options.receipt)
     out.receipt = receipt{.given = promised, .from = receipt::source::memory, .written_ms = hit->clock >> 16U};
   return out;
+}
+
+void session_impl::audit_copy(const operation_audit::subject& about, const weak_table::hit& hit,
+                              const std::string& value, instant called) const {
+  if (bits_of(options_.guarantees) != bits_of({})) return;
+  auto audit = operation_audit::of(owner_->audit(), settings().shape, about, operation_audit::a_get(), called);
+  if (!audit) return;
+  v1::Result answer;
+  answer.set_exists(hit.exists);
+  if (hit.exists) answer.set_value(value);
+  auto& v = *answer.mutable_version();
+  v.set_round(hit.clock);
+  v.set_node(hit.written.from.node.value);
+  v.set_incarnation(hit.written.from.life);
+  v.set_counter(hit.written.seq);
+  audit->end(answer, owner_->clock().now());
 }
 
 void session_impl::tell_actor() {

@@ -259,8 +259,13 @@ void admin_http::add_probes() {
   });
   server_->Get("/metrics", [this, ask](const auto&, auto& response) {
     auto families = face_.meter->collect();
-    for (auto& family : metrics_of(face_.actors->setup(), ask(), face_.store))
-      families.push_back(std::move(family));
+    const auto add = [&](std::vector<prometheus::MetricFamily> more) {
+      for (auto& family : more)
+        families.push_back(std::move(family));
+    };
+    add(metrics_of(face_.actors->setup(), ask(), face_.store));
+    if (face_.audit) add(metrics_of(face_.audit->counts()));
+    if (face_.webhook) add(metrics_of(face_.webhook->count()));
     respond(response, {200, prometheus::TextSerializer{}.Serialize(families), "text/plain; version=0.0.4", ""});
   });
 }

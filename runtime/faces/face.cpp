@@ -1,6 +1,7 @@
 #include "runtime/faces/face.hpp"
 
 #include "protocol/strong/named_lock.hpp"
+#include "runtime/operation_audit.hpp"
 
 #include <caf/send.hpp>
 
@@ -33,9 +34,16 @@ void submit(const face_setup& face, const session_actor& session, typed_operatio
   }
   const auto begun = face.clock->now();
   auto call = message_of(face, asked, begun + budget);
+  // The sessions of a face are its own, and nobody's: keys are audited, and no sessions.
+  auto audit = operation_audit::of(
+      face.audit, face.shape(),
+      {.type = asked.type, .key = call.operation.key(), .given = face.shape().types.at(asked.type).consistency},
+      call.operation, begun);
   call.done = [meter = face.meter, clock = face.clock, type = std::move(asked.type), what, begun,
-               tell = std::move(done)](const v1::Result& result) {
-    meter->count(type, what, result, clock->now() - begun);
+               audit = std::move(audit), tell = std::move(done)](const v1::Result& result) mutable {
+    const auto now = clock->now();
+    meter->count(type, what, result, now - begun);
+    if (audit) audit->end(result, now);
     tell(result);
   };
   caf::anon_send(session, std::move(call));

@@ -1,8 +1,10 @@
 /// What a face (a door for clients: RESP, HTTP) stands on, and how it hands an operation to a session.
 #pragma once
 
+#include "actors/auditor.hpp"
 #include "actors/interfaces.hpp"
 #include "actors/node_clock.hpp"
+#include "runtime/faces/alert_webhook.hpp"
 #include "runtime/faces/operation_meter.hpp"
 #include "runtime/faces/typed_operation.hpp"
 #include "runtime/node.hpp"
@@ -13,7 +15,8 @@
 
 namespace troupe {
 
-/// Everything that a face needs of its node. The pointers are never null but for `store`, and outlive the face.
+/// Everything that a face needs of its node. The plain pointers are never null but for `store`, and outlive the
+/// face.
 struct face_setup {
   caf::actor_system* system = nullptr;
   node* actors = nullptr;
@@ -24,6 +27,8 @@ struct face_setup {
   std::function<session_id()> next_session; ///< ids unique in the cluster; safe from any thread
   milliseconds deadline{1000};              ///< of an operation whose client names none
   token_seal seal{};                        ///< of session tokens
+  std::shared_ptr<audit_feed> audit{};      ///< null = nothing is audited
+  std::shared_ptr<alert_webhook> webhook{}; ///< null = none
 
   const cluster& shape() const { return actors->setup().shape; }
 };

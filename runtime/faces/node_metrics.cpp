@@ -171,6 +171,26 @@ void add_replica(const replica_status& replica, std::vector<MetricFamily>& famil
                          .take());
 }
 
+void add_monitor(const monitor_status& monitor, std::vector<MetricFamily>& families) {
+  auto found = counter("violations_total", "What broke a promise (served), or would have (prevented)");
+  for (const auto& [of, count] : monitor.found)
+    found.add(count, {{"kind", std::string{name_of(of.kind)}},
+                      {"end", std::string{name_of(of.end)}},
+                      {"type", of.type},
+                      {"level", std::string{name_of(of.given)}}});
+  auto conflicts = counter("conflicts_total", "Concurrent values of one key that met here");
+  for (const auto& [type, count] : monitor.conflicts)
+    conflicts.add(count, {{"type", type}});
+  auto repairs = counter("repairs_total", "Records that were damaged or missing here, and are whole again");
+  for (const auto& [type, count] : monitor.repairs)
+    repairs.add(count, {{"type", type}});
+  for (auto* one : {&found, &conflicts, &repairs})
+    families.push_back(one->take());
+  families.push_back(gauge("alerts_active", "Alerts that are not over").add(monitor.alerts_active).take());
+  families.push_back(
+      counter("alert_notices_total", "Alerts raised, repeated and resolved").add(monitor.notices).take());
+}
+
 void add_view(const view_status& known, std::vector<MetricFamily>& families) {
   const auto out = std::count_if(known.now.nodes.begin(), known.now.nodes.end(),
                                  [](const auto& member) { return member.second.out; });
@@ -209,12 +229,45 @@ std::vector<MetricFamily> metrics_of(const node_setup& setup, const node_status&
   if (status.door) add_door(*status.door, families);
   if (status.memory) add_memory(*status.memory, families);
   if (status.replica) add_replica(*status.replica, families);
+  if (status.monitor) add_monitor(*status.monitor, families);
   if (status.view) add_view(*status.view, families);
   if (store != nullptr) {
     families.push_back(
         gauge("store_failed", "1 = the store refuses writes for good").add(status.store_failed ? 1 : 0).take());
     add_store(store->count(), families);
   }
+  return families;
+}
+
+std::vector<MetricFamily> metrics_of(const audit_counts& audit) {
+  std::vector<MetricFamily> families;
+  auto windows = counter("audit_windows_total", "Histories that were held against their promise");
+  for (const auto p : check::promises) {
+    const auto& v = audit.of(p);
+    const std::string promise{name_of(p)};
+    windows.add(v.proved.load(), {{"level", promise}, {"verdict", "proved"}});
+    windows.add(v.refuted.load(), {{"level", promise}, {"verdict", "refuted"}});
+    windows.add(v.undecided.load(), {{"level", promise}, {"verdict", "undecided"}});
+  }
+  families.push_back(windows.take());
+  families.push_back(counter("audit_operations_total", "Operations of sampled keys and sessions")
+                         .add(audit.operations.load())
+                         .take());
+  families.push_back(
+      counter("audit_dropped_total", "Of these, dropped for want of room").add(audit.dropped.load()).take());
+  return families;
+}
+
+std::vector<MetricFamily> metrics_of(const alert_webhook::counters& webhook) {
+  std::vector<MetricFamily> families;
+  auto notices = counter("alert_webhook_total", "What became of notices for the webhook");
+  notices.add(webhook.sent, {{"outcome", "sent"}});
+  notices.add(webhook.refused, {{"outcome", "refused"}});
+  notices.add(webhook.dropped, {{"outcome", "dropped"}});
+  families.push_back(notices.take());
+  families.push_back(
+      counter("alert_webhook_failures_total", "Attempts that will be repeated").add(webhook.failed).take());
+  families.push_back(gauge("alert_webhook_waiting", "Notices that wait to be sent").add(webhook.waiting).take());
   return families;
 }
 

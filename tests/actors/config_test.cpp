@@ -129,6 +129,35 @@ TEST_CASE("config: the room for copies is 256 MiB, what the file says, or none")
   }
 }
 
+TEST_CASE("config: alerts go nowhere but to the log, and nothing is audited, unless the file says so") {
+  const auto usual = parse_config(valid, "us-1.toml");
+  REQUIRE(usual);
+  CHECK(usual->alerts.webhook.empty());
+  CHECK(usual->alerts.fold == std::chrono::minutes{5});
+  CHECK(usual->audit.sample == 0);
+  const auto config = parse_config(with("[log]", R"([alerts]
+webhook = "http://127.0.0.1:9093/hook"
+fold_s = 60
+resolve_s = 120
+instance = "blue"
+
+[audit]
+sample = 0.25
+window_s = 5
+directory = "proofs"
+
+[log])"),
+                                   "us-1.toml", "/etc/troupe");
+  if (!config) FAIL(config.error().front());
+  CHECK(config->alerts.webhook == "http://127.0.0.1:9093/hook");
+  CHECK(config->alerts.fold == std::chrono::seconds{60});
+  CHECK(config->alerts.resolve == std::chrono::seconds{120});
+  CHECK(config->alerts.instance == "blue");
+  CHECK(config->audit.sample == 0.25);
+  CHECK(config->audit.window == std::chrono::seconds{5});
+  CHECK(config->audit.directory == "/etc/troupe/proofs");
+}
+
 TEST_CASE("config: every rule names file, line, key, value and what is allowed") {
   const mistake mistakes[] = {
       {"name = \"shop\"", "name = \"my shop\"",
@@ -142,6 +171,17 @@ TEST_CASE("config: every rule names file, line, key, value and what is allowed")
       {"[log]", "[memory]\nbytes_max = 4096\n[log]",
        "memory.bytes_max is 4096; allowed: 0 (none), or 65536 to 1099511627776"},
       {"[log]", "[memory]\nbytes_max = -1\n[log]", "memory.bytes_max is -1; allowed"},
+      {"[log]", "[alerts]\nwebhook = \"host:9093\"\n[log]",
+       "alerts.webhook is 'host:9093'; allowed: \"http://host:port/path\", or https"},
+      {"[log]", "[alerts]\nwebhook = \"http://\"\n[log]", "alerts.webhook is 'http://'; allowed"},
+      {"[log]", "[alerts]\nwebhook = \"http://host:0/\"\n[log]", "alerts.webhook is 'http://host:0/'; allowed"},
+      {"[log]", "[alerts]\nwebhook = \"http://ho st/\"\n[log]", "alerts.webhook is 'http://ho st/'; allowed"},
+      {"[log]", "[alerts]\nfold_s = 0\n[log]", "alerts.fold_s is 0; allowed: a whole number from 1 to 86400"},
+      {"[log]", "[alerts]\nresolve_s = 86401\n[log]", "alerts.resolve_s is 86401; allowed"},
+      {"[log]", "[alerts]\ninstance = \"a b\"\n[log]", "alerts.instance is 'a b'; allowed: a name"},
+      {"[log]", "[alerts]\nfold = 1\n[log]", "alerts.fold is not a key of [alerts]; did you mean \"fold_s\"?"},
+      {"[log]", "[audit]\nsample = 1.5\n[log]", "audit.sample is 1.5; allowed: a number from 0 to 1"},
+      {"[log]", "[audit]\nwindow_s = 0\n[log]", "audit.window_s is 0; allowed: a whole number from 1 to 3600"},
       {"lease_ms = 400", "lease_ms = 49", "us-1.toml:5: cluster.lease_ms is 49; allowed: a whole number from 50 to"},
       {"lease_ms = 400", "lease_ms = 60001", "us-1.toml:5: cluster.lease_ms is 60001; allowed"},
       {"drift = 0.01", "drift = 0.21",
@@ -270,6 +310,9 @@ TEST_CASE("config: what is printed is read back as the same configuration") {
   for (const auto* self : {"eu-1", "us-1", "ap-1", "web-1"}) {
     auto config = example_config(self);
     config.shape.drift_ppm = 1;
+    config.alerts = {"https://[::1]:9093/api/v2/alerts?a=b", std::chrono::seconds{1}, std::chrono::seconds{2},
+                     "blue"};
+    config.audit = {0.01, std::chrono::seconds{3}, "proofs of eu-1"};
     config.history_file = "odd \"name\"\n\t\\.jsonl";
     config.delays = {{"eu", "us", milliseconds{40}}, {"eu", "eu", std::chrono::microseconds{1500}}};
     config.token_keys = {{7, std::string(32, '\xee')}, {1, std::string(40, 'k')}};
@@ -287,6 +330,13 @@ TEST_CASE("config: what is printed is read back as the same configuration") {
     CHECK(back->resp == config.resp);
     CHECK(back->admin == config.admin);
     CHECK(back->history_file == config.history_file);
+    CHECK(back->alerts.webhook == config.alerts.webhook);
+    CHECK(back->alerts.instance == config.alerts.instance);
+    CHECK(back->alerts.fold == config.alerts.fold);
+    CHECK(back->alerts.resolve == config.alerts.resolve);
+    CHECK(back->audit.sample == config.audit.sample);
+    CHECK(back->audit.window == config.audit.window);
+    CHECK(back->audit.directory == config.audit.directory);
     CHECK(back->token_keys == config.token_keys);
     CHECK(back->delays.size() == 2);
     CHECK(back->delays[1].round_trip == std::chrono::microseconds{1500});
