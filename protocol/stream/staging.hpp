@@ -59,8 +59,8 @@ public:
     history_.pop_front();
     target.join(folded_);
     bool whole = true;
-    for (auto& [from, line] : lines_)
-      for (const auto& u : line.updates) {
+    for (auto& [from, l] : lines_)
+      for (const auto& u : l.updates) {
         if (!target.covers(u->at)) break;
         if (u->visible && ready(*u)) continue;
         lower(target, from, u->at.seq - 1);

@@ -106,6 +106,7 @@ struct stream_replica::impl {
   std::unordered_map<std::string, std::unique_ptr<stream_key>> keys; ///< looked up only, never walked through
   std::list<stream_key*> idle; ///< may be dropped; the one used last is in front
   std::size_t cached_bytes = 0;
+  std::set<std::string> damaged_keys;                                 ///< whose records are not whole
   std::vector<stream_key*> changed;                                   ///< to be published
   std::multimap<std::uint64_t, std::string> tombstones[stream_lanes]; ///< by clock: what may be collected one day
 

@@ -129,13 +129,13 @@ void stream_replica::impl::expire(instant now, effects& out) {
     write_deadlines.erase(write_deadlines.begin());
     auto* w = under_way({.at = {self_origin(), seq}, .lane = l});
     if (w == nullptr) continue;
-    for (const auto& asker : w->askers) {
-      if (asker.deadline > now) continue;
-      auto a = done(w->outcome, asker.id, asker.attempt);
+    for (const auto& who : w->askers) {
+      if (who.deadline > now) continue;
+      auto a = done(w->outcome, who.id, who.attempt);
       // It has happened here, or will have; how many have it is what is not known.
       a.mutable_result()->set_error(static_cast<std::uint32_t>(errc::timeout));
       if (!mutated(mutation::token_not_raised_on_errors)) raise_session(a, w->seen, w->outcome.clock);
-      out.push_back(answer{asker.to, std::move(a)});
+      out.push_back(answer{who.to, std::move(a)});
     }
     std::erase_if(w->askers, [now](const asker& a) { return a.deadline <= now; });
     auto& waiting = of(l).unacknowledged;

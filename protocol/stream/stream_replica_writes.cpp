@@ -243,11 +243,11 @@ void stream_replica::impl::check_acknowledged(stream_lane l, std::uint64_t upto,
 }
 
 void stream_replica::impl::settle(own_write& w, stream_lane l, effects& out) {
-  for (const auto& asker : w.askers) {
-    auto a = done(w.outcome, asker.id, asker.attempt);
+  for (const auto& who : w.askers) {
+    auto a = done(w.outcome, who.id, who.attempt);
     raise_session(a, w.seen, w.outcome.clock);
-    out.push_back(answer{asker.to, std::move(a)});
-    write_deadlines.erase(std::tuple{asker.deadline, l, w.outcome.at.seq});
+    out.push_back(answer{who.to, std::move(a)});
+    write_deadlines.erase(std::tuple{who.deadline, l, w.outcome.at.seq});
   }
   w.askers.clear();
 }
