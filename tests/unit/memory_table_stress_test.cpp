@@ -37,6 +37,8 @@ constexpr std::size_t bytes_max = 5 * 1024; // less than half of the keys: somet
 constexpr int steps = 100'000;
 constexpr int steps_max = 40 * steps; // of a writer whose readers get no processor
 constexpr std::uint64_t hits_wanted = 20'000;
+/// A reader that stands still in the middle of a read holds back what was taken out: then less is published.
+constexpr std::uint64_t commits_wanted = 1'000;
 constexpr std::uint64_t generations_max = 1 << 18;
 constexpr nanoseconds lease_length{128};
 constexpr epoch era{.round = 1, .node = {1}, .life = {1}};
@@ -271,7 +273,8 @@ private:
     for (std::size_t home = 0; home < homes; ++home)
       lease(home);
     for (int step = 0; !over_ && step < steps_max; ++step) {
-      if (step >= steps && step % 1024 == 0 && table_.count().hits >= hits_wanted) return;
+      if (step >= steps && step % 1024 == 0 && table_.count().hits >= hits_wanted && commits_ > commits_wanted)
+        return;
       const auto key = random_() % 2 == 0 ? random_() % hot_keys : random_() % keys;
       const auto dice = random_() % 100;
       if (dice < 40)
@@ -335,7 +338,7 @@ TEST_CASE("memory table S1, X1: several readers never see a torn, recalled, unde
     CHECK(run->count().hits >= hits_wanted);
     CHECK(run->count().misses > 0);
     CHECK(run->count().evictions > 100);
-    CHECK(run->commits() > 1000);
+    CHECK(run->commits() > commits_wanted);
   }
 }
 
