@@ -4,6 +4,13 @@
 #include <exception>
 #include <iostream>
 
+/// What jemalloc reads at its start. It would give memory of 8 MiB and more back to the system at once, and each copy
+/// of a large value would be paid for page by page again: a home that copies one a dozen times then outlasts its
+/// lease, and begins anew. For the same reason it keeps what was freed for a minute.
+extern "C" {
+const char* malloc_conf = "oversize_threshold:0,dirty_decay_ms:60000"; // NOLINT: named and typed by jemalloc
+}
+
 namespace {
 
 constexpr const char* version = "troupe " TROUPE_VERSION;
