@@ -200,7 +200,7 @@ void cluster_run::sync(node& n) {
   if (n.syncing || n.disk.newest() == 0) return;
   n.syncing = true;
   const auto number = n.disk.newest();
-  const auto takes = 50 * us + random(450) * us + (chance(3) ? random(20) * ms : nanoseconds{0});
+  const auto takes = 50 * us + up_to(450 * us) + (chance(3) ? up_to(20 * ms) : nanoseconds{0});
   at(now_ + takes, [this, &n, number, life = n.start] {
     if (n.start != life) return;
     n.syncing = false;
@@ -215,9 +215,9 @@ void cluster_run::sync(node& n) {
 void cluster_run::deliver(node& from, node& to, std::function<void(node&)> what) {
   ++outcome_.messages;
   const bool far = region_of(from.id) != region_of(to.id);
-  const auto delay = far ? 10 * ms + random(5'000) * us : 100 * us + random(400) * us;
+  const auto delay = far ? 10 * ms + up_to(5'000 * us) : 100 * us + up_to(400 * us);
   if (from.id == to.id) {
-    at(now_ + random(30) * us, [&to, life = to.start, what = std::move(what)] {
+    at(now_ + up_to(30 * us), [&to, life = to.start, what = std::move(what)] {
       if (to.start == life && to.up) what(to);
     });
     return;
@@ -291,14 +291,14 @@ void cluster_run::perform(node& n, stream_replica::effects effects) {
         });
       }
     } else if (auto* l = std::get_if<stream_replica::load>(&e)) {
-      at(now_ + random(200) * us, [this, &n, life = n.start, key = l->key] {
+      at(now_ + up_to(200 * us), [this, &n, life = n.start, key = l->key] {
         if (n.start != life) return;
         stream_replica::effects out;
         n.core->loaded(key, n.disk.read(key), {now_, wall()}, out);
         perform(n, std::move(out));
       });
     } else if (auto* r = std::get_if<stream_replica::read_log>(&e)) {
-      at(now_ + random(200) * us, [this, &n, life = n.start, from = r->from] {
+      at(now_ + up_to(200 * us), [this, &n, life = n.start, from = r->from] {
         if (n.start != life) return;
         stream_replica::effects out;
         n.core->log_read(from, n.disk.read(from), now_, out);
@@ -324,10 +324,10 @@ void cluster_run::perform(node& n, stream_replica::effects effects) {
           const auto set = replicas_of(u->key());
           if (std::find(set.begin(), set.end(), other->id) != set.end()) what.updates.push_back(u);
         }
-        deliver(n, *other, [this, what](node& r) {
+        deliver(n, *other, [this, what](node& receiver) {
           stream_replica::effects out;
-          r.core->accept(what, now_, out);
-          perform(r, std::move(out));
+          receiver.core->accept(what, now_, out);
+          perform(receiver, std::move(out));
         });
       }
     } else if (auto* got = std::get_if<stream_replica::received>(&e)) {
@@ -514,7 +514,7 @@ void cluster_run::faults() {
     if (a.id != b.id && l.up && a.up && b.up) {
       ++l.generation;
       l.up = false;
-      at(now_ + random(150) * ms, [this, &a, &b, &l] {
+      at(now_ + up_to(150 * ms), [this, &a, &b, &l] {
         if (!l.up && a.up && b.up && a.ready && b.ready) connect(a, b);
       });
     }
@@ -524,10 +524,10 @@ void cluster_run::faults() {
     const auto down = std::count_if(nodes_.begin(), nodes_.end(), [](const auto& x) { return !x->up; });
     if (n.up && n.ready && (down == 0 || chance(30))) {
       crash(n);
-      at(now_ + random(200) * ms, [this, &n] { start(n); });
+      at(now_ + up_to(200 * ms), [this, &n] { start(n); });
     }
   }
-  at(now_ + random(40) * ms, [this] { faults(); });
+  at(now_ + up_to(40 * ms), [this] { faults(); });
 }
 
 v1::WeakAnswer cluster_run::peek(node_id id, const std::string& key) {

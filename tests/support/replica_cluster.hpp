@@ -81,18 +81,21 @@ public:
   void at(instant when, std::function<void()> what);
   instant now() const { return now_; }
   std::uint64_t random(std::uint64_t below) { return below == 0 ? 0 : random_() % below; }
+  nanoseconds up_to(nanoseconds most) {
+    return nanoseconds{static_cast<std::int64_t>(random(static_cast<std::uint64_t>(most.count())))};
+  }
   bool chance(unsigned percent) { return random(100) < percent; }
   void violate(const std::string& what);
   run_options options_;
   run_outcome outcome_;
   bool calm_ = false; ///< no more faults, and sessions begin nothing new
-  std::uint64_t life_of(node_id node) const;
-  std::string region_of(node_id node) const { return node.value * 2 <= options_.nodes ? "a" : "b"; }
+  std::uint64_t life_of(node_id who) const;
+  std::string region_of(node_id who) const { return who.value * 2 <= options_.nodes ? "a" : "b"; }
   std::vector<node_id> replicas_of(const std::string& key) const;
-  bool is_up(node_id node) const;
+  bool is_up(node_id who) const;
   /// What its replica would show of a key now, from its records and updates.
-  v1::WeakAnswer peek(node_id node, const std::string& key);
-  bool trusted(node_id node) const { return !wiped_.contains(node); }
+  v1::WeakAnswer peek(node_id who, const std::string& key);
+  bool trusted(node_id who) const { return !wiped_.contains(who); }
   const std::map<std::string, data_type>& types() const { return types_; }
 
 private:

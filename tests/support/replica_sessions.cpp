@@ -93,7 +93,7 @@ struct sessions::session {
     if (!cluster.is_up(manager)) manager = at;
     cluster.ask(manager, at, op);
     // Sometimes a retry overtakes the answer; and sometimes an answer is lost.
-    const auto patience = cluster.chance(10) ? 300 * us : nanoseconds{15 * ms + cluster.random(200) * ms};
+    const auto patience = cluster.chance(10) ? 300 * us : nanoseconds{15 * ms + cluster.up_to(200 * ms)};
     cluster.at(cluster.now() + patience, [this, mine] {
       if (!busy || attempt_number != mine) return;
       if (cluster.now() < gives_up) return attempt();
@@ -228,7 +228,7 @@ struct sessions::session {
     later();
   }
   void later() {
-    cluster.at(cluster.now() + cluster.random(4'000) * us, [this] { go(); });
+    cluster.at(cluster.now() + cluster.up_to(4'000 * us), [this] { go(); });
   }
 
   void answer_questions() {

@@ -18,7 +18,7 @@ struct stream_replica_script {
   static constexpr std::uint32_t shards = 4;
   static constexpr std::uint64_t wall = 1'700'000'000'000;
 
-  explicit stream_replica_script(node_id self = {1}) : self{self} {
+  stream_replica_script() {
     options.self = self;
     options.shards = shards;
     for (std::uint32_t s = 0; s < shards; ++s)
@@ -205,7 +205,7 @@ struct stream_replica_script {
     run();
   }
 
-  node_id self;
+  node_id self{1};
   stream_replica_options options;
   replicas::toy_disk disk;
   std::unique_ptr<stream_replica> core;
