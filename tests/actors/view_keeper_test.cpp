@@ -31,13 +31,13 @@ class follower {
 public:
   explicit follower(const runtime& node, bool hesitates = false) {
     send_to_keeper(node, [&](const view_keeper_actor& keeper) {
-      caf::anon_send(keeper, view_listener{[heard = heard_, keeper, hesitates](const view_changed& told) {
+      caf::anon_send(keeper, view_listener{[heard = heard_, keeper, hesitates](const view_changed& now) {
                        {
                          const std::lock_guard lock{heard->mutex};
-                         heard->last = told;
+                         heard->last = now;
                        }
                        heard->changed.notify_all();
-                       if (!hesitates) caf::anon_send(keeper, caught_up{told.now.number, true});
+                       if (!hesitates) caf::anon_send(keeper, caught_up{now.now.number, true});
                      }});
     });
   }
@@ -56,12 +56,12 @@ public:
   }
 
 private:
-  struct told {
+  struct told_so_far {
     mutable std::mutex mutex;
     std::condition_variable changed;
     view_changed last;
   };
-  std::shared_ptr<told> heard_ = std::make_shared<told>();
+  std::shared_ptr<told_so_far> heard_ = std::make_shared<told_so_far>();
 };
 
 } // namespace
