@@ -233,7 +233,7 @@ stream_replica_actor::behavior_type stream_replica_behavior(self_ptr self, strea
         });
       },
       [self](const stored_at_peer& s) {
-        step(self, [&](stream_replica& core, const stream_replica::times& at, stream_replica::effects& out) {
+        step(self, [&](stream_replica& core, const stream_replica::times&, stream_replica::effects& out) {
           core.peer_durable(s.peer, s.own, {s.lane, s.upto}, out);
         });
       },
@@ -258,12 +258,12 @@ stream_replica_actor::behavior_type stream_replica_behavior(self_ptr self, strea
         });
       },
       [self](const dependency_missed& m) {
-        step(self, [&](stream_replica& core, const stream_replica::times& at, stream_replica::effects& out) {
+        step(self, [&](stream_replica& core, const stream_replica::times&, stream_replica::effects& out) {
           core.unmet(m.cookie, {m.error, m.missing, m.who}, out);
         });
       },
       [self](const view_changed& v) {
-        step(self, [&](stream_replica& core, const stream_replica::times& at, stream_replica::effects& out) {
+        step(self, [&](stream_replica& core, const stream_replica::times&, stream_replica::effects& out) {
           std::set<node_id> counted;
           for (const auto& [node, standing] : v.now.nodes)
             if (!standing.out) counted.insert(node);
@@ -286,8 +286,8 @@ stream_replica_actor::behavior_type stream_replica_behavior(self_ptr self, strea
         });
       },
       [self](start_atom) {
-        step(self, [](stream_replica& core, const stream_replica::times&, stream_replica::effects& out) {
-          core.start(out);
+        step(self, [](stream_replica& core, const stream_replica::times& at, stream_replica::effects& out) {
+          core.start(at.now, out);
         });
       },
       [self](flush_atom) { flush(self); },

@@ -107,7 +107,6 @@ struct stream_replica::impl {
   std::list<stream_key*> idle;                     ///< may be dropped; the one used last is in front
   std::set<std::string, std::less<>> damaged_keys; ///< whose records are not whole; as many as the store has of them
   std::size_t cached_bytes = 0;
-  std::set<std::string> damaged_keys;                                 ///< whose records are not whole
   std::vector<stream_key*> changed;                                   ///< to be published
   std::multimap<std::uint64_t, std::string> tombstones[stream_lanes]; ///< by clock: what may be collected one day
 
