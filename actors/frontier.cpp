@@ -54,7 +54,10 @@ struct performer {
     caf::anon_send(board().stream_replica, dependency_met{r.cookie});
   }
   void operator()(const frontier::failed& f) const {
-    caf::anon_send(board().stream_replica, dependency_missed{f.cookie, f.code, f.missing, f.who});
+    dot survived{f.missing.from, 0};
+    const auto& ended = self->state.core->ended();
+    if (const auto last = ended.find(f.missing.from); last != ended.end()) survived.seq = last->second;
+    caf::anon_send(board().stream_replica, dependency_missed{f.cookie, f.code, f.missing, f.who, survived});
   }
   void operator()(const note& n) const { context(self).record(n); }
 };

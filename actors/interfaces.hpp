@@ -325,7 +325,8 @@ struct dependency_missed {
   std::uint64_t cookie = 0;
   errc error = errc::dependency_timeout;
   dot missing;
-  node_id who; ///< everybody waits for it
+  node_id who;  ///< everybody waits for it
+  dot survived; ///< lost_update: the last of that origin that is left
 };
 
 /// STORE DRIVER -> STREAM REPLICA, UPDATE STREAM: a page of a log.

@@ -259,7 +259,7 @@ stream_replica_actor::behavior_type stream_replica_behavior(self_ptr self, strea
       },
       [self](const dependency_missed& m) {
         step(self, [&](stream_replica& core, const stream_replica::times&, stream_replica::effects& out) {
-          core.unmet(m.cookie, {m.error, m.missing, m.who}, out);
+          core.unmet(m.cookie, {m.error, m.missing, m.who, m.survived}, out);
         });
       },
       [self](const view_changed& v) {

@@ -334,8 +334,9 @@ void stream_replica::met(std::uint64_t cookie, const times& at, effects& out) {
 void stream_replica::unmet(std::uint64_t cookie, const missing_cause& cause, effects& out) {
   const auto o = impl_->operations.find(cookie);
   if (o == impl_->operations.end() || !o->second.awaiting) return;
-  auto a = impl_->answer_to(o->second.what.id(), o->second.what.attempt());
+  auto a = impl_->answer_to(impl::attempt_of(o->second.what));
   a.mutable_result()->set_error(static_cast<std::uint32_t>(cause.error));
+  if (cause.error == errc::lost_update) to_wire(cause.survived, *a.mutable_survived());
   a.set_waits_for_node(cause.node.value);
   to_wire(cause.missing, *a.mutable_waits_for());
   if (!mutated(mutation::token_not_raised_on_errors)) {
@@ -408,7 +409,7 @@ void stream_replica::store_failed(effects& out) {
     // What was handed to the store may be found there all the same: its outcome is not known.
     for (auto& w : lane.undurable)
       for (const auto& asker : w.askers) {
-        auto a = impl_->answer_to(asker.id, asker.attempt);
+        auto a = impl_->answer_to(asker.what);
         a.mutable_result()->set_error(static_cast<std::uint32_t>(errc::timeout));
         out.push_back(answer{asker.to, std::move(a)});
       }

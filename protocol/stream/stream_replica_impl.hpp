@@ -37,11 +37,16 @@ struct stream_replica::impl {
     dot expects;           ///< its place in `expecting`; seq 0 = none
     std::size_t bytes = 0;
   };
+  /// Which attempt an answer is to.
+  struct attempt {
+    v1::RequestId id;
+    std::uint32_t number = 0;
+    std::uint32_t level = 0; ///< names the manager that asks
+  };
   /// Somebody who wants to know what became of a write.
   struct asker {
     node_id to;
-    v1::RequestId id;
-    std::uint32_t attempt = 0;
+    attempt what;
     instant deadline;
   };
   /// An own write that is not durable here, or not yet where its type's `ack` wants it.
@@ -51,7 +56,7 @@ struct stream_replica::impl {
     write_ack ack = write_ack::local;
     shard_id shard;
     shared_update update;
-    version_vector seen; ///< for the answer: what it depends on and itself
+    version_vector seen; ///< for the answer: what it depends on
     std::vector<asker> askers;
   };
   /// What persisted() brings about.
@@ -191,8 +196,12 @@ struct stream_replica::impl {
   void expire(instant now, effects& out);
 
   void fail(const operation& o, errc error, effects& out);
-  v1::WeakAnswer answer_to(const v1::RequestId& id, std::uint32_t attempt) const;
-  v1::WeakAnswer done(const write_outcome& w, const v1::RequestId& id, std::uint32_t attempt) const;
+  v1::WeakAnswer failure(const operation& o, errc error) const;
+  void answer_forgotten(const operation& o, effects& out);
+  bool waits_elsewhere(const operation& o) const;
+  static attempt attempt_of(const v1::WeakOperation& o) { return {o.id(), o.attempt(), o.level()}; }
+  v1::WeakAnswer answer_to(const attempt& a) const;
+  v1::WeakAnswer done(const write_outcome& w, const attempt& a) const;
   void raise_session(v1::WeakAnswer& a, const version_vector& seen, std::uint64_t stamp) const;
   void check_answer(const operation& o, const v1::WeakAnswer& a, const sibling_set& state);
   void prevented(violation v) { ++counts.violations.prevented[static_cast<std::size_t>(v)]; }

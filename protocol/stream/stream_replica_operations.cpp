@@ -113,7 +113,7 @@ void stream_replica::impl::expire(instant now, effects& out) {
     const auto o = operations.find(cookie);
     if (o == operations.end() || o->second.awaiting) continue;
     // Where it stands in a list of those that wait, it is passed over when its turn comes.
-    auto a = answer_to(o->second.what.id(), o->second.what.attempt());
+    auto a = answer_to(attempt_of(o->second.what));
     const bool reading = !is_write(o->second.what);
     a.mutable_result()->set_error(
         static_cast<std::uint32_t>(reading && o->second.waited ? errc::dependency_timeout : errc::expired));
@@ -131,7 +131,7 @@ void stream_replica::impl::expire(instant now, effects& out) {
     if (w == nullptr) continue;
     for (const auto& who : w->askers) {
       if (who.deadline > now) continue;
-      auto a = done(w->outcome, who.id, who.attempt);
+      auto a = done(w->outcome, who.what);
       // It has happened here, or will have; how many have it is what is not known.
       a.mutable_result()->set_error(static_cast<std::uint32_t>(errc::timeout));
       if (!mutated(mutation::token_not_raised_on_errors)) raise_session(a, w->seen, w->outcome.clock);
@@ -144,16 +144,21 @@ void stream_replica::impl::expire(instant now, effects& out) {
 }
 
 void stream_replica::impl::fail(const operation& o, errc error, effects& out) {
-  auto a = answer_to(o.what.id(), o.what.attempt());
-  a.mutable_result()->set_error(static_cast<std::uint32_t>(error));
-  raise_session(a, {}, 0);
-  out.push_back(answer{o.from, std::move(a)});
+  out.push_back(answer{o.from, failure(o, error)});
 }
 
-v1::WeakAnswer stream_replica::impl::answer_to(const v1::RequestId& id, std::uint32_t attempt) const {
+v1::WeakAnswer stream_replica::impl::failure(const operation& o, errc error) const {
+  auto a = answer_to(attempt_of(o.what));
+  a.mutable_result()->set_error(static_cast<std::uint32_t>(error));
+  raise_session(a, {}, 0);
+  return a;
+}
+
+v1::WeakAnswer stream_replica::impl::answer_to(const attempt& to) const {
   v1::WeakAnswer a;
-  *a.mutable_id() = id;
-  a.set_attempt(attempt);
+  *a.mutable_id() = to.id;
+  a.set_attempt(to.number);
+  a.set_level(to.level);
   a.set_life(life);
   a.set_staleness_us(UINT64_MAX);
   return a;

@@ -43,7 +43,9 @@ bool stream_replica::impl::read(std::uint64_t cookie, operation& o, instant now,
       if (at.seq == 0 || lane.taken.covers(at)) continue;
       if (at.from.node == options.self && at.from.life != life) {
         // It was answered before it was on the disk, and went with that life.
-        fail(o, errc::lost_update, out);
+        auto a = failure(o, errc::lost_update);
+        to_wire(dot{at.from, lane.received.at(at.from)}, *a.mutable_survived());
+        out.push_back(answer{o.from, std::move(a)});
         return true;
       }
       // Accepted elsewhere in this region, and on its way.
@@ -110,7 +112,7 @@ bool stream_replica::impl::read_record(operation& o, stream_key& k, instant now,
   const auto& state = plain ? k.visible : *apart;
   auto seen = resolve(k.type->resolver, state);
 
-  auto a = answer_to(what.id(), what.attempt());
+  auto a = answer_to(attempt_of(what));
   auto& r = *a.mutable_result();
   r.set_exists(seen.exists);
   r.set_value(std::move(seen.value));

@@ -35,7 +35,9 @@ bool stream_replica::impl::write(std::uint64_t cookie, operation& o, instant now
   }
   const auto refuse = [&](errc error) {
     ++counts.refused;
-    fail(o, error, out);
+    auto a = failure(o, error);
+    a.set_settled(!waits_elsewhere(o));
+    out.push_back(answer{o.from, std::move(a)});
     return true;
   };
   if (k.damaged) return refuse(errc::corrupt);
@@ -116,10 +118,7 @@ bool stream_replica::impl::write(std::uint64_t cookie, operation& o, instant now
               .seen = {},
               .askers = {}};
   if (o.what.has_remove()) w.outcome.exists = resolve(o.type->resolver, visible).exists;
-  if (ordered) {
-    w.seen = depends;
-    w.seen.raise(at);
-  }
+  if (ordered) w.seen = depends;
   lane.taken.raise(at);
   lane.logs[life].append(at.seq, stamped->clock, weight_of(*update));
   stage(at.from, l, update, now, out);
@@ -136,9 +135,9 @@ bool stream_replica::impl::write(std::uint64_t cookie, operation& o, instant now
   }
   lane.undurable.push_back(std::move(w));
   auto& stored = lane.undurable.back();
-  const asker a{.to = o.from, .id = o.what.id(), .attempt = o.what.attempt(), .deadline = o.deadline};
+  const asker a{.to = o.from, .what = attempt_of(o.what), .deadline = o.deadline};
   if (early) {
-    auto answered = done(stored.outcome, a.id, a.attempt);
+    auto answered = done(stored.outcome, a.what);
     raise_session(answered, stored.seen, stored.outcome.clock);
     out.push_back(answer{a.to, std::move(answered)});
   } else {
@@ -150,10 +149,8 @@ bool stream_replica::impl::write(std::uint64_t cookie, operation& o, instant now
 bool stream_replica::impl::known(operation& o, effects& out) {
   const auto id = from_wire(o.what.id());
   const auto answer_with = [&](const write_outcome& w) {
-    auto a = done(w, o.what.id(), o.what.attempt());
-    version_vector seen;
-    if (w.lane == stream_lane::ordered) seen.raise(w.at);
-    raise_session(a, seen, w.clock);
+    auto a = done(w, attempt_of(o.what));
+    raise_session(a, {}, w.clock);
     out.push_back(answer{o.from, std::move(a)});
     return true;
   };
@@ -170,11 +167,10 @@ bool stream_replica::impl::known(operation& o, effects& out) {
       w.shard = {o.what.shard()};
       if (early || before->at.from != self_origin() || acknowledged(w, before->lane)) return answer_with(*before);
       auto& again = of(before->lane).unacknowledged.emplace(before->at.seq, w).first->second;
-      if (before->lane == stream_lane::ordered) again.seen.raise(before->at);
-      join(again, {o.from, o.what.id(), o.what.attempt(), o.deadline});
+      join(again, {o.from, attempt_of(o.what), o.deadline});
       return true;
     }
-    join(*running, {o.from, o.what.id(), o.what.attempt(), o.deadline});
+    join(*running, {o.from, attempt_of(o.what), o.deadline});
     return true;
   }
   const auto wanted = o.what.executor_life();
@@ -186,16 +182,42 @@ bool stream_replica::impl::known(operation& o, effects& out) {
   if (first || mutated(mutation::retry_executed_twice)) return false;
   // What is found nowhere was never executed, unless it may have been forgotten.
   if (requests.may_have_been(o.what.session().clock())) {
-    fail(o, errc::forgotten, out);
+    answer_forgotten(o, out);
     return true;
   }
   if (wanted == 0 || wanted == life) return false;
-  auto a = answer_to(o.what.id(), o.what.attempt());
-  a.mutable_result()->set_error(static_cast<std::uint32_t>(errc::unavailable));
+  auto a = failure(o, errc::unavailable);
   a.set_executed_elsewhere(true);
-  raise_session(a, {}, 0);
   out.push_back(answer{o.from, std::move(a)});
   return true;
+}
+
+/// Says what the write can have become at most: whatever depends on it, depends on that.
+void stream_replica::impl::answer_forgotten(const operation& o, effects& out) {
+  auto a = failure(o, errc::forgotten);
+  const auto l = lane_of(*o.type);
+  if (l == stream_lane::ordered) {
+    const auto& lane = of(l);
+    const auto wanted = o.what.executor_life();
+    const bool running = wanted == 0 || wanted == life;
+    const origin executor{options.self, running ? life : wanted};
+    if (const auto newest = running ? lane.seq : lane.received.at(executor); newest > 0)
+      to_wire(dot{executor, newest}, *a.mutable_written());
+    version_vector earlier; // when it is not known which life was to execute it, it may have been any of them
+    for (const auto& e : lane.received.entries())
+      if (wanted == 0 && e.from.node == options.self && e.from != executor) earlier.raise(e.from, e.seq);
+    raise_session(a, earlier, 0);
+  }
+  out.push_back(answer{o.from, std::move(a)});
+}
+
+/// An earlier attempt of the same write is here and may yet be executed.
+bool stream_replica::impl::waits_elsewhere(const operation& o) const {
+  if (o.what.attempt() <= 1) return false;
+  const auto id = from_wire(o.what.id());
+  return std::any_of(operations.begin(), operations.end(), [&](const auto& other) {
+    return &other.second != &o && from_wire(other.second.what.id()) == id;
+  });
 }
 
 stream_replica::impl::own_write* stream_replica::impl::under_way(const write_outcome& o) {
@@ -244,7 +266,7 @@ void stream_replica::impl::check_acknowledged(stream_lane l, std::uint64_t upto,
 
 void stream_replica::impl::settle(own_write& w, stream_lane l, effects& out) {
   for (const auto& who : w.askers) {
-    auto a = done(w.outcome, who.id, who.attempt);
+    auto a = done(w.outcome, who.what);
     raise_session(a, w.seen, w.outcome.clock);
     out.push_back(answer{who.to, std::move(a)});
     write_deadlines.erase(std::tuple{who.deadline, l, w.outcome.at.seq});
@@ -252,9 +274,8 @@ void stream_replica::impl::settle(own_write& w, stream_lane l, effects& out) {
   w.askers.clear();
 }
 
-v1::WeakAnswer stream_replica::impl::done(const write_outcome& w, const v1::RequestId& id,
-                                          std::uint32_t attempt) const {
-  auto a = answer_to(id, attempt);
+v1::WeakAnswer stream_replica::impl::done(const write_outcome& w, const attempt& to) const {
+  auto a = answer_to(to);
   auto& r = *a.mutable_result();
   r.set_applied(true);
   r.set_exists(w.exists);
