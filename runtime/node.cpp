@@ -97,11 +97,16 @@ std::uint64_t nonce_of(const node_setup& setup) {
   return std::max<std::uint64_t>(setup.disk ^ (setup.life.value * odd), 1);
 }
 
-/// Of the ids that managers of the weaker levels make up: three of them, unlike any session's and the nonce.
-std::uint64_t restarts_of(const node_setup& setup) {
-  constexpr std::uint64_t odd = 0xBF58'476D'1CE4'E5B9U;
-  return (nonce_of(setup) + setup.self.value) * odd;
+/// Spreads: what differs in one bit differs in half of them.
+constexpr std::uint64_t mixed(std::uint64_t x) {
+  x = (x ^ x >> 30) * 0xBF58'476D'1CE4'E5B9U;
+  x = (x ^ x >> 27) * 0x94D0'49BB'1331'11EBU;
+  return x ^ x >> 31;
 }
+
+/// Of the ids that managers of the weaker levels make up: three of them, unlike any session's, the nonce, and those
+/// of other starts and nodes. A write that began again would else be taken for another's.
+std::uint64_t restarts_of(const node_setup& setup) { return mixed(mixed(nonce_of(setup)) + setup.self.value); }
 
 view_keeper_config view_keeper_of(const node_setup& setup, const actor_context& context, session_actor record) {
   view_keeper_config config;

@@ -109,7 +109,8 @@ private:
   void write_page(shopper& s);
   void forget_page(shopper& s);
   void compare_round();
-  void judge_final(const std::map<std::string, std::optional<std::string>>& state);
+  std::optional<std::pair<std::string, std::string>>
+  final_complaint(const std::map<std::string, std::optional<std::string>>& state) const;
 
   world& world_;
   dice& random_;
