@@ -1,4 +1,4 @@
-/// Outcomes of this node's own weak writes, for their retries. Part of the stream replica.
+/// Outcomes of this node's own weak writes, for their retries, and which were refused. Part of the stream replica.
 ///
 /// Bounded: the oldest are forgotten. What was forgotten is known by a clock: every stamp of a forgotten write is at
 /// or below it. A retry that brings the clock which its session had seen before its first attempt is above all that
@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <deque>
 #include <unordered_map>
+#include <unordered_set>
 
 namespace troupe {
 
@@ -22,6 +23,33 @@ struct write_outcome {
   std::int64_t number = 0; ///< of a counter, after it; kept as long as the life runs
   bool exists = false;     ///< a Remove: there was something
   bool numbered = false;   ///< `number` is known
+};
+
+struct request_hash {
+  std::size_t operator()(const request_id& id) const {
+    return static_cast<std::size_t>(id.session.value * 0x9E37'79B9'7F4A'7C15U ^ id.number * 0xC2B2'AE3D'27D4'EB4FU);
+  }
+};
+
+/// Writes that were refused lately. Whoever was told so may have begun the write again elsewhere, under another id: a
+/// copy of the request that arrives late must not be executed.
+class refusal_table {
+public:
+  explicit refusal_table(std::size_t count_max) : max_{count_max} {}
+
+  bool contains(const request_id& id) const { return ids_.contains(id); }
+  void add(const request_id& id) {
+    if (!ids_.insert(id).second) return;
+    order_.push_back(id);
+    if (order_.size() <= max_) return;
+    ids_.erase(order_.front());
+    order_.pop_front();
+  }
+
+private:
+  std::size_t max_;
+  std::unordered_set<request_id, request_hash> ids_; ///< looked up only, never walked through
+  std::deque<request_id> order_;                     ///< oldest first
 };
 
 class request_table {
@@ -51,15 +79,10 @@ public:
   std::size_t size() const { return order_.size(); }
 
 private:
-  struct hash {
-    std::size_t operator()(const request_id& id) const {
-      return static_cast<std::size_t>(id.session.value * 0x9E37'79B9'7F4A'7C15U ^ id.number * 0xC2B2'AE3D'27D4'EB4FU);
-    }
-  };
   static constexpr std::size_t entry_bytes = 160; ///< with what the table around it takes
 
   std::size_t max_;
-  std::unordered_map<request_id, write_outcome, hash> outcomes_; ///< looked up only, never walked through
+  std::unordered_map<request_id, write_outcome, request_hash> outcomes_; ///< looked up only, never walked through
   std::deque<request_id> order_;                                 ///< oldest first
   std::uint64_t forgotten_ = 0;
 };

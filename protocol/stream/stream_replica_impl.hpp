@@ -105,6 +105,7 @@ struct stream_replica::impl {
   stamp_clock clock;
   std::array<lane_state, stream_lanes> lanes;
   request_table requests;
+  refusal_table refusals{65'536};
   std::set<node_id> peers;   ///< all that store some shard with this node
   std::set<node_id> counted; ///< in the view
 
@@ -196,9 +197,9 @@ struct stream_replica::impl {
   void expire(instant now, effects& out);
 
   void fail(const operation& o, errc error, effects& out);
-  v1::WeakAnswer failure(const operation& o, errc error) const;
+  v1::WeakAnswer failure(const operation& o, errc error);
+  void refuse_for_good(const operation& o);
   void answer_forgotten(const operation& o, effects& out);
-  bool waits_elsewhere(const operation& o) const;
   static attempt attempt_of(const v1::WeakOperation& o) { return {o.id(), o.attempt(), o.level()}; }
   v1::WeakAnswer answer_to(const attempt& a) const;
   v1::WeakAnswer done(const write_outcome& w, const attempt& a) const;

@@ -114,6 +114,7 @@ void stream_replica::impl::expire(instant now, effects& out) {
     if (o == operations.end() || o->second.awaiting) continue;
     // Where it stands in a list of those that wait, it is passed over when its turn comes.
     auto a = answer_to(attempt_of(o->second.what));
+    refuse_for_good(o->second);
     const bool reading = !is_write(o->second.what);
     a.mutable_result()->set_error(
         static_cast<std::uint32_t>(reading && o->second.waited ? errc::dependency_timeout : errc::expired));
@@ -147,7 +148,15 @@ void stream_replica::impl::fail(const operation& o, errc error, effects& out) {
   out.push_back(answer{o.from, failure(o, error)});
 }
 
-v1::WeakAnswer stream_replica::impl::failure(const operation& o, errc error) const {
+/// Not a write that was executed, or may have been.
+void stream_replica::impl::refuse_for_good(const operation& o) {
+  if (!is_write(o.what)) return;
+  const auto id = from_wire(o.what.id());
+  if (requests.find(id) == nullptr) refusals.add(id);
+}
+
+v1::WeakAnswer stream_replica::impl::failure(const operation& o, errc error) {
+  if (outcome_of(error) == outcome::not_done) refuse_for_good(o);
   auto a = answer_to(attempt_of(o.what));
   a.mutable_result()->set_error(static_cast<std::uint32_t>(error));
   raise_session(a, {}, 0);

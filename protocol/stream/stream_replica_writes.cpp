@@ -26,6 +26,14 @@ bool stream_replica::impl::write(std::uint64_t cookie, operation& o, instant now
     return true;
   }
   if (known(o, out)) return true;
+  const auto refuse = [&](errc error) {
+    ++counts.refused;
+    auto a = failure(o, error);
+    a.set_settled(true); // nor will an attempt that waits here
+    out.push_back(answer{o.from, std::move(a)});
+    return true;
+  };
+  if (refusals.contains(from_wire(o.what.id()))) return refuse(errc::unavailable);
   const auto l = lane_of(*o.type);
   auto& lane = of(l);
   auto& k = key_of(o.what.key(), l, *o.type, out);
@@ -33,13 +41,6 @@ bool stream_replica::impl::write(std::uint64_t cookie, operation& o, instant now
     k.waiting.push_back(cookie);
     return false;
   }
-  const auto refuse = [&](errc error) {
-    ++counts.refused;
-    auto a = failure(o, error);
-    a.set_settled(!waits_elsewhere(o));
-    out.push_back(answer{o.from, std::move(a)});
-    return true;
-  };
   if (k.damaged) return refuse(errc::corrupt);
   if (lane.staged.bytes() >= options.unfolded_bytes_max) return refuse(errc::overloaded);
   if (clock.ahead_ms(wall_ms) > options.max_clock_ahead_ms) return refuse(errc::clock_ahead);
@@ -212,14 +213,6 @@ void stream_replica::impl::answer_forgotten(const operation& o, effects& out) {
   out.push_back(answer{o.from, std::move(a)});
 }
 
-/// An earlier attempt of the same write is here and may yet be executed.
-bool stream_replica::impl::waits_elsewhere(const operation& o) const {
-  if (o.what.attempt() <= 1) return false;
-  const auto id = from_wire(o.what.id());
-  return std::any_of(operations.begin(), operations.end(), [&](const auto& other) {
-    return &other.second != &o && from_wire(other.second.what.id()) == id;
-  });
-}
 
 stream_replica::impl::own_write* stream_replica::impl::under_way(const write_outcome& o) {
   if (o.at.from != self_origin()) return nullptr;
