@@ -99,6 +99,7 @@ private:
                      std::function<void(bool)> then);
   void check_floor(shopper& s, const std::string& stored, std::optional<std::uint64_t> found,
                    std::string_view invariant);
+  bool may_be(const std::string& stored, std::uint64_t found) const;
   void raise_floor(shopper& s, const std::string& stored, std::uint64_t number);
   void ask(shopper& s);
   void reply(shopper& s);
@@ -120,8 +121,12 @@ private:
   std::vector<shopper> shoppers_;
   std::map<std::string, sums> counters_;
   std::map<std::string, std::uint64_t> written_; ///< by stored key with one writer: highest acknowledged number
-  std::set<std::string> keys_;                   ///< every stored key that was written, or may have been
-  std::set<std::string> gone_;                   ///< removed for good, acknowledged
+  /// By stored key: numbers whose write ended as unknown. Each may happen later, over a higher one that its writer
+  /// has written since, in another session.
+  std::map<std::string, std::set<std::uint64_t>> unsettled_;
+  bool lossy_ = false;         ///< a node died while answers came before the disk: what was acknowledged may be gone
+  std::set<std::string> keys_; ///< every stored key that was written, or may have been
+  std::set<std::string> gone_; ///< removed for good, acknowledged
   bool resting_ = false;
   std::uint64_t operations_ = 0, done_ = 0, moves_ = 0, texts_ = 0;
 
