@@ -97,6 +97,8 @@ inline constexpr std::size_t stream_own_log_bytes_max = std::size_t{1} << 30;
 /// Outcomes of the node's own weak writes that a retry finds: how many, and what they hold.
 inline constexpr std::size_t stream_requests_max = 262'144;
 inline constexpr std::size_t stream_requests_bytes_max = std::size_t{64} << 20;
+/// Writes that were refused, so that a late copy of one is not executed.
+inline constexpr std::size_t stream_refusals_max = 65'536;
 /// Operations that wait for what their session has seen, for a record's bytes, for the store or for other replicas.
 inline constexpr std::size_t stream_waiting_max = 65'536;
 inline constexpr std::size_t stream_waiting_bytes_max = std::size_t{128} << 20;

@@ -80,6 +80,8 @@ std::string_view name_of(mutation m) {
     return "retry_executed_twice";
   case mutation::sent_before_sync:
     return "sent_before_sync";
+  case mutation::refusal_forgotten:
+    return "refusal_forgotten";
   case mutation::own_write_hidden:
     return "own_write_hidden";
   case mutation::prefix_stated_before_durable:

@@ -48,6 +48,7 @@ enum class mutation : std::uint8_t {
   received_counted_as_merged,     ///< a region's frontier is shown by a node that has not received all of it
   retry_executed_twice,           ///< a write is executed again for its retry
   sent_before_sync,               ///< an own update leaves the node before it is on its disk
+  refusal_forgotten,              ///< a write that was refused is executed when a copy of the request comes late
   own_write_hidden,               ///< a session does not see its own write before everybody does
   prefix_stated_before_durable,   ///< an idle stream states one number more than is on disk
   update_acknowledged_before_durable, ///< a receiver acknowledges what it has only handed on
@@ -114,7 +115,7 @@ inline constexpr mutation record_mutations[] = {
 inline constexpr mutation replica_mutations[] = {
     mutation::dependency_vector_ignored,  mutation::token_not_raised_on_errors, mutation::incarnation_reused,
     mutation::received_counted_as_merged, mutation::retry_executed_twice,       mutation::sent_before_sync,
-    mutation::own_write_hidden,
+    mutation::own_write_hidden,           mutation::refusal_forgotten,
 };
 
 /// Those of the update streams' cores.

@@ -105,7 +105,7 @@ struct stream_replica::impl {
   stamp_clock clock;
   std::array<lane_state, stream_lanes> lanes;
   request_table requests;
-  refusal_table refusals{65'536};
+  refusal_table refusals{limits::stream_refusals_max};
   std::set<node_id> peers;   ///< all that store some shard with this node
   std::set<node_id> counted; ///< in the view
 

@@ -150,7 +150,7 @@ void stream_replica::impl::fail(const operation& o, errc error, effects& out) {
 
 /// Not a write that was executed, or may have been.
 void stream_replica::impl::refuse_for_good(const operation& o) {
-  if (!is_write(o.what)) return;
+  if (!is_write(o.what) || mutated(mutation::refusal_forgotten)) return;
   const auto id = from_wire(o.what.id());
   if (requests.find(id) == nullptr) refusals.add(id);
 }

@@ -130,7 +130,6 @@ bool stream_replica::impl::write(std::uint64_t cookie, operation& o, instant now
     w.outcome.number = resolve(o.type->resolver, k.newest()).number;
     w.outcome.numbered = true;
   }
-  out.push_back(note{"DBG.executed", to_string(w.id) + " " + o.what.key() + " " + to_string(at) + " counter=" + std::to_string(update->number()) + "-" + std::to_string(update->decrements()) + " context=" + to_string(context)+" depends="+to_string(depends)});
   requests.add(w.id, w.outcome);
   if (mutated(mutation::sent_before_sync)) {
     out.push_back(durable_updates{.lane = l, .updates = {update}, .upto = at.seq, .clock = stamped->clock});
@@ -212,7 +211,6 @@ void stream_replica::impl::answer_forgotten(const operation& o, effects& out) {
   }
   out.push_back(answer{o.from, std::move(a)});
 }
-
 
 stream_replica::impl::own_write* stream_replica::impl::under_way(const write_outcome& o) {
   if (o.at.from != self_origin()) return nullptr;
