@@ -104,7 +104,7 @@ cluster_run::cluster_run(run_options options)
             {"once", type(level::eventual, last_writer_wins, write_ack::local, write_durability::sync)},
             {"mix", type(level::eventual, last_writer_wins, write_ack::local, write_durability::async)},
             {"tags", type(level::eventual, set, write_ack::local, write_durability::sync)},
-            {"many", type(level::causal, sibling_set, write_ack::local, write_durability::sync)}};
+            {"many", type(level::causal, siblings, write_ack::local, write_durability::sync)}};
   for (std::uint32_t i = 1; i <= options_.nodes; ++i) {
     nodes_.push_back(std::make_unique<node>());
     nodes_.back()->id = {i};
