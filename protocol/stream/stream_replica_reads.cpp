@@ -104,8 +104,9 @@ bool stream_replica::impl::read_record(operation& o, stream_key& k, instant now,
   const bool with_own =
       static_cast<level>(what.level()) == level::causal || (what.guarantees() & read_your_writes) != 0;
   if (ordered && with_own && !mutated(mutation::own_write_hidden))
-    for (const auto& d : what.own())
-      if (const auto at = from_wire(d); !lane.staged.shown().covers(at) || what.has_cut()) own.push_back(at);
+    for (const auto& d : what.own()) // one that is not among the staged is part of the record
+      if (const auto* u = lane.staged.find(from_wire(d)); u != nullptr && (!u->visible || what.has_cut()))
+        own.push_back(u->at);
   const bool plain = own.empty() && !what.has_cut();
   std::optional<sibling_set> apart;
   if (!plain) apart = state_at(k, cut, own);
