@@ -56,7 +56,7 @@ struct stream_replica::impl {
     write_ack ack = write_ack::local;
     shard_id shard;
     shared_update update;
-    version_vector seen; ///< for the answer: what it depends on
+    version_vector seen; ///< for the answer, see named_by()
     std::vector<asker> askers;
   };
   /// What persisted() brings about.

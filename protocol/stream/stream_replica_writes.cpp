@@ -15,6 +15,16 @@ void lower(version_vector& context, const dot& hidden) {
   if (hidden.seq > 1) context.raise(hidden.from, hidden.seq - 1);
 }
 
+/// What the caller has named of an update's causes beyond what its session has said to have seen: from now on it has.
+/// Neither the update itself nor the session's earlier ones: a read that waited for them would wait for what it can
+/// have joined.
+version_vector named_by(const v1::WeakOperation& o, stream_lane lane) {
+  if (lane == stream_lane::free || !o.explicit_depends()) return {};
+  auto named = from_wire(o.depends());
+  named.forget(from_wire(o.session().seen()));
+  return named;
+}
+
 bool is_counter(resolver_kind r) { return r == resolver_kind::counter || r == resolver_kind::growing_counter; }
 
 } // namespace
@@ -115,10 +125,9 @@ bool stream_replica::impl::write(std::uint64_t cookie, operation& o, instant now
               .ack = o.type->ack,
               .shard = k.shard,
               .update = update,
-              .seen = {},
+              .seen = named_by(o.what, l),
               .askers = {}};
   if (o.what.has_remove()) w.outcome.exists = resolve(o.type->resolver, visible).exists;
-  if (ordered) w.seen = depends;
   lane.taken.raise(at);
   lane.logs[life].append(at.seq, stamped->clock, weight_of(*update));
   stage(at.from, l, update, now, out);
@@ -150,7 +159,7 @@ bool stream_replica::impl::known(operation& o, effects& out) {
   const auto id = from_wire(o.what.id());
   const auto answer_with = [&](const write_outcome& w) {
     auto a = done(w, attempt_of(o.what));
-    raise_session(a, {}, w.clock);
+    raise_session(a, named_by(o.what, w.lane), w.clock);
     out.push_back(answer{o.from, std::move(a)});
     return true;
   };
@@ -166,6 +175,7 @@ bool stream_replica::impl::known(operation& o, effects& out) {
       w.ack = o.type->ack;
       w.shard = {o.what.shard()};
       if (early || before->at.from != self_origin() || acknowledged(w, before->lane)) return answer_with(*before);
+      w.seen = named_by(o.what, before->lane);
       auto& again = of(before->lane).unacknowledged.emplace(before->at.seq, w).first->second;
       join(again, {o.from, attempt_of(o.what), o.deadline});
       return true;
