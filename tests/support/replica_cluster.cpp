@@ -449,7 +449,12 @@ void cluster_run::conclude(node& n) {
     if (n.waits.erase(cookie) == 0) continue;
     stream_replica::effects then;
     if (missing) {
-      n.core->unmet(cookie, {.error = errc::lost_update, .missing = missing, .node = missing.from.node}, then);
+      n.core->unmet(cookie,
+                    {.error = errc::lost_update,
+                     .missing = missing,
+                     .node = missing.from.node,
+                     .survived = {missing.from, ended_.at(missing.from)}},
+                    then);
     } else {
       n.core->met(cookie, {now_, wall()}, then);
     }
