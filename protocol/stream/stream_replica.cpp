@@ -385,6 +385,7 @@ void stream_replica::persisted(std::uint64_t number, const times& at, effects& o
   if (impl_->failed) return;
   impl_->persisted(number, at.now, at.wall_ms, out);
   impl_->publish_changes(out);
+  impl_->trim();
 }
 void stream_replica::loaded(const std::string& key, found what, const times& at, effects& out) {
   const auto k = impl_->keys.find(key);
