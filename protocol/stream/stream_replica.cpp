@@ -178,6 +178,10 @@ void stream_replica::impl::begin(std::uint64_t new_life, effects& out) {
   }
   TROUPE_ASSERT(life == 0);
   life = new_life;
+  // A life that leaves nothing else behind is over after a restart all the same: who waits for its updates is told.
+  store({mark_write{stream_marks::erased(life, stream_lane::ordered), stream_marks::numbers(0, 0)},
+         mark_write{stream_marks::erased(life, stream_lane::free), stream_marks::numbers(0, 0)}},
+        std::monostate{}, out);
   out.push_back(note{"stream.life_begun", "life=" + std::to_string(life)});
 }
 

@@ -213,7 +213,7 @@ namespace stream_marks {
 
 inline constexpr char ceiling[] = "ceiling";                ///< of the stamps
 std::string received(const origin& from, stream_lane lane); ///< "r.ordered.2.7" -> "upto clock"
-std::string erased(std::uint64_t life, stream_lane lane);   ///< of own logs: "e.free.7" -> "upto clock"
+std::string erased(std::uint64_t life, stream_lane lane);   ///< of every own life: "e.free.7" -> "upto clock"
 std::string folded(stream_lane lane);                       ///< "f.ordered" -> a serialized Vector
 std::string damaged(std::string_view key);                  ///< "d." + stored key: its record is not whole
 std::string numbers(std::uint64_t a, std::uint64_t b);

@@ -510,19 +510,29 @@ void cluster_run::stability() {
   }
 }
 
+void cluster_run::cut(node& a, node& b, nanoseconds lasts) {
+  auto& l = between(a.id, b.id);
+  if (a.id == b.id || !l.up || !a.up || !b.up) return;
+  ++l.generation;
+  l.up = false;
+  at(now_ + lasts, [this, &a, &b, &l] {
+    if (!l.up && a.up && b.up && a.ready && b.ready) connect(a, b);
+  });
+}
+
 void cluster_run::faults() {
   if (calm_) return;
   if (options_.breaks && chance(30)) {
     auto& a = *nodes_[random(nodes_.size())];
     auto& b = *nodes_[random(nodes_.size())];
-    auto& l = between(a.id, b.id);
-    if (a.id != b.id && l.up && a.up && b.up) {
-      ++l.generation;
-      l.up = false;
-      at(now_ + up_to(150 * ms), [this, &a, &b, &l] {
-        if (!l.up && a.up && b.up && a.ready && b.ready) connect(a, b);
-      });
-    }
+    cut(a, b, up_to(150 * ms));
+  }
+  // One that nobody reaches, and that reaches nobody.
+  if (options_.breaks && chance(4)) {
+    auto& alone = *nodes_[random(nodes_.size())];
+    const auto lasts = up_to(300 * ms);
+    for (auto& other : nodes_)
+      cut(alone, *other, lasts);
   }
   if (options_.crashes && chance(8)) {
     auto& n = *nodes_[random(nodes_.size())];
