@@ -157,8 +157,9 @@ bool stream_replica::impl::write(std::uint64_t cookie, operation& o, instant now
 
 bool stream_replica::impl::known(operation& o, effects& out) {
   const auto id = from_wire(o.what.id());
-  const auto answer_with = [&](const write_outcome& w) {
+  const auto answer_with = [&](const write_outcome& w, errc error = errc::none) {
     auto a = done(w, attempt_of(o.what));
+    a.mutable_result()->set_error(static_cast<std::uint32_t>(error));
     raise_session(a, named_by(o.what, w.lane), w.clock);
     out.push_back(answer{o.from, std::move(a)});
     return true;
@@ -174,7 +175,9 @@ bool stream_replica::impl::known(operation& o, effects& out) {
       w.outcome = *before;
       w.ack = o.type->ack;
       w.shard = {o.what.shard()};
-      if (early || before->at.from != self_origin() || acknowledged(w, before->lane)) return answer_with(*before);
+      if (early || acknowledged(w, before->lane)) return answer_with(*before);
+      // Of an earlier life: nobody counts for it any more, but a later retry may find that enough have it.
+      if (before->at.from != self_origin()) return answer_with(*before, errc::timeout);
       w.seen = named_by(o.what, before->lane);
       auto& again = of(before->lane).unacknowledged.emplace(before->at.seq, w).first->second;
       join(again, {o.from, attempt_of(o.what), o.deadline});
