@@ -93,7 +93,7 @@ void stream_replica::impl::read_marks() {
       std::from_chars(m->first.data() + of_own.size(), m->first.data() + m->first.size(), of_life);
       if (!n || of_life == 0) continue;
       lane.logs[of_life].erased({n->first, n->second});
-      requests.forget(n->second);
+      requests.forget(of_life, n->second);
       lane.received.raise(origin{options.self, of_life}, n->first);
     }
     for (const auto& log : image.logs) {

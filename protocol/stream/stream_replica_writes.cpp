@@ -191,10 +191,9 @@ bool stream_replica::impl::known(operation& o, effects& out) {
     fail(o, errc::not_joined, out);
     return true;
   }
-  const bool first = o.what.attempt() <= 1 && (wanted == 0 || wanted == life);
-  if (first || mutated(mutation::retry_executed_twice)) return false;
+  if (mutated(mutation::retry_executed_twice)) return false;
   // What is found nowhere was never executed, unless it may have been forgotten.
-  if (requests.may_have_been(o.what.session().clock())) {
+  if (o.what.attempt() > 1 && requests.may_have_been(wanted, o.what.session().clock())) {
     answer_forgotten(o, out);
     return true;
   }
