@@ -418,7 +418,16 @@ void stream_replica::store_failed(effects& out) {
         a.mutable_result()->set_error(static_cast<std::uint32_t>(errc::timeout));
         out.push_back(answer{asker.to, std::move(a)});
       }
+    // This much is there; how many others have it is what will not be known.
+    for (auto& [seq, w] : lane.unacknowledged)
+      for (const auto& asker : w.askers) {
+        auto a = impl_->done(w.outcome, asker.what);
+        a.mutable_result()->set_error(static_cast<std::uint32_t>(errc::timeout));
+        impl_->raise_session(a, w.seen, w.outcome.clock);
+        out.push_back(answer{asker.to, std::move(a)});
+      }
     lane.undurable.clear();
+    lane.unacknowledged.clear();
     lane.held.clear();
   }
 }
