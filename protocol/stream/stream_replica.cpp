@@ -375,6 +375,15 @@ void stream_replica::ended(const origin& from, std::uint64_t last, instant now, 
   impl_->of(stream_lane::ordered).staged.end({from, last}, now, visible);
   for (auto* u : visible)
     impl_->shown(*u, now, out);
+  // Whoever waits for an own write that was lost is told so.
+  const auto first = impl_->expecting.upper_bound(dot{from, last});
+  const auto end = impl_->expecting.upper_bound(dot{from, UINT64_MAX});
+  std::vector<std::uint64_t> woken;
+  for (auto i = first; i != end; ++i)
+    woken.insert(woken.end(), i->second.begin(), i->second.end());
+  impl_->expecting.erase(first, end);
+  for (const auto cookie : woken)
+    impl_->resume(cookie, now, 0, out);
   impl_->publish_changes(out);
 }
 void stream_replica::stable(stream_lane lane, const version_vector& s, std::uint64_t clock, effects& out) {
