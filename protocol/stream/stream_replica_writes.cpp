@@ -223,12 +223,14 @@ void stream_replica::impl::answer_forgotten(const operation& o, effects& out) {
   out.push_back(answer{o.from, std::move(a)});
 }
 
-/// An earlier attempt of the same write is here and may yet be executed.
+/// An earlier attempt of the same write is here and may yet be executed: it waits for a stamp. Those that waited for
+/// the record have gone on before this one.
 bool stream_replica::impl::waits_elsewhere(const operation& o) const {
   if (o.what.attempt() <= 1) return false;
   const auto id = from_wire(o.what.id());
-  return std::any_of(operations.begin(), operations.end(), [&](const auto& other) {
-    return &other.second != &o && from_wire(other.second.what.id()) == id;
+  return std::any_of(unstamped.begin(), unstamped.end(), [&](const auto cookie) {
+    const auto other = operations.find(cookie);
+    return other != operations.end() && &other->second != &o && from_wire(other->second.what.id()) == id;
   });
 }
 
