@@ -10,8 +10,8 @@ namespace {
 constexpr std::size_t replay_bytes = std::size_t{1} << 20;
 constexpr milliseconds statement_every{200};
 
-version_vector folded_in(const stream_image& image, stream_lane lane) {
-  const auto i = image.marks.find(stream_marks::folded(lane));
+version_vector vector_in(const stream_image& image, const std::string& mark) {
+  const auto i = image.marks.find(mark);
   v1::Vector v;
   if (i == image.marks.end() || !v.ParseFromString(i->second)) return {};
   return from_wire(v);
@@ -59,7 +59,8 @@ stream_replica::impl::impl(stream_replica_options o, stream_image i, instant now
     : options{std::move(o)},
       image{std::move(i)},
       clock{options.self, ceiling_in(image)},
-      lanes{lane_state{folded_in(image, stream_lane::ordered)}, lane_state{folded_in(image, stream_lane::free)}},
+      lanes{lane_state{vector_in(image, stream_marks::folded(stream_lane::ordered))},
+            lane_state{vector_in(image, stream_marks::folded(stream_lane::free))}},
       requests{options.requests_max, options.requests_bytes_max},
       statement_at{now} {
   for (const auto& [shard, nodes] : options.stored)
@@ -164,7 +165,11 @@ void stream_replica::impl::replayed(instant now, effects& out) {
   }
   image.logs.clear();
   show(stream_lane::free, of(stream_lane::free).received, now, out);
-  // The records in the store contain this much: it was shown here once.
+  // This much was shown here once. Not only what the records contain: an update that was not folded yet may be the
+  // cause of one that was, and not be named by it, since everybody had it.
+  auto before = vector_in(image, stream_marks::shown);
+  before.meet(of(stream_lane::ordered).received);
+  show(stream_lane::ordered, before, now, out);
   out.push_back(applied{of(stream_lane::ordered).staged.shown(), ++applied_number});
   out.push_back(ready{});
 }

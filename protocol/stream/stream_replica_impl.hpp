@@ -215,7 +215,8 @@ inline constexpr char ceiling[] = "ceiling";                ///< of the stamps
 std::string received(const origin& from, stream_lane lane); ///< "r.ordered.2.7" -> "upto clock"
 std::string erased(std::uint64_t life, stream_lane lane);   ///< of every own life: "e.free.7" -> "upto clock"
 std::string folded(stream_lane lane);                       ///< "f.ordered" -> a serialized Vector
-std::string damaged(std::string_view key);                  ///< "d." + stored key: its record is not whole
+inline constexpr char shown[] = "s.ordered"; ///< likewise: what was shown when records were last taken from it
+std::string damaged(std::string_view key);   ///< "d." + stored key: its record is not whole
 std::string numbers(std::uint64_t a, std::uint64_t b);
 std::optional<std::pair<std::uint64_t, std::uint64_t>> numbers_in(std::string_view text);
 
