@@ -102,7 +102,11 @@ v1::SessionVector session_vector::exported() const {
 
 void session_vector::add_own(const std::string& key, const dot& written) {
   written_.raise(written);
-  if (owed_.covers(written)) return; // it is waited for anyway
+  if (owed_.covers(written)) { // it is waited for anyway
+    owed_.join(read_);
+    owed_.join(written_);
+    return;
+  }
   auto& own = own_[key];
   if (std::find(own.begin(), own.end(), written) != own.end()) return; // a repeated answer
   own.push_back(written);
@@ -111,22 +115,21 @@ void session_vector::add_own(const std::string& key, const dot& written) {
     wait_for_oldest();
 }
 
+/// It is visible only where all that it depends on is: those before it, which are waited for already, and what was
+/// read.
 void session_vector::wait_for_oldest() {
   const auto& [key, oldest] = own_order_.front();
   owed_.raise(oldest);
+  owed_.join(read_);
   forget_own(key, oldest);
   own_order_.pop_front();
 }
 
-/// What the region's frontier covers costs a read there no wait, so it need not be named any more.
+/// What the region's frontier covers costs a read there no wait, so it need not be named any more. Unless one before
+/// it is not covered: being in the frontier alone makes nobody see it.
 void session_vector::drop_covered_own() {
-  std::erase_if(own_order_, [&](const auto& entry) {
-    const auto& [key, written] = entry;
-    if (!region_.covers(written)) return false;
-    owed_.raise(written);
-    forget_own(key, written);
-    return true;
-  });
+  while (!own_order_.empty() && region_.covers(own_order_.front().second))
+    wait_for_oldest();
 }
 
 } // namespace troupe

@@ -72,7 +72,7 @@ private:
   std::size_t own_max_;
   version_vector read_;    ///< seen in answers
   version_vector written_; ///< own writes, whether they are visible or not
-  version_vector owed_;    ///< own writes that a read waits for: those that are not in `own_`; part of written_
+  version_vector owed_;    ///< own writes that a read waits for, with what they depend on: those not in `own_`
   version_vector region_;  ///< what answers have said of the frontier of a region
   std::uint64_t clock_ = 0;
   std::map<std::string, std::vector<dot>> own_;       ///< own writes that region_ does not cover; no vector is empty

@@ -1,16 +1,18 @@
 /// Outcomes of this node's own weak writes, for their retries, and which were refused. Part of the stream replica.
 ///
-/// Bounded: the oldest are forgotten. What was forgotten is known by a clock: every stamp of a forgotten write is at
-/// or below it. A retry that brings the clock which its session had seen before its first attempt is above all that
-/// was forgotten, or may be among it.
+/// Bounded: the oldest are forgotten. What was forgotten is known by a clock for each life: every stamp of a
+/// forgotten write is at or below it. A retry that brings the clock which its session had seen before its first
+/// attempt is above all that was forgotten, or may be among it.
 #pragma once
 
 #include "protocol/ids.hpp"
 #include "protocol/version_vector.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -67,15 +69,25 @@ public:
     order_.push_back(id);
     while (order_.size() > max_) {
       const auto oldest = outcomes_.find(order_.front());
-      forget(oldest->second.clock);
+      forget(oldest->second.at.from.life, oldest->second.clock);
       outcomes_.erase(oldest);
       order_.pop_front();
     }
   }
-  /// Writes with a stamp up to `clock` may have been forgotten, here or with the log.
-  void forget(std::uint64_t clock) { forgotten_ = std::max(forgotten_, clock); }
-  /// Whether a request that is not found, of a session that had seen `clock` before, may have been executed.
-  bool may_have_been(std::uint64_t clock) const { return forgotten_ > clock; }
+  /// Writes of that life with a stamp up to `clock` may have been forgotten, here or with the log.
+  void forget(std::uint64_t life, std::uint64_t clock) {
+    auto& upto = forgotten_[life];
+    upto = std::max(upto, clock);
+  }
+  /// Whether a request that is not found, of a session that had seen `clock` before, may have been executed in that
+  /// life; life 0 = in any.
+  bool may_have_been(std::uint64_t life, std::uint64_t clock) const {
+    if (life != 0) {
+      const auto i = forgotten_.find(life);
+      return i != forgotten_.end() && i->second > clock;
+    }
+    return std::any_of(forgotten_.begin(), forgotten_.end(), [&](const auto& f) { return f.second > clock; });
+  }
   std::size_t size() const { return order_.size(); }
 
 private:
@@ -84,7 +96,7 @@ private:
   std::size_t max_;
   std::unordered_map<request_id, write_outcome, request_hash> outcomes_; ///< looked up only, never walked through
   std::deque<request_id> order_;                                 ///< oldest first
-  std::uint64_t forgotten_ = 0;
+  std::map<std::uint64_t, std::uint64_t> forgotten_;             ///< by life; as many as left something on the disk
 };
 
 } // namespace troupe

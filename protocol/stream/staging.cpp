@@ -59,6 +59,11 @@ dot staging::missing(const version_vector& have, const version_vector& depends) 
   return {};
 }
 
+std::optional<std::uint64_t> staging::last_of(const origin& from) const {
+  const auto i = ended_.find(from);
+  return i == ended_.end() ? std::nullopt : std::optional{i->second};
+}
+
 void staging::end(const dot& last, instant now, std::vector<staged_update*>& out) {
   const auto [i, fresh] = ended_.try_emplace(last.from, last.seq);
   if (!fresh && i->second == last.seq) return;

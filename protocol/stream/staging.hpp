@@ -13,6 +13,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace troupe {
@@ -45,6 +46,8 @@ public:
   /// Nothing of an origin above its `last` (seq 0 = nothing at all) is left anywhere: who depends on it waits for no
   /// more than `last`.
   void end(const dot& last, instant now, std::vector<staged_update*>& out);
+  /// The last update that is left of an origin that has ended; nothing = it has not, as far as is known here.
+  std::optional<std::uint64_t> last_of(const origin& from) const;
   /// The first of `depends` that `have` lacks and that may still come; seq 0 = none.
   dot missing(const version_vector& have, const version_vector& depends) const;
 

@@ -10,8 +10,8 @@ namespace {
 constexpr std::size_t replay_bytes = std::size_t{1} << 20;
 constexpr milliseconds statement_every{200};
 
-version_vector folded_in(const stream_image& image, stream_lane lane) {
-  const auto i = image.marks.find(stream_marks::folded(lane));
+version_vector vector_in(const stream_image& image, const std::string& mark) {
+  const auto i = image.marks.find(mark);
   v1::Vector v;
   if (i == image.marks.end() || !v.ParseFromString(i->second)) return {};
   return from_wire(v);
@@ -59,7 +59,8 @@ stream_replica::impl::impl(stream_replica_options o, stream_image i, instant now
     : options{std::move(o)},
       image{std::move(i)},
       clock{options.self, ceiling_in(image)},
-      lanes{lane_state{folded_in(image, stream_lane::ordered)}, lane_state{folded_in(image, stream_lane::free)}},
+      lanes{lane_state{vector_in(image, stream_marks::folded(stream_lane::ordered))},
+            lane_state{vector_in(image, stream_marks::folded(stream_lane::free))}},
       requests{options.requests_max, options.requests_bytes_max},
       statement_at{now} {
   for (const auto& [shard, nodes] : options.stored)
@@ -93,7 +94,7 @@ void stream_replica::impl::read_marks() {
       std::from_chars(m->first.data() + of_own.size(), m->first.data() + m->first.size(), of_life);
       if (!n || of_life == 0) continue;
       lane.logs[of_life].erased({n->first, n->second});
-      requests.forget(n->second);
+      requests.forget(of_life, n->second);
       lane.received.raise(origin{options.self, of_life}, n->first);
     }
     for (const auto& log : image.logs) {
@@ -164,7 +165,11 @@ void stream_replica::impl::replayed(instant now, effects& out) {
   }
   image.logs.clear();
   show(stream_lane::free, of(stream_lane::free).received, now, out);
-  // The records in the store contain this much: it was shown here once.
+  // This much was shown here once. Not only what the records contain: an update that was not folded yet may be the
+  // cause of one that was, and not be named by it, since everybody had it.
+  auto before = vector_in(image, stream_marks::shown);
+  before.meet(of(stream_lane::ordered).received);
+  show(stream_lane::ordered, before, now, out);
   out.push_back(applied{of(stream_lane::ordered).staged.shown(), ++applied_number});
   out.push_back(ready{});
 }
@@ -178,6 +183,10 @@ void stream_replica::impl::begin(std::uint64_t new_life, effects& out) {
   }
   TROUPE_ASSERT(life == 0);
   life = new_life;
+  // A life that leaves nothing else behind is over after a restart all the same: who waits for its updates is told.
+  store({mark_write{stream_marks::erased(life, stream_lane::ordered), stream_marks::numbers(0, 0)},
+         mark_write{stream_marks::erased(life, stream_lane::free), stream_marks::numbers(0, 0)}},
+        std::monostate{}, out);
   out.push_back(note{"stream.life_begun", "life=" + std::to_string(life)});
 }
 
@@ -371,6 +380,15 @@ void stream_replica::ended(const origin& from, std::uint64_t last, instant now, 
   impl_->of(stream_lane::ordered).staged.end({from, last}, now, visible);
   for (auto* u : visible)
     impl_->shown(*u, now, out);
+  // Whoever waits for an own write that was lost is told so.
+  const auto first = impl_->expecting.upper_bound(dot{from, last});
+  const auto end = impl_->expecting.upper_bound(dot{from, UINT64_MAX});
+  std::vector<std::uint64_t> woken;
+  for (auto i = first; i != end; ++i)
+    woken.insert(woken.end(), i->second.begin(), i->second.end());
+  impl_->expecting.erase(first, end);
+  for (const auto cookie : woken)
+    impl_->resume(cookie, now, 0, out);
   impl_->publish_changes(out);
 }
 void stream_replica::stable(stream_lane lane, const version_vector& s, std::uint64_t clock, effects& out) {
@@ -385,6 +403,7 @@ void stream_replica::persisted(std::uint64_t number, const times& at, effects& o
   if (impl_->failed) return;
   impl_->persisted(number, at.now, at.wall_ms, out);
   impl_->publish_changes(out);
+  impl_->trim();
 }
 void stream_replica::loaded(const std::string& key, found what, const times& at, effects& out) {
   const auto k = impl_->keys.find(key);
@@ -413,7 +432,16 @@ void stream_replica::store_failed(effects& out) {
         a.mutable_result()->set_error(static_cast<std::uint32_t>(errc::timeout));
         out.push_back(answer{asker.to, std::move(a)});
       }
+    // This much is there; how many others have it is what will not be known.
+    for (auto& [seq, w] : lane.unacknowledged)
+      for (const auto& asker : w.askers) {
+        auto a = impl_->done(w.outcome, asker.what);
+        a.mutable_result()->set_error(static_cast<std::uint32_t>(errc::timeout));
+        impl_->raise_session(a, w.seen, w.outcome.clock);
+        out.push_back(answer{asker.to, std::move(a)});
+      }
     lane.undurable.clear();
+    lane.unacknowledged.clear();
     lane.held.clear();
   }
 }

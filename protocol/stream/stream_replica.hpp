@@ -229,7 +229,7 @@ public:
     errc error = errc::dependency_timeout; ///< or lost_update, overloaded
     dot missing;
     node_id node;
-    dot survived; ///< lost_update: the last of that origin that is left
+    dot survived = {}; ///< lost_update: the last of that origin that is left
   };
   void unmet(std::uint64_t cookie, const missing_cause& cause, effects& out);
 

@@ -56,7 +56,7 @@ struct stream_replica::impl {
     write_ack ack = write_ack::local;
     shard_id shard;
     shared_update update;
-    version_vector seen; ///< for the answer: what it depends on
+    version_vector seen; ///< for the answer, see named_by()
     std::vector<asker> askers;
   };
   /// What persisted() brings about.
@@ -214,9 +214,10 @@ namespace stream_marks {
 
 inline constexpr char ceiling[] = "ceiling";                ///< of the stamps
 std::string received(const origin& from, stream_lane lane); ///< "r.ordered.2.7" -> "upto clock"
-std::string erased(std::uint64_t life, stream_lane lane);   ///< of own logs: "e.free.7" -> "upto clock"
+std::string erased(std::uint64_t life, stream_lane lane);   ///< of every own life: "e.free.7" -> "upto clock"
 std::string folded(stream_lane lane);                       ///< "f.ordered" -> a serialized Vector
-std::string damaged(std::string_view key);                  ///< "d." + stored key: its record is not whole
+inline constexpr char shown[] = "s.ordered"; ///< likewise: what was shown when records were last taken from it
+std::string damaged(std::string_view key);   ///< "d." + stored key: its record is not whole
 std::string numbers(std::uint64_t a, std::uint64_t b);
 std::optional<std::pair<std::uint64_t, std::uint64_t>> numbers_in(std::string_view text);
 

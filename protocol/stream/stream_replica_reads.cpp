@@ -41,10 +41,12 @@ bool stream_replica::impl::read(std::uint64_t cookie, operation& o, instant now,
     for (const auto& d : what.own()) {
       const auto at = from_wire(d);
       if (at.seq == 0 || lane.taken.covers(at)) continue;
-      if (at.from.node == options.self && at.from.life != life) {
+      if (const auto last = lane.staged.last_of(at.from); last && *last < at.seq) {
         // It was answered before it was on the disk, and went with that life.
         auto a = failure(o, errc::lost_update);
-        to_wire(dot{at.from, lane.received.at(at.from)}, *a.mutable_survived());
+        to_wire(dot{at.from, *last}, *a.mutable_survived());
+        a.set_waits_for_node(at.from.node.value);
+        to_wire(at, *a.mutable_waits_for());
         out.push_back(answer{o.from, std::move(a)});
         return true;
       }
@@ -104,8 +106,9 @@ bool stream_replica::impl::read_record(operation& o, stream_key& k, instant now,
   const bool with_own =
       static_cast<level>(what.level()) == level::causal || (what.guarantees() & read_your_writes) != 0;
   if (ordered && with_own && !mutated(mutation::own_write_hidden))
-    for (const auto& d : what.own())
-      if (const auto at = from_wire(d); !lane.staged.shown().covers(at) || what.has_cut()) own.push_back(at);
+    for (const auto& d : what.own()) // one that is not among the staged is part of the record
+      if (const auto* u = lane.staged.find(from_wire(d)); u != nullptr && (!u->visible || what.has_cut()))
+        own.push_back(u->at);
   const bool plain = own.empty() && !what.has_cut();
   std::optional<sibling_set> apart;
   if (!plain) apart = state_at(k, cut, own);

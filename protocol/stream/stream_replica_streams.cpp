@@ -171,6 +171,10 @@ void stream_replica::impl::fold(stream_lane l, instant now, effects& out) {
     v1::Vector v;
     to_wire(after, v);
     writes.emplace_back(mark_write{stream_marks::folded(l), v.SerializeAsString()});
+    if (l == stream_lane::ordered) {
+      to_wire(lane.staged.shown(), v);
+      writes.emplace_back(mark_write{stream_marks::shown, v.SerializeAsString()});
+    }
   }
   shorten(l, writes, out);
   if (!writes.empty()) store(std::move(writes), records_durable{std::move(touched_keys)}, out);

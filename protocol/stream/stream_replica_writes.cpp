@@ -15,6 +15,16 @@ void lower(version_vector& context, const dot& hidden) {
   if (hidden.seq > 1) context.raise(hidden.from, hidden.seq - 1);
 }
 
+/// What the caller has named of an update's causes beyond what its session has said to have seen: from now on it has.
+/// Neither the update itself nor the session's earlier ones: a read that waited for them would wait for what it can
+/// have joined.
+version_vector named_by(const v1::WeakOperation& o, stream_lane lane) {
+  if (lane == stream_lane::free || !o.explicit_depends()) return {};
+  auto named = from_wire(o.depends());
+  named.forget(from_wire(o.session().seen()));
+  return named;
+}
+
 bool is_counter(resolver_kind r) { return r == resolver_kind::counter || r == resolver_kind::growing_counter; }
 
 } // namespace
@@ -116,10 +126,9 @@ bool stream_replica::impl::write(std::uint64_t cookie, operation& o, instant now
               .ack = o.type->ack,
               .shard = k.shard,
               .update = update,
-              .seen = {},
+              .seen = named_by(o.what, l),
               .askers = {}};
   if (o.what.has_remove()) w.outcome.exists = resolve(o.type->resolver, visible).exists;
-  if (ordered) w.seen = depends;
   lane.taken.raise(at);
   lane.logs[life].append(at.seq, stamped->clock, weight_of(*update));
   stage(at.from, l, update, now, out);
@@ -149,9 +158,10 @@ bool stream_replica::impl::write(std::uint64_t cookie, operation& o, instant now
 
 bool stream_replica::impl::known(operation& o, effects& out) {
   const auto id = from_wire(o.what.id());
-  const auto answer_with = [&](const write_outcome& w) {
+  const auto answer_with = [&](const write_outcome& w, errc error = errc::none) {
     auto a = done(w, attempt_of(o.what));
-    raise_session(a, {}, w.clock);
+    a.mutable_result()->set_error(static_cast<std::uint32_t>(error));
+    raise_session(a, named_by(o.what, w.lane), w.clock);
     out.push_back(answer{o.from, std::move(a)});
     return true;
   };
@@ -166,7 +176,10 @@ bool stream_replica::impl::known(operation& o, effects& out) {
       w.outcome = *before;
       w.ack = o.type->ack;
       w.shard = {o.what.shard()};
-      if (early || before->at.from != self_origin() || acknowledged(w, before->lane)) return answer_with(*before);
+      if (early || acknowledged(w, before->lane)) return answer_with(*before);
+      // Of an earlier life: nobody counts for it any more, but a later retry may find that enough have it.
+      if (before->at.from != self_origin()) return answer_with(*before, errc::timeout);
+      w.seen = named_by(o.what, before->lane);
       auto& again = of(before->lane).unacknowledged.emplace(before->at.seq, w).first->second;
       join(again, {o.from, attempt_of(o.what), o.deadline});
       return true;
@@ -179,10 +192,9 @@ bool stream_replica::impl::known(operation& o, effects& out) {
     fail(o, errc::not_joined, out);
     return true;
   }
-  const bool first = o.what.attempt() <= 1 && (wanted == 0 || wanted == life);
-  if (first || mutated(mutation::retry_executed_twice)) return false;
+  if (mutated(mutation::retry_executed_twice)) return false;
   // What is found nowhere was never executed, unless it may have been forgotten.
-  if (requests.may_have_been(o.what.session().clock())) {
+  if (o.what.attempt() > 1 && requests.may_have_been(wanted, o.what.session().clock())) {
     answer_forgotten(o, out);
     return true;
   }

@@ -79,7 +79,8 @@ void weak_requests::submit(v1::WeakOperation operation, instant deadline, instan
   call c;
   c.resumed = resumed;
   if (resumed) {
-    c.open.emplace(operation.attempt(), node_id{operation.executor()}); // and those before it, which it speaks for
+    c.earlier = operation.attempt();
+    c.open.emplace(c.earlier, node_id{operation.executor()});
   } else {
     operation.set_attempt(0);
     operation.set_executor(0);
@@ -263,6 +264,11 @@ bool weak_requests::was_asked(const call& c, node_id who, std::uint32_t attempt)
                      [&](const auto& o) { return o.second == who && attempt <= o.first; });
 }
 
+/// That one attempt was not executed, and will not be.
+void weak_requests::close(call& c, std::uint32_t attempt) {
+  if (attempt != c.earlier) c.open.erase(attempt);
+}
+
 void weak_requests::answered_read(call_map::iterator i, node_id from, const v1::WeakAnswer& answer, instant now,
                                   effects& out) {
   auto& c = i->second;
@@ -298,7 +304,7 @@ void weak_requests::answered_write(call_map::iterator i, const v1::WeakAnswer& a
   else if (answer.settled())
     c.open.erase(c.open.begin(), c.open.upper_bound(answer.attempt()));
   else
-    c.open.erase(answer.attempt());
+    close(c, answer.attempt());
   if (!c.open.empty()) return; // another attempt may yet be executed, or was; it is asked for again in its time
   if (answer.executed_elsewhere()) return begin_again(i, failure(errc::unavailable), now, out);
   if (passes(code)) return begin_again(i, answer, now, out);
@@ -313,7 +319,7 @@ void weak_requests::unsent(node_id to, const v1::WeakOperation& sent, errc why, 
   auto& c = i->second;
   const auto attempt = c.open.find(sent.attempt());
   if (attempt == c.open.end() || attempt->second != to) return;
-  c.open.erase(attempt);
+  close(c, sent.attempt());
   if (why != errc::none) {
     if (c.open.empty()) return finish(i, why, out);
     return schedule(i, c.deadline); // an answer to another one may still come

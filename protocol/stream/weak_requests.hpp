@@ -91,9 +91,10 @@ private:
     std::map<std::uint32_t, node_id> open; ///< attempts that may have been executed, or may be yet; and where
     std::set<node_id> asked;               ///< reads: in this round. Writes: where it has begun, to no avail
     bool resumed = false;                  ///< its outcome was unknown to an earlier caller
-    bool parked = false;                   ///< nobody can be asked for now
-    std::uint32_t tries = 0;               ///< attempts since it began
-    v1::WeakAnswer refusal;                ///< the last answer that settled nothing; error 0 = none
+    std::uint32_t earlier = 0; ///< the last attempt before it was resumed: in `open` it stands for all up to it
+    bool parked = false;       ///< nobody can be asked for now
+    std::uint32_t tries = 0;   ///< attempts since it began
+    v1::WeakAnswer refusal;    ///< the last answer that settled nothing; error 0 = none
   };
   using call_map = std::map<request_id, call>;
 
@@ -103,6 +104,7 @@ private:
   void proceed(call_map::iterator i, instant now, effects& out);
   void attempt(call_map::iterator i, node_id to, instant now, effects& out);
   static bool was_asked(const call& c, node_id who, std::uint32_t attempt);
+  static void close(call& c, std::uint32_t attempt);
   void answered_read(call_map::iterator i, node_id from, const v1::WeakAnswer& answer, instant now, effects& out);
   void answered_write(call_map::iterator i, const v1::WeakAnswer& answer, instant now, effects& out);
   void begin_again(call_map::iterator i, v1::WeakAnswer why, instant now, effects& out);

@@ -104,7 +104,7 @@ cluster_run::cluster_run(run_options options)
             {"once", type(level::eventual, last_writer_wins, write_ack::local, write_durability::sync)},
             {"mix", type(level::eventual, last_writer_wins, write_ack::local, write_durability::async)},
             {"tags", type(level::eventual, set, write_ack::local, write_durability::sync)},
-            {"many", type(level::causal, sibling_set, write_ack::local, write_durability::sync)}};
+            {"many", type(level::causal, siblings, write_ack::local, write_durability::sync)}};
   for (std::uint32_t i = 1; i <= options_.nodes; ++i) {
     nodes_.push_back(std::make_unique<node>());
     nodes_.back()->id = {i};
@@ -449,7 +449,12 @@ void cluster_run::conclude(node& n) {
     if (n.waits.erase(cookie) == 0) continue;
     stream_replica::effects then;
     if (missing) {
-      n.core->unmet(cookie, {.error = errc::lost_update, .missing = missing, .node = missing.from.node}, then);
+      n.core->unmet(cookie,
+                    {.error = errc::lost_update,
+                     .missing = missing,
+                     .node = missing.from.node,
+                     .survived = {missing.from, ended_.at(missing.from)}},
+                    then);
     } else {
       n.core->met(cookie, {now_, wall()}, then);
     }
@@ -505,19 +510,29 @@ void cluster_run::stability() {
   }
 }
 
+void cluster_run::cut(node& a, node& b, nanoseconds lasts) {
+  auto& l = between(a.id, b.id);
+  if (a.id == b.id || !l.up || !a.up || !b.up) return;
+  ++l.generation;
+  l.up = false;
+  at(now_ + lasts, [this, &a, &b, &l] {
+    if (!l.up && a.up && b.up && a.ready && b.ready) connect(a, b);
+  });
+}
+
 void cluster_run::faults() {
   if (calm_) return;
   if (options_.breaks && chance(30)) {
     auto& a = *nodes_[random(nodes_.size())];
     auto& b = *nodes_[random(nodes_.size())];
-    auto& l = between(a.id, b.id);
-    if (a.id != b.id && l.up && a.up && b.up) {
-      ++l.generation;
-      l.up = false;
-      at(now_ + up_to(150 * ms), [this, &a, &b, &l] {
-        if (!l.up && a.up && b.up && a.ready && b.ready) connect(a, b);
-      });
-    }
+    cut(a, b, up_to(150 * ms));
+  }
+  // One that nobody reaches, and that reaches nobody.
+  if (options_.breaks && chance(4)) {
+    auto& alone = *nodes_[random(nodes_.size())];
+    const auto lasts = up_to(300 * ms);
+    for (auto& other : nodes_)
+      cut(alone, *other, lasts);
   }
   if (options_.crashes && chance(8)) {
     auto& n = *nodes_[random(nodes_.size())];

@@ -117,6 +117,7 @@ private:
   void conclude(node& n);
   void views();
   void stability();
+  void cut(node& a, node& b, nanoseconds lasts);
   void faults();
   void tick(node& n);
   bool converged();

@@ -3,6 +3,7 @@
 #include "tests/support/replica_cluster.hpp"
 
 #include "protocol/cluster.hpp"
+#include "protocol/session/session_vector.hpp"
 #include "protocol/version_vector.hpp"
 #include "protocol/wire.hpp"
 
@@ -12,8 +13,6 @@
 namespace troupe::replicas {
 
 namespace {
-
-constexpr std::uint32_t all_guarantees = 15;
 
 std::uint64_t number_in(const std::string& value) { return value.empty() ? 0 : std::stoull(value); }
 
@@ -28,12 +27,7 @@ struct sessions::session {
   const std::uint64_t base = id;
   std::uint64_t requests = 0;
 
-  version_vector seen;    ///< read
-  version_vector depends; ///< told by any answer: what its writes carry
-  std::map<std::string, std::vector<dot>> own;
-  version_vector region_facts;
-  std::string facts_of;
-  std::uint64_t clock = 0;
+  session_vector vector = fresh();
 
   // The operation that is under way.
   v1::WeakOperation op;
@@ -62,12 +56,15 @@ struct sessions::session {
     o.set_shard(shard_of(key, cluster.options_.shards).value);
     o.set_level(static_cast<std::uint32_t>(cluster.types().at(key.substr(0, key.find(':'))).consistency));
     o.set_budget_us(60'000 + cluster.random(100'000));
-    o.set_guarantees(all_guarantees);
-    for (const auto& d : own[key])
-      to_wire(d, *o.add_own());
-    o.mutable_session()->set_clock(clock);
+    o.set_guarantees(guarantee::all);
     return o;
   }
+  stream_lane lane_of(const std::string& key) const {
+    const auto& type = cluster.types().at(key.substr(0, key.find(':')));
+    return type.consistency == level::eventual ? stream_lane::free : stream_lane::ordered;
+  }
+  /// Some remember so few of their own writes that they wait for older ones.
+  session_vector fresh() const { return id % 2 == 0 ? session_vector{} : session_vector{2}; }
 
   void begin(v1::WeakOperation o, std::function<void(const v1::WeakAnswer*)> done) {
     busy = true;
@@ -76,8 +73,8 @@ struct sessions::session {
     at = some_replica(op.key());
     manager =
         cluster.chance(60) ? at : node_id{static_cast<std::uint32_t>(1 + cluster.random(cluster.options_.nodes))};
-    if (facts_of == cluster.region_of(at)) to_wire(region_facts, *op.mutable_session()->mutable_region());
-    if (op.what_case() != v1::WeakOperation::kGet) {
+    if (!op.has_cut()) vector.attach(op, lane_of(op.key()));
+    if (is_write(op)) {
       op.set_executor(at.value);
       if (cluster.chance(50)) op.set_executor_life(cluster.life_of(at));
     }
@@ -114,7 +111,7 @@ struct sessions::session {
     // Nothing was done there yet, or not there: once more.
     const bool again = error == errc::not_joined || error == errc::unavailable || error == errc::overloaded
                        || error == errc::expired || error == errc::dependency_timeout;
-    raise(a);
+    vector.raise_by(op.key(), a, lane_of(op.key()));
     if (error == errc::lost_update) over = true; // it is told so; another one takes its place
     if (again && !a.executed_elsewhere() && cluster.now() < gives_up) {
       const auto mine = ++attempt_number;
@@ -125,44 +122,19 @@ struct sessions::session {
     }
     if (error == errc::none) {
       ++cluster.outcome_.done;
-      if (a.written().seq() != 0 && op.level() != 0) own[op.key()].push_back(from_wire(a.written()));
     } else {
       ++cluster.outcome_.failed;
     }
     finish(&a);
   }
-  void raise(const v1::WeakAnswer& a) {
-    clock = std::max(clock, a.session().clock());
-    const auto told = from_wire(a.session().seen());
-    depends.join(told);
-    if (op.what_case() == v1::WeakOperation::kGet && a.result().error() == 0) seen.join(told);
-    const auto where = cluster.region_of(at);
-    if (facts_of != where) region_facts = {};
-    facts_of = where;
-    region_facts.join(from_wire(a.session().region()));
-    for (auto& [key, dots] : own)
-      std::erase_if(dots, [&](const dot& d) { return seen.covers(d); });
-  }
 
   void get(const std::string& key, std::function<void(const v1::WeakAnswer*)> done) {
     auto o = make(key);
     o.mutable_get();
-    to_wire(seen, *o.mutable_session()->mutable_seen());
     begin(std::move(o), std::move(done));
   }
-  v1::WeakOperation writing(const std::string& key) {
-    auto o = make(key);
-    if (o.level() == 0) return o;
-    auto all_seen = seen;
-    all_seen.join(depends);
-    for (const auto& [k, dots] : own)
-      for (const auto& d : dots)
-        all_seen.raise(d);
-    to_wire(all_seen, *o.mutable_session()->mutable_seen());
-    return o;
-  }
   void put(const std::string& key, const std::string& value, std::function<void(const v1::WeakAnswer*)> done) {
-    auto o = writing(key);
+    auto o = make(key);
     o.mutable_put()->set_value(value);
     begin(std::move(o), std::move(done));
   }
@@ -182,10 +154,7 @@ struct sessions::session {
     over = false;
     id = base + 1'000 * ++all.generations_;
     requests = step = highest = last_read = 0;
-    seen = depends = region_facts = {};
-    facts_of.clear();
-    own.clear();
-    clock = 0;
+    vector = fresh();
     choose_keys();
   }
   void choose_keys() {
@@ -259,14 +228,12 @@ struct sessions::session {
     auto o = make("qa:a" + name);
     o.mutable_get();
     *o.mutable_cut() = cut;
-    o.clear_own();
     begin(std::move(o), [this, name, cut](const auto* a) {
       if (!done(a)) return later();
       const bool answered_there = a->result().exists();
       auto q = make("qa:q" + name);
       q.mutable_get();
       *q.mutable_cut() = cut;
-      q.clear_own();
       begin(std::move(q), [this, name, answered_there](const auto* found) {
         if (done(found)) ++cluster.outcome_.snapshots;
         if (!answered_there) cluster.violate("C2: a cut lacks what was read at it: " + name);
@@ -341,7 +308,7 @@ struct sessions::session {
   void count() {
     const std::string key = (cluster.chance(50) ? "count:" : "hot:") + std::to_string(cluster.random(3));
     const bool up = cluster.chance(70);
-    auto o = writing(key);
+    auto o = make(key);
     o.mutable_add()->set_delta(up ? 1 : -1);
     begin(std::move(o), [this, key, up](const auto* a) {
       auto& c = all.counters_[key];
@@ -374,7 +341,7 @@ struct sessions::session {
         if (!done(a)) return a == nullptr ? ends() : later();
         get(key, [this, key](const auto* found) {
           if (!done(found) || found->items_size() == 0) return later();
-          auto o = writing(key);
+          auto o = make(key);
           o.mutable_remove();
           *o.mutable_context() = found->context();
           begin(std::move(o), [this, key](const auto* removed) {
@@ -390,12 +357,12 @@ struct sessions::session {
     };
     if (what < 55) return put("mix:" + name, std::to_string(id) + "/" + std::to_string(step), done_with);
     if (what < 65) {
-      auto o = writing("mix:" + name);
+      auto o = make("mix:" + name);
       o.mutable_remove();
       return begin(std::move(o), done_with);
     }
     if (what < 80) {
-      auto o = writing("tags:" + name);
+      auto o = make("tags:" + name);
       if (cluster.chance(60)) {
         o.mutable_put_field()->set_field(std::to_string(cluster.random(5)));
       } else {
@@ -405,7 +372,7 @@ struct sessions::session {
     }
     get("many:" + name, [this, name, done_with](const auto* a) {
       if (!done(a)) return later();
-      auto o = writing("many:" + name);
+      auto o = make("many:" + name);
       if (cluster.chance(80)) {
         o.mutable_put()->set_value(std::to_string(id) + "/" + std::to_string(step));
       } else {

@@ -273,6 +273,24 @@ TEST_CASE(
   CHECK(m.answer(n2, {.code = errc::too_many_siblings, .settled = true}) == "settled 5#1 too_many_siblings");
 }
 
+TEST_CASE("weak requests: of a write that was resumed, the attempt before that stands for all earlier ones, whatever "
+          "comes of it") {
+  manager m{elsewhere};
+  m.submit(put(1));
+  m.tick(250ms);
+  const auto second = m.last;
+  CHECK(m.tick(750ms) == "settled 5#1 timeout unsettled");
+  m.submit(m.unsettled);
+  const auto third = m.last;
+  const auto unsent = [&](const v1::WeakOperation& o) {
+    return m.does([&](auto& out) { m.core.unsent(n2, o, errc::none, m.now, out); });
+  };
+  CHECK(unsent(second) == ""); // late: it was sent to the connection of before
+  CHECK(m.answer(n2, second, {.code = errc::overloaded}) == "");
+  CHECK(unsent(third) == "");
+  CHECK(m.tick(1s) == "settled 5#1 timeout unsettled"); // the first may have been executed
+}
+
 TEST_CASE(
     "weak requests: a read goes to another replica when the first is silent, and the first good answer counts") {
   manager m;
