@@ -109,17 +109,23 @@ struct sessions::session {
     if (!busy || a.id().number() != op.id().number()) return;
     const auto error = static_cast<errc>(a.result().error());
     // Nothing was done there yet, or not there: once more.
-    const bool again = error == errc::not_joined || error == errc::unavailable || error == errc::overloaded
-                       || error == errc::expired || error == errc::dependency_timeout;
+    bool again = error == errc::not_joined || error == errc::unavailable || error == errc::overloaded
+                 || error == errc::expired || error == errc::dependency_timeout;
+    again = again && !a.executed_elsewhere();
+    // What is refused was not done, unless another attempt was.
+    const bool refused = is_write(op) && error != errc::none && outcome_of(error) == outcome::not_done;
+    const bool for_all = a.executed_elsewhere() || op.attempt() == 1 || (a.settled() && a.attempt() == op.attempt());
+    const bool open = refused && !for_all;
     vector.raise_by(op.key(), a, lane_of(op.key()));
     if (error == errc::lost_update) over = true; // it is told so; another one takes its place
-    if (again && !a.executed_elsewhere() && cluster.now() < gives_up) {
+    if ((again || open) && cluster.now() < gives_up) {
       const auto mine = ++attempt_number;
       cluster.at(cluster.now() + 3 * ms, [this, mine] {
         if (busy && attempt_number == mine) attempt();
       });
       return;
     }
+    if (open) return finish(nullptr);
     if (error == errc::none) {
       ++cluster.outcome_.done;
     } else {

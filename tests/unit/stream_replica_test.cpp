@@ -264,7 +264,7 @@ TEST_CASE("stream replica: ack majority waits for another replica, and is unknow
   const auto a = r.answered();
   CHECK(r.error_of(a) == errc::timeout);
   CHECK(outcome_of(r.error_of(a)) == outcome::unknown);
-  CHECK(from_wire(a.session().seen()).contains({{r.own(), 2}})); // it happened: what follows comes after it
+  CHECK(from_wire(a.written()) == dot{r.own(), 2}); // it happened: what follows comes after it
   r.ask_peer_has({3}, ordered, 2);
   CHECK(r.take<stream_replica::answer>().empty());
 
@@ -546,8 +546,8 @@ TEST_CASE("stream replica: own entries leave the log when every peer has them, o
       small.ask(small.put("view:" + std::to_string(n), big));
     small.pass(seconds{1});
     const auto cut = small.take<stream_replica::log_cut>();
-    REQUIRE(cut.size() == 1);
-    CHECK(cut[0].upto == 2);
+    REQUIRE(!cut.empty()); // as it is folded
+    CHECK(cut.back().upto == 2);
     CHECK(small.disk.read({own, free_lane, 0, 1}).updates.size() == 1);
   }
 }
