@@ -28,6 +28,7 @@ struct stream_replica_state {
   bool failed = false;             ///< the store refused a write
   std::uint64_t life = 0;          ///< of this start; 0 = none yet
   instant reclaim_at = never;
+  violation_counts told; ///< what the monitor knows
   alarm timer;
   static inline const char* name = "troupe.stream_replica";
 };
@@ -113,11 +114,22 @@ struct performer {
     caf::anon_send(board().frontier, dependency_forgotten{f.cookie});
   }
   void operator()(const stream_replica::conflict_found& c) const {
+    if (const auto& monitor = board().monitor)
+      caf::anon_send(monitor, conflict_event{.type = c.key.substr(0, c.key.find(':'))});
     if (context(self).log)
       context(self).log->debug("stream.conflict key={} loser={} winner={}", c.key, to_string(c.lost.at),
                                to_string(c.lost.winner));
   }
   void operator()(const stream_replica::damaged_record& d) const {
+    if (const auto& monitor = board().monitor) {
+      violation_event found;
+      found.kind = violation_kind::checksum;
+      found.end = violation_end::prevented;
+      found.type = d.key.substr(0, d.key.find(':'));
+      found.key = d.key;
+      found.detail = "a record in the store of this node";
+      caf::anon_send(monitor, std::move(found));
+    }
     if (context(self).log) context(self).log->error("stream.record_damaged shard={} key={}", d.shard.value, d.key);
   }
   void operator()(const stream_replica::log_cut& c) const {
@@ -130,11 +142,45 @@ struct performer {
   void operator()(const note& n) const { context(self).record(n); }
 };
 
+violation_kind kind_of(violation v) {
+  switch (v) {
+  case violation::behind_session:
+  case violation::went_back:
+    return violation_kind::session_went_back;
+  case violation::dependency_missing:
+    return violation_kind::dependency_missing;
+  case violation::checksum:
+    return violation_kind::checksum;
+  case violation::bound_exceeded:
+    return violation_kind::bound_exceeded;
+  }
+  return violation_kind::checksum;
+}
+
+/// What was served against a promise is a defect, and worth waking somebody. What was prevented is everyday work of
+/// the streams: reads that wait for what their session has seen are counted in the status.
+void tell_of_violations(self_ptr self) {
+  const auto& monitor = context(self).board->monitor;
+  const auto& counts = self->state.core->violations();
+  auto& told = self->state.told;
+  for (std::size_t kind = 0; monitor && kind < stream_violation_kinds; ++kind) {
+    if (counts.served[kind] == told.served[kind]) continue;
+    violation_event found;
+    found.kind = kind_of(static_cast<violation>(kind));
+    found.end = violation_end::served;
+    found.given = level::causal;
+    found.count = counts.served[kind] - told.served[kind];
+    caf::anon_send(monitor, std::move(found));
+  }
+  told = counts;
+}
+
 void perform(self_ptr self) {
   auto& state = self->state;
   for (auto& effect : state.effects)
     std::visit(performer{self}, effect);
   state.effects.clear();
+  tell_of_violations(self);
   state.timer.arm(self, *context(self).clock, std::min(state.core->wake_at(), state.reclaim_at));
 }
 

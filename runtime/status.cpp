@@ -102,6 +102,26 @@ nlohmann::ordered_json to_json(const lock_view& lock, shard_id shard) {
   return out;
 }
 
+streams_status ask_streams(caf::scoped_actor& self, const switchboard& board, instant until,
+                           const node_clock& clock) {
+  streams_status out;
+  std::vector<weak_manager_actor> managers;
+  for (const auto& manager : {board.eventual_manager, board.session_manager, board.causal_manager})
+    if (manager) managers.push_back(manager);
+  std::vector<update_stream_actor> streams;
+  for (const auto& [peer, stream] : board.update_streams)
+    streams.push_back(stream);
+  out.managers = ask_all<weak_manager_status>(self, managers, until, clock);
+  if (board.stream_replica)
+    for (auto& replica : ask_all<stream_replica::status>(self, std::vector{board.stream_replica}, until, clock))
+      out.replica = std::move(replica);
+  if (board.frontier)
+    for (auto& frontier : ask_all<frontier_status>(self, std::vector{board.frontier}, until, clock))
+      out.frontier = std::move(frontier);
+  out.peers = ask_all<update_stream_status>(self, streams, until, clock);
+  return out;
+}
+
 } // namespace
 
 node_status ask_status(caf::actor_system& system, const node& actors, const node_clock& clock, nanoseconds at_most) {
@@ -133,6 +153,7 @@ node_status ask_status(caf::actor_system& system, const node& actors, const node
   if (board.view_keeper)
     for (auto& view : ask_all<view_status>(self, std::vector{board.view_keeper}, until, clock))
       status.view = std::move(view);
+  if (board.eventual_manager) status.streams = ask_streams(self, board, until, clock);
   status.store_failed = actors.store_failed();
   status.died = actors.died();
   status.at = clock.now();
@@ -212,6 +233,7 @@ std::string to_json(const node_setup& setup, const node_status& status, const st
                       {"alerts_active", status.monitor->alerts_active}};
   }
   if (status.view) out["view"] = to_json(*status.view, setup.shape);
+  if (status.streams) out["streams"] = to_json(*status.streams, setup.shape);
   if (store != nullptr) {
     const auto c = store->count();
     out["store"] = {{"failed", status.store_failed},        {"syncs", c.syncs},

@@ -471,6 +471,7 @@ stream_replica::status stream_replica::report() {
   return out;
 }
 
+const violation_counts& stream_replica::violations() const { return impl_->counts.violations; }
 const version_vector& stream_replica::received_vector(stream_lane lane) const { return impl_->of(lane).received; }
 const version_vector& stream_replica::applied_vector(stream_lane lane) const {
   return impl_->of(lane).staged.shown();

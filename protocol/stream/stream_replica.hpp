@@ -285,6 +285,7 @@ public:
     violation_counts violations;
   };
   status report();
+  const violation_counts& violations() const;
 
   /// Durable here, per lane, own updates included; what is shown (ordered), and merged (free).
   const version_vector& received_vector(stream_lane lane) const;

@@ -1,5 +1,7 @@
 #include "runtime/faces/node_metrics.hpp"
 
+#include "runtime/faces/metric_family.hpp"
+
 #include <algorithm>
 #include <string>
 #include <utility>
@@ -8,41 +10,9 @@ namespace troupe {
 
 namespace {
 
+using metrics::counter;
+using metrics::gauge;
 using prometheus::MetricFamily;
-using prometheus::MetricType;
-
-/// A family of one kind of value, filled sample by sample.
-class family {
-public:
-  family(std::string name, std::string help, MetricType type) {
-    built_.name = std::move(name);
-    built_.help = std::move(help);
-    built_.type = type;
-  }
-
-  template <class Number> family& add(Number value, std::vector<prometheus::ClientMetric::Label> labels = {}) {
-    prometheus::ClientMetric sample;
-    sample.label = std::move(labels);
-    if (built_.type == MetricType::Counter)
-      sample.counter.value = static_cast<double>(value);
-    else
-      sample.gauge.value = static_cast<double>(value);
-    built_.metric.push_back(std::move(sample));
-    return *this;
-  }
-
-  MetricFamily take() { return std::move(built_); }
-
-private:
-  MetricFamily built_;
-};
-
-family counter(std::string name, std::string help) {
-  return {"troupe_" + std::move(name), std::move(help), MetricType::Counter};
-}
-family gauge(std::string name, std::string help) {
-  return {"troupe_" + std::move(name), std::move(help), MetricType::Gauge};
-}
 
 void add_homes(const node_status& status, std::vector<MetricFamily>& families) {
   std::uint64_t leading = 0, claiming = 0, keys = 0, queued = 0, undecided = 0, in_doubt = 0, committed = 0,
@@ -231,6 +201,9 @@ std::vector<MetricFamily> metrics_of(const node_setup& setup, const node_status&
   if (status.replica) add_replica(*status.replica, families);
   if (status.monitor) add_monitor(*status.monitor, families);
   if (status.view) add_view(*status.view, families);
+  if (status.streams)
+    for (auto& streams : metrics_of(*status.streams, setup.shape))
+      families.push_back(std::move(streams));
   if (store != nullptr) {
     families.push_back(
         gauge("store_failed", "1 = the store refuses writes for good").add(status.store_failed ? 1 : 0).take());
