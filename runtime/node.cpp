@@ -192,7 +192,7 @@ node::node(caf::actor_system& system, node_setup setup, node_seams seams)
   }
   if (setup_.unpromised) {
     memory_ = setup_.unpromised;
-    if (seams_.log) seams_.log->warn("node.no_promise why=\"strong reads of this node may be stale: a measurement\"");
+    if (seams_.log) seams_.log->warn("node.no_promise why=\"reads of this node may be stale: a measurement\"");
   } else if (setup_.memory_bytes_max > 0) {
     auto layer = memory_layer_of(setup_, context, calls.replica_sets);
     memory_ = layer.table;
@@ -249,7 +249,7 @@ void node::spawn_weaker_levels(const actor_context& context) {
     parts.replica_sets.push_back(replica_set(setup_.shape, {s}));
   parts.restarts = session_id{restarts_of(setup_)};
   if (is_client(setup_.self)) return spawn_streams(system_, parts, *board_);
-  if (setup_.memory_bytes_max > 0)
+  if (setup_.memory_bytes_max > 0 && !setup_.unpromised)
     copies_ = {std::make_shared<weak_table>(setup_.memory_bytes_max), std::make_shared<weak_pictures>()};
   parts.copies = copies_;
   parts.store_failed = [flag = store_failed_, tell = seams_.store_failed] {
