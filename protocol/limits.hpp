@@ -45,7 +45,7 @@ inline constexpr std::size_t operations_bytes_max = std::size_t{512} << 20;
 inline constexpr std::size_t session_operations_max = 4'096;
 inline constexpr std::size_t session_bytes_max = std::size_t{64} << 20;
 /// Writes of one session to causal and session types that it can tell apart by key, while they are not visible in its
-/// region; older ones are waited for when anything is read.
+/// region; older ones are waited for when anything is read. So an operation names no more of them either.
 inline constexpr std::size_t session_own_writes_max = 1'024;
 /// Nodes that hold read locks of one shard, what their locks take together, and messages on their way to each of
 /// them: at its home.
@@ -102,8 +102,6 @@ inline constexpr std::size_t stream_refusals_max = 65'536;
 /// Operations that wait for what their session has seen, for a record's bytes, for the store or for other replicas.
 inline constexpr std::size_t stream_waiting_max = 65'536;
 inline constexpr std::size_t stream_waiting_bytes_max = std::size_t{128} << 20;
-/// The session's own writes of one key that no answer has covered yet.
-inline constexpr std::size_t own_writes_max = 1'024;
 
 /// Update streams, per peer and lane: sent and not acknowledged; kept until it is; read from the log at once; in one
 /// message.

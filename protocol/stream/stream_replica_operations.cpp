@@ -31,7 +31,7 @@ errc stream_replica::impl::defect_of(const v1::WeakOperation& what, const data_t
   if (!fits(what.session().seen()) || !fits(what.depends()) || !fits(what.context()) || !fits(what.cut())
       || !fits(what.session().region()))
     return errc::invalid_argument;
-  if (static_cast<std::size_t>(what.own_size()) > limits::own_writes_max) return errc::invalid_argument;
+  if (static_cast<std::size_t>(what.own_size()) > limits::session_own_writes_max) return errc::invalid_argument;
   if (what.put().value().size() > limits::value_bytes_max
       || what.put_field().value().size() > limits::value_bytes_max)
     return errc::value_too_large;

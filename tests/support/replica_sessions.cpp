@@ -145,8 +145,10 @@ struct sessions::session {
     begin(std::move(o), std::move(done));
   }
 
-  /// Whether an answer says that the write was executed: then, or later, or was it.
-  static bool executed(const v1::WeakAnswer* a) { return a != nullptr && a->written().seq() != 0; }
+  /// Whether an answer says that the write was executed. A bound for what was forgotten is no write.
+  static bool executed(const v1::WeakAnswer* a) {
+    return a != nullptr && a->written().seq() != 0 && static_cast<errc>(a->result().error()) != errc::forgotten;
+  }
   static bool done(const v1::WeakAnswer* a) { return a != nullptr && a->result().error() == 0; }
   static std::string name(const v1::WeakAnswer* a) {
     return a == nullptr ? "none" : std::string{name_of(static_cast<errc>(a->result().error()))};
@@ -285,7 +287,10 @@ struct sessions::session {
     if (step % 2 == 0) ++highest;
     ++step;
     const auto key = step % 2 == 1 ? key_a : key_b;
-    put(key, std::to_string(highest), [this](const auto* a) {
+    auto o = make(key);
+    o.mutable_put()->set_value(std::to_string(highest));
+    o.set_budget_us(30'000 + cluster.random(30'000)); // little more than the others need to acknowledge it
+    begin(std::move(o), [this](const auto* a) {
       // Executed, though it may be that not enough replicas are known to have it: the order stands all the same.
       if (!executed(a)) return ends();
       later();

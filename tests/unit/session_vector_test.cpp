@@ -117,6 +117,17 @@ TEST_CASE(
   CHECK(read_of(v, "other") == "- / n1.1:6");
 }
 
+TEST_CASE("session vector: T1: an own write is waited for only with what it depends on, without which nobody would "
+          "see it") {
+  session_vector v;
+  v.raise_by("k", write_answer({a, 7}), stream_lane::ordered);
+  v.raise_by("k", write_answer({b, 4}), stream_lane::ordered);
+  v.raise_by("other", read_answer({{c, 2}}, {{b, 4}}), stream_lane::ordered);
+  CHECK(read_of(v, "k", guarantee::read_your_writes) == "- / n1.1:7 n2.1:4"); // it depends on the one before it
+  v.raise_by("other", read_answer({}, {{a, 7}}), stream_lane::ordered);
+  CHECK(read_of(v, "k", guarantee::read_your_writes) == "n1.1:7 n2.1:4 n3.1:2 /");
+}
+
 TEST_CASE("session vector: X1: of too many own writes the oldest are waited for by all reads") {
   session_vector v{2};
   v.raise_by("x", write_answer({a, 1}), stream_lane::ordered);

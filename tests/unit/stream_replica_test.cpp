@@ -211,48 +211,6 @@ TEST_CASE("stream replica: a retry is executed once, joins the running attempt, 
   CHECK(r.core->report().duplicates == 2);
 }
 
-TEST_CASE(
-    "stream replica: a retry after a restart finds what survived; what did not was never done, and never will be") {
-  replica r;
-  auto kept = r.add("sum:n", 1);
-  kept.set_executor_life(1);
-  r.ask(kept);
-  r.holds_syncs = true;
-  auto lost = r.add("sum:n", 1);
-  lost.set_executor_life(1);
-  r.submit(lost);
-  r.crash();
-  r.holds_syncs = false;
-  r.start();
-  kept.set_attempt(2);
-  lost.set_attempt(2);
-  const auto found = r.ask(kept);
-  CHECK(r.error_of(found) == errc::none);
-  CHECK(from_wire(found.written()) == dot{{{1}, 1}, 1});
-  const auto gone = r.ask(lost);
-  CHECK(r.error_of(gone) == errc::unavailable);
-  CHECK(gone.executed_elsewhere());
-  CHECK(r.ask(r.get("sum:n")).result().number() == 1);
-  CHECK(r.ask(r.add("sum:n", 1)).result().number() == 2); // goes on with this node's own sum
-}
-
-TEST_CASE("stream replica: what may have been forgotten is unknown, what cannot have been is done") {
-  stream_replica_script r;
-  r.options.requests_max = 2;
-  r.start();
-  auto first = r.put("view:a", "1");
-  r.ask(first);
-  std::uint64_t clock = 0;
-  for (int n = 0; n < 3; ++n)
-    clock = r.ask(r.put("view:b", "x")).session().clock();
-  first.set_attempt(2);
-  CHECK(r.error_of(r.ask(first)) == errc::forgotten);
-  auto fresh = r.put("view:c", "1");
-  fresh.set_attempt(2); // its first attempt never came
-  fresh.mutable_session()->set_clock(clock);
-  CHECK(r.error_of(r.ask(fresh)) == errc::none);
-}
-
 TEST_CASE("stream replica: ack majority waits for another replica, and is unknown when none answers") {
   replica r;
   r.submit(r.put("safe:a", "1"));
