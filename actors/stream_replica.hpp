@@ -21,8 +21,8 @@ namespace troupe {
 
 struct stream_replica_config {
   actor_context context;
-  store_driver* store = nullptr;     ///< outlives the actor
-  weak_copies copies; ///< may be null: nobody reads without asking
+  store_driver* store = nullptr; ///< outlives the actor
+  weak_copies copies;            ///< may be null: nobody reads without asking
   stream_replica_options options;
   std::function<void()> store_failed; ///< called once, from the actor, when the store refuses a write
 };

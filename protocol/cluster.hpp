@@ -22,7 +22,7 @@ enum class on_timeout : std::uint8_t { unknown, rollback };
 /// How the concurrent versions of a key of a weaker level are seen: a view of the set of them (PROTOCOLS §5).
 enum class resolver_kind : std::uint8_t {
   last_writer_wins, ///< the value with the highest stamp; the others go to the conflict ledger
-  siblings,            ///< all of them, with a context that the next write quotes
+  siblings,         ///< all of them, with a context that the next write quotes
   counter,          ///< the sum of what every node has added and taken away
   growing_counter,  ///< the same; nothing is ever taken away
   set,              ///< of elements: an element that is added while it is removed elsewhere stays

@@ -95,8 +95,8 @@ private:
 
   std::size_t max_;
   std::unordered_map<request_id, write_outcome, request_hash> outcomes_; ///< looked up only, never walked through
-  std::deque<request_id> order_;                                 ///< oldest first
-  std::map<std::uint64_t, std::uint64_t> forgotten_;             ///< by life; as many as left something on the disk
+  std::deque<request_id> order_;                                         ///< oldest first
+  std::map<std::uint64_t, std::uint64_t> forgotten_; ///< by life; as many as left something on the disk
 };
 
 } // namespace troupe
