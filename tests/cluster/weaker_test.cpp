@@ -31,7 +31,7 @@ resolver = "counter"
 level = "eventual"
 )";
 
-constexpr troupe::call_options patient() { return {.deadline = 20s}; }
+troupe::call_options patient() { return {.deadline = 20s}; }
 
 struct weaker_cluster {
   test_cluster cluster{[] {
