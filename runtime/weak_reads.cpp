@@ -28,13 +28,12 @@ void weak_reads::answered(const std::string& stored, const v1::WeakAnswer& answe
   bool raised = seen_.join(from_wire(answer.session().seen()));
   if (const auto written = from_wire(answer.written())) {
     if (own_.size() >= own_max && !own_.contains(stored)) {
-      raised |= seen_.raise(own_.begin()->second);
+      raised |= seen_.join(own_.begin()->second);
       own_.erase(own_.begin());
     }
-    // One that an origin numbered lower is part of what a later write of the key depends on.
-    auto& newest = own_[stored];
-    if (newest.from != written.from) raised |= seen_.raise(newest);
-    if (newest.from != written.from || newest.seq < written.seq) newest = written;
+    // It depends on those before it, of other keys, too: being covered it is not visible while one of them is not.
+    written_.raise(written);
+    own_[stored] = written_;
     own_writes_.store(own_.size());
   }
   if (raised) forget_picture();
@@ -84,7 +83,7 @@ bool weak_reads::covers_own(std::string_view stored) {
   const std::lock_guard lock{mutex_};
   const auto own = own_.find(stored);
   if (own == own_.end()) return true;
-  if (!pictures_->newest()->visible.covers(own->second)) return false;
+  if (!pictures_->newest()->visible.contains(own->second)) return false;
   own_.erase(own);
   own_writes_.store(own_.size());
   return true;

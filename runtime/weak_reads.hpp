@@ -59,10 +59,12 @@ private:
   std::atomic<std::size_t> own_writes_{0};   ///< entries of own_
 
   std::mutex mutex_;
-  version_vector seen_;                         ///< needed by any read
-  std::map<std::string, dot, std::less<>> own_; ///< the newest own write of each key, needed by reads of that key
-  std::uint64_t tried_ = 0;                     ///< the last picture that was found not to cover `seen_`
-  std::uint64_t told_ = 0, told_clock_ = 0;     ///< of seen_here_ and clock_here_
+  version_vector seen_;    ///< needed by any read
+  version_vector written_; ///< own writes, of whatever key
+  /// By key: what `written_` was with the newest own write of it. Needed by reads of that key.
+  std::map<std::string, version_vector, std::less<>> own_;
+  std::uint64_t tried_ = 0;                 ///< the last picture that was found not to cover `seen_`
+  std::uint64_t told_ = 0, told_clock_ = 0; ///< of seen_here_ and clock_here_
 };
 
 } // namespace troupe

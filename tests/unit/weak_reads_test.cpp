@@ -108,6 +108,23 @@ TEST_CASE("weak reads: an own write is seen before its key is read here; other k
   CHECK(n.get("t:x") == "of both");
 }
 
+TEST_CASE(
+    "weak reads: an own write that is covered is not seen yet while one before it, of another key, is not (T1)") {
+  node n;
+  n.put("t:x", "1", {a, 1});
+  n.put("t:y", "1", {a, 2});
+  n.complete();
+  n.answered("t:x", {}, {a, 3});
+  n.answered("t:y", {}, {b, 1}); // depends on the one before it
+  n.visible.raise({b, 1});       // in the frontier, and hidden all the same: its cause is not there
+  n.complete();
+  CHECK(n.get("t:y") == "-");
+  n.put("t:x", "mine", {a, 3});
+  n.put("t:y", "mine", {b, 1});
+  n.complete();
+  CHECK(n.get("t:y") == "mine");
+}
+
 TEST_CASE("weak reads: what was read here is told to the session's actor, once (T4)") {
   node n;
   CHECK_FALSE(n.reads.untold());
