@@ -103,12 +103,12 @@ private:
     const auto text = text_of(cart_, ++changes_);
     const bool stored = get_through(
         of_session(), [&] { return session_.put("carts", floor_.run + plan_.id, text, within_deadline()); });
-    const auto cart =
+    const auto left =
         counted(of_session(), [&] { return session_.get("carts", floor_.run + plan_.id, within_deadline()); });
-    if (stored && cart)
-      of_session().observed(cart->has_value() && (*cart)->value == text, "shopper " + plan_.id + " has put " + text
+    if (stored && left)
+      of_session().observed(left->has_value() && (*left)->value == text, "shopper " + plan_.id + " has put " + text
                                                                              + " into the cart and finds "
-                                                                             + (*cart ? (*cart)->value : "nothing"));
+                                                                             + (*left ? (*left)->value : "nothing"));
   }
 
   template <class Call> bool get_through(tally& counts, const Call& call) {
