@@ -36,6 +36,13 @@ bool is_unknown(const v1::WeakAnswer* answer) {
   return code != errc::none && outcome_of(code) == outcome::unknown;
 }
 
+std::string shown(const std::map<std::uint32_t, std::optional<std::string>>& by_node) {
+  std::string text;
+  for (const auto& [node, value] : by_node)
+    text += (text.empty() ? "" : ", ") + value.value_or("nothing");
+  return text;
+}
+
 void join(v1::SessionVector& into, const v1::SessionVector& from) {
   auto joined = [](const v1::Vector& a, const v1::Vector& b) {
     auto v = from_wire(a);
@@ -414,7 +421,7 @@ void shoppers::compare_round() {
     std::string differs;
     for (const auto& [key, by_node] : seen_) {
       for (const auto& [node, value] : by_node)
-        if (value != by_node.begin()->second) differs = key;
+        if (value != by_node.begin()->second) differs = key + ": " + shown(by_node);
       state[key] = by_node.begin()->second;
     }
     // Nodes may agree on what is older than what was acknowledged last: it is on its way, for a while.
@@ -429,7 +436,7 @@ void shoppers::compare_round() {
       else if (unread_)
         judge_.accuse("liveness", "some key of a weaker level cannot be read long after everything has healed");
       else
-        judge_.accuse("E1", differs + " is not the same on all nodes long after everything has healed");
+        judge_.accuse("E1", differs + "; not the same on all nodes long after everything has healed");
       compared_ = true;
       return;
     }
