@@ -40,11 +40,6 @@ struct performer {
       if (manager) caf::anon_send(manager, change);
     if (board.memory_layer) caf::anon_send(board.memory_layer, change);
     if (board.view_keeper) caf::anon_send(board.view_keeper, change);
-    if (board.frontier) caf::anon_send(board.frontier, change);
-    for (const auto& [peer, stream] : board.update_streams)
-      caf::anon_send(stream, change);
-    for (const auto which : {level::eventual, level::session, level::causal})
-      if (const auto& manager = board.weak_manager(which)) caf::anon_send(manager, change);
     if (context(self).log) context(self).log->info("peer.{} node={}", p.up ? "up" : "down", to_string(p.peer));
   }
   void operator()(const membership::remember& r) const {

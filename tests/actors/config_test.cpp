@@ -73,6 +73,13 @@ std::string with(std::string_view from, std::string_view to) {
   return text.replace(at, from.size(), to);
 }
 
+/// Without the one about tokens that anybody could make, which has a test of its own.
+std::vector<std::string> notes_of(const node_config& config) {
+  auto notes = config.notes;
+  std::erase_if(notes, [](const auto& n) { return n.starts_with("security.token_keys"); });
+  return notes;
+}
+
 std::string problems_of(const std::string& text) {
   auto config = parse_config(text, "us-1.toml");
   if (config) return "";
@@ -114,7 +121,7 @@ TEST_CASE("config: a valid file is read to the last key") {
   CHECK(config->history_file == "/etc/troupe/us-1.jsonl");
   REQUIRE(config->delays.size() == 1);
   CHECK(config->delays[0].round_trip == std::chrono::microseconds{12'500});
-  CHECK(config->notes.empty());
+  CHECK(notes_of(*config).empty());
 }
 
 TEST_CASE("config: the room for copies is 256 MiB, what the file says, or none") {
@@ -265,15 +272,17 @@ TEST_CASE("config: an empty file is told which sections it lacks") {
 TEST_CASE("config: an even number of replicas is allowed, with a note") {
   const auto config = parse_config(with("replicas = 3", "replicas = 2"), "us-1.toml");
   REQUIRE(config);
-  REQUIRE(config->notes.size() == 1);
-  CHECK(config->notes[0].find("cluster.replicas is 2") == 0);
+  const auto notes = notes_of(*config);
+  REQUIRE(notes.size() == 1);
+  CHECK(notes[0].find("cluster.replicas is 2") == 0);
 }
 
 TEST_CASE("config: a delay that leaves a lease no time is allowed, with a note") {
   const auto config = parse_config(with("= 12.5", "= 100"), "us-1.toml");
   REQUIRE(config);
-  REQUIRE(config->notes.size() == 1);
-  CHECK(config->notes[0].find("the delay between us and eu") == 0);
+  const auto notes = notes_of(*config);
+  REQUIRE(notes.size() == 1);
+  CHECK(notes[0].find("the delay between us and eu") == 0);
 }
 
 TEST_CASE("config: a client node has a name and a region of its own, and no store") {

@@ -104,7 +104,8 @@ TEST_CASE("stream replica: an answer to a write names it, and says of what was s
 }
 
 TEST_CASE(
-    "stream replica: a refusal speaks for earlier attempts once it has looked for them, and none of them waits") {
+    "stream replica: a refusal speaks for earlier attempts once it has looked for them; one that waits, or comes "
+    "late, is refused like it") {
   replica r;
   auto o = r.put("view:a", "1");
   o.set_attempt(2);
@@ -125,10 +126,14 @@ TEST_CASE(
   wrong.set_attempt(2);
   const auto refused = fresh.ask(wrong);
   CHECK(fresh.error_of(refused) == errc::unsupported_operation);
-  CHECK_FALSE(refused.settled());
+  CHECK(refused.settled());
   fresh.sync();
   fresh.sync();
-  CHECK(fresh.error_of(fresh.answered()) == errc::none);
+  CHECK(fresh.error_of(fresh.answered()) == errc::unavailable);
+  const auto late = fresh.ask(waits); // a copy of the first attempt
+  CHECK(fresh.error_of(late) == errc::unavailable);
+  CHECK(late.settled());
+  CHECK_FALSE(fresh.ask(fresh.get("view:a")).result().exists());
 }
 
 TEST_CASE("stream replica: what may have been forgotten names the newest that it can have become (T3)") {
