@@ -1,7 +1,7 @@
 /// The example of the weaker levels in README.md.
 #include <troupe/runtime.hpp>
 
-#include "tests/actors/lone_runtime.hpp"
+#include "tests/actors/three_nodes.hpp"
 
 #include <doctest/doctest.h>
 
@@ -33,13 +33,23 @@ troupe::result<std::string> answer_question(troupe::session& s) {
 
 } // namespace
 
-// Takes a node that serves the weaker levels.
-TEST_CASE("the example of the weaker levels does what it says" * doctest::skip()) {
-  troupe::test::lone_runtime lone;
-  auto here = lone.node().open_session();
-  CHECK(here.put("questions", "42", "machine washable?"));
+TEST_CASE("the example of the weaker levels does what it says") {
+  troupe::test::three_nodes cluster;
+  auto& types = cluster.base.shape.types;
+  types["questions"] = types["answers"] = {.consistency = troupe::level::causal};
+  types["drafts"] = {.consistency = troupe::level::causal, .resolver = troupe::resolver_kind::siblings};
+  types["views"] = {.consistency = troupe::level::eventual, .resolver = troupe::resolver_kind::counter};
+  types["tags"] = {.consistency = troupe::level::eventual, .resolver = troupe::resolver_kind::set};
+  cluster.base.deadline = 20s;
+  auto members = cluster.start_members();
+  auto here = members[0].open_session();
+  REQUIRE(here.put("questions", "42", "machine washable?"));
+  REQUIRE(here.put("drafts", "42", "one"));
   const auto token = answer_question(here);
   REQUIRE(token);
-  auto there = lone.node().open_session({.token = *token});
+  CHECK(here.get("views", "42").value()->value == "1");
+  CHECK(here.elements_of("tags", "42").value().values == std::vector<std::string>{"homeware"});
+  auto there = members[2].open_session({.token = *token});
   CHECK(there.get("answers", "42").value()->value == "yes");
+  CHECK(there.get("questions", "42").value()->value == "machine washable?");
 }
