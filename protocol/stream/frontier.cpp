@@ -68,7 +68,8 @@ void frontier::view_changed(const view& v, instant, effects& out) {
     const auto former = view_.nodes.find(node);
     if (former == view_.nodes.end() || former->second.life != s.life) life_since_[node] = v.number;
     for (auto& clocks : clocks_)
-      std::erase_if(clocks, [&](const auto& c) { return c.first.node == node && c.first.life < s.life; });
+      std::erase_if(
+          clocks, [who = node, life = s.life](const auto& c) { return c.first.node == who && c.first.life < life; });
   }
   view_ = v;
   changed();

@@ -90,7 +90,8 @@ void stream_replica::impl::stage(const origin& from, stream_lane l, shared_updat
   auto& lane = of(l);
   auto& k = key_of(u->key(), l, *type_of(u->key()), out);
   auto depends = l == stream_lane::ordered ? from_wire(u->depends()) : version_vector{};
-  auto& staged = lane.staged.add({.at = {from, u->seq()},
+  const dot at{from, u->seq()};
+  auto& staged = lane.staged.add({.at = at,
                                   .what = std::move(u),
                                   .key = &k,
                                   .depends = std::move(depends),

@@ -172,7 +172,7 @@ void weak_requests::proceed(call_map::iterator i, instant now, effects& out) {
   if (now >= c.deadline) return give_up(i, out);
   const bool writes = is_write(c.operation);
   if (writes && mutated(mutation::second_executor) && c.operation.attempt() != 0) {
-    c.asked.emplace(c.operation.executor());
+    c.asked.insert(node_id{c.operation.executor()});
     c.operation.set_executor(choose(c).value);
   }
   if (writes && c.operation.executor() != 0) {
@@ -221,7 +221,7 @@ void weak_requests::begin_again(call_map::iterator i, v1::WeakAnswer why, instan
   if (c.resumed || options_.restarts.value == 0 || now >= c.deadline) return finish(i, std::move(why), out);
   ++counters_.restarts;
   c.refusal = std::move(why);
-  c.asked.emplace(c.operation.executor());
+  c.asked.insert(node_id{c.operation.executor()});
   renamed_.erase(from_wire(c.operation.id()));
   const request_id fresh{options_.restarts, ++restarted_};
   renamed_.emplace(fresh, i->first);
