@@ -46,7 +46,7 @@ std::uint64_t caught_after(mutation m, std::uint64_t seeds_max, run_options (*op
 TEST_CASE("streams of replicas: C1 C2 E1 E2 E3 T1 T2 T3 T4 D1 hold over crashes, broken links and restarts") {
   const char* only = std::getenv("TROUPE_SEED");
   const auto first = only != nullptr ? std::strtoull(only, nullptr, 10) : 1;
-  const auto last = only != nullptr ? first : test::seeds(25);
+  const auto last = only != nullptr ? first : test::long_seeds(25);
   run_outcome sum;
   for (auto seed = first; seed <= last; ++seed) {
     const auto o = options_for(seed);
@@ -102,7 +102,7 @@ TEST_CASE(
     o.snapshot_window = std::chrono::hours{1}; // logs stay whole: there is no catch-up but by them
     return o;
   };
-  for (std::uint64_t seed = 1; seed <= test::seeds(4); ++seed) {
+  for (std::uint64_t seed = 1; seed <= test::long_seeds(4); ++seed) {
     const auto r = cluster_run{lost(seed)}.run();
     CHECK_MESSAGE(r.violations.empty(), told(lost(seed), r));
   }
