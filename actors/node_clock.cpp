@@ -13,7 +13,8 @@ instant boot_clock::now() const noexcept {
 
 nanoseconds boot_clock::until(instant at) const noexcept {
   if (at == never) return nanoseconds::max();
-  return std::max(nanoseconds{0}, at - now());
+  const auto time = now();
+  return at <= time ? nanoseconds{0} : at - time; // instant::min(), at once, cannot be subtracted from
 }
 
 std::uint64_t boot_clock::wall_ms() const noexcept {

@@ -127,8 +127,9 @@ instant clock::now() const noexcept {
 
 nanoseconds clock::until(instant at) const noexcept {
   if (at == never) return nanoseconds::max();
-  const auto local = at - now();
-  if (local <= nanoseconds{0}) return nanoseconds{0};
+  const auto time = now();
+  if (at <= time) return nanoseconds{0};
+  const auto local = at - time;
   // Rounded up, so that now() has reached `at` when the timer fires.
   return nanoseconds{local.count() - local.count() / 1'000'000 * drift_ppm_ + 2'000};
 }
