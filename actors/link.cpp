@@ -190,13 +190,25 @@ void link_state::send_held() {
 void link_state::hand_back(dropped& message) {
   log(spdlog::level::debug, "link.dropped peer={} message={} reason={}", config.peer_name, name_of(message.envelope),
       name_of(message.reason));
-  if (!message.envelope.has_operation() || !config.board->strong_manager) return;
   const auto why = message.reason == drop_reason::too_large ? errc::value_too_large : errc::none;
+  if (message.envelope.has_weak_operation()) {
+    auto& operation = *message.envelope.mutable_weak_operation();
+    const auto& manager = config.board->weak_manager(static_cast<level>(operation.level())); // this node set it
+    if (manager) self->send(manager, weak_unsent{config.peer, std::move(operation), why});
+    return;
+  }
+  if (!message.envelope.has_operation() || !config.board->strong_manager) return;
   self->send(config.board->strong_manager,
              unsent{config.peer, std::move(*message.envelope.mutable_operation()), why});
 }
 
 void link_state::announce(bool up) {
+  // To those who count on it that what a connection brings comes between its beginning and its end, and that what
+  // they say at its beginning is heard: by way of membership this news would come behind the first messages.
+  const auto& board = *config.board;
+  if (const auto stream = board.update_streams.find(config.peer); stream != board.update_streams.end())
+    self->send(stream->second, peer_change{config.peer, peer_life, up});
+  if (board.frontier) self->send(board.frontier, peer_change{config.peer, peer_life, up});
   if (config.board->membership) self->send(config.board->membership, peer_change{config.peer, peer_life, up});
 }
 

@@ -2,9 +2,9 @@
 /// after that of protocol/greeting.hpp (hello).
 ///
 /// Spawned by NODE for every member of the static list, and by DOOR for every client node that says hello. Monitors
-/// the wire: when it dies, what was queued is dropped, operations that were not sent go back to STRONG MANAGER,
-/// MEMBERSHIP is told, and the dialling side dials again. When MEMBERSHIP dies, hellos are refused; running
-/// connections go on.
+/// the wire: when it dies, what was queued is dropped, operations that were not sent go back to the MANAGER of
+/// their level, MEMBERSHIP is told, and the dialling side dials again. When MEMBERSHIP dies, hellos are refused;
+/// running connections go on.
 #pragma once
 
 #include "actors/context.hpp"

@@ -36,7 +36,10 @@ struct performer {
     for (const auto& manager : board.lock_managers)
       if (manager) caf::anon_send(manager, change);
     caf::anon_send(board.strong_manager, change);
+    for (const auto& manager : {board.eventual_manager, board.session_manager, board.causal_manager})
+      if (manager) caf::anon_send(manager, change);
     if (board.memory_layer) caf::anon_send(board.memory_layer, change);
+    if (board.view_keeper) caf::anon_send(board.view_keeper, change);
     if (context(self).log) context(self).log->info("peer.{} node={}", p.up ? "up" : "down", to_string(p.peer));
   }
   void operator()(const membership::remember& r) const {

@@ -13,7 +13,15 @@ instant boot_clock::now() const noexcept {
 
 nanoseconds boot_clock::until(instant at) const noexcept {
   if (at == never) return nanoseconds::max();
-  return std::max(nanoseconds{0}, at - now());
+  const auto time = now();
+  return at <= time ? nanoseconds{0} : at - time; // instant::min(), at once, cannot be subtracted from
+}
+
+std::uint64_t boot_clock::wall_ms() const noexcept {
+  timespec t{};
+  clock_gettime(CLOCK_REALTIME, &t);
+  const auto since_1970 = std::chrono::seconds{t.tv_sec} + nanoseconds{t.tv_nsec};
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<milliseconds>(since_1970).count());
 }
 
 } // namespace troupe

@@ -1,4 +1,4 @@
-/// Seam 1 of 3: the one clock of a node. Nothing above the link reads any other, and every timer goes through it.
+/// Seam 1 of 3: the clocks of a node. Nothing above the link reads any other, and every timer goes through it.
 #pragma once
 
 #include "protocol/ids.hpp"
@@ -15,6 +15,10 @@ public:
 
   /// How long a CAF timer has to run so that now() has reached `at` when it fires; zero when it already has.
   virtual nanoseconds until(instant at) const noexcept = 0;
+
+  /// What this machine takes the time to be, in milliseconds since 1970. It may jump and be wrong by any amount: it
+  /// goes into stamps, and decides nothing.
+  virtual std::uint64_t wall_ms() const noexcept = 0;
 };
 
 /// CLOCK_BOOTTIME: monotonic, and counts the time that the machine was suspended.
@@ -22,6 +26,7 @@ class boot_clock final : public node_clock {
 public:
   instant now() const noexcept override;
   nanoseconds until(instant at) const noexcept override;
+  std::uint64_t wall_ms() const noexcept override; ///< CLOCK_REALTIME
 };
 
 } // namespace troupe

@@ -147,6 +147,20 @@ void on_scanned(self_ptr self, const scanned& s) {
   self->state.core->scanned(s.shard, found, s.found.next);
 }
 
+/// Damaged bytes are never served; that there were some is worth knowing. A store that has failed says so of
+/// everything.
+void tell_of_damage(self_ptr self, const load_request& of) {
+  const auto& monitor = context(self).board->monitor;
+  if (self->state.failed || !monitor) return;
+  violation_event found;
+  found.kind = violation_kind::checksum;
+  found.end = violation_end::prevented;
+  found.type = of.key.substr(0, of.key.find(':'));
+  found.key = of.key;
+  found.detail = "in the store of this node, found by a read";
+  caf::anon_send(monitor, std::move(found));
+}
+
 acceptor::found found_of(load_result& result) {
   if (auto* record = std::get_if<v1::StoredRecord>(&result)) return std::move(*record);
   if (std::holds_alternative<damaged>(result)) return acceptor::damage{};
@@ -174,10 +188,12 @@ replica_actor::behavior_type replica(self_ptr self, replica_config config) {
       [pass](node_id from, const v1::ListTombstones& m) { pass(from, m); },
       [self](const persisted& p) { on_persisted(self, p); },
       [self](loaded& l) {
-        for (std::size_t i = 0; i < l.keys.size(); ++i)
+        for (std::size_t i = 0; i < l.keys.size(); ++i) {
+          if (std::holds_alternative<damaged>(l.results[i])) tell_of_damage(self, l.keys[i]);
           step(self, [&](acceptor& core, instant now, acceptor::effects& out) {
             core.loaded(l.keys[i].shard, l.keys[i].key, found_of(l.results[i]), now, out);
           });
+        }
       },
       [self](const scanned& s) { on_scanned(self, s); },
       [self](tick_atom) {

@@ -4,6 +4,12 @@ namespace troupe {
 
 namespace {
 
+/// What no manager is of, when a peer made the number up.
+level level_of(const v1::WeakAnswer& answer) {
+  return answer.level() < static_cast<std::uint32_t>(level::strong) ? static_cast<level>(answer.level())
+                                                                    : level::strong;
+}
+
 template <class Handle, class Message> bool hand_over(const Handle& owner, node_id from, Message* message) {
   if (!owner) return false;
   caf::anon_send(owner, from, std::move(*message));
@@ -14,6 +20,11 @@ template <class Message>
 bool hand_to_shard(const std::vector<lock_manager_actor>& owners, node_id from, Message* message) {
   if (message->shard() >= owners.size()) return false;
   return hand_over(owners[message->shard()], from, message);
+}
+
+bool hand_to_stream(const std::map<node_id, update_stream_actor>& streams, node_id from, auto* message) {
+  const auto i = streams.find(from);
+  return i != streams.end() && hand_over(i->second, from, message);
 }
 
 /// False when any of the leases is of a shard that has no owner here.
@@ -28,6 +39,21 @@ bool split_by_shard(const std::vector<lock_manager_actor>& owners, node_id from,
 }
 
 } // namespace
+
+const weak_manager_actor& switchboard::weak_manager(level which) const {
+  static const weak_manager_actor nobody;
+  switch (which) {
+  case level::eventual:
+    return eventual_manager;
+  case level::session:
+    return session_manager;
+  case level::causal:
+    return causal_manager;
+  case level::strong:
+    return nobody;
+  }
+  return nobody;
+}
 
 void switchboard::post(node_id to, v1::Envelope envelope) const {
   if (to == self) {
@@ -99,6 +125,20 @@ bool switchboard::deliver(node_id from, v1::Envelope& e) const {
     return hand_over(replica, from, e.mutable_list_tombstones());
   case v1::Envelope::kTombstones:
     return hand_to_shard(lock_managers, from, e.mutable_tombstones());
+  case v1::Envelope::kWeakOperation:
+    return hand_over(stream_replica, from, e.mutable_weak_operation());
+  case v1::Envelope::kWeakAnswer:
+    return hand_over(weak_manager(level_of(e.weak_answer())), from, e.mutable_weak_answer());
+  case v1::Envelope::kUpdates:
+    return hand_to_stream(update_streams, from, e.mutable_updates());
+  case v1::Envelope::kUpdatesAcknowledged:
+    return hand_to_stream(update_streams, from, e.mutable_updates_acknowledged());
+  case v1::Envelope::kFrontierFacts:
+    return hand_over(frontier, from, e.mutable_frontier_facts());
+  case v1::Envelope::kViewChanged:
+    return hand_over(view_keeper, from, e.mutable_view_changed());
+  case v1::Envelope::kViewHeartbeat:
+    return hand_over(view_keeper, from, e.mutable_view_heartbeat());
   case v1::Envelope::BODY_NOT_SET:
     return false;
   }

@@ -17,6 +17,7 @@ if(NOT CAF_FOUND)
 endif()
 
 find_dependency(PkgConfig)
+find_dependency(OpenSSL COMPONENTS Crypto)
 find_dependency(Protobuf)
 find_dependency(spdlog)
 find_dependency(tl-expected)

@@ -14,17 +14,44 @@
 namespace troupe {
 
 /// Version of everything that travels between nodes; two nodes with different ones do not talk.
-inline constexpr std::uint32_t protocol_version = 2;
+inline constexpr std::uint32_t protocol_version = 3;
 
 /// What happens to a write that no majority has answered by its deadline. See PROTOCOLS §3.5.
 enum class on_timeout : std::uint8_t { unknown, rollback };
 
+/// How the concurrent versions of a key of a weaker level are seen: a view of the set of them (PROTOCOLS §5).
+enum class resolver_kind : std::uint8_t {
+  last_writer_wins, ///< the value with the highest stamp; the others go to the conflict ledger
+  siblings,         ///< all of them, with a context that the next write quotes
+  counter,          ///< the sum of what every node has added and taken away
+  growing_counter,  ///< the same; nothing is ever taken away
+  set,              ///< of elements: an element that is added while it is removed elsewhere stays
+  map,              ///< of fields, each of which the last writer wins
+};
+
+/// Which replicas have an update on their disks before its writer is answered; of those in the view.
+enum class write_ack : std::uint8_t { local, one_remote, majority };
+
+/// When the accepting node answers: after its own sync, or before it. No update leaves it before the sync.
+enum class write_durability : std::uint8_t { sync, async };
+
 /// A named policy for a set of keys.
 struct data_type {
   level consistency = level::strong;
-  on_timeout timeout = on_timeout::unknown;
+  on_timeout timeout = on_timeout::unknown; ///< strong types only
+  // Weaker levels only:
+  resolver_kind resolver = resolver_kind::last_writer_wins;
+  write_ack ack = write_ack::local;
+  write_durability durability = write_durability::sync;
   friend bool operator==(const data_type&, const data_type&) = default;
 };
+
+std::string_view name_of(resolver_kind r);
+std::string_view name_of(write_ack a);
+std::string_view name_of(write_durability d);
+std::optional<resolver_kind> resolver_named(std::string_view name);
+std::optional<write_ack> ack_named(std::string_view name);
+std::optional<write_durability> durability_named(std::string_view name);
 
 /// A node of the static list.
 struct member {

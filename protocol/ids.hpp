@@ -62,6 +62,22 @@ struct lease_generation {
   friend constexpr auto operator<=>(const lease_generation&, const lease_generation&) = default;
 };
 
+/// Who numbers updates: one life of one node. Lives are given out by the view, 1 and up; life 0 = none.
+struct origin {
+  node_id node;
+  std::uint64_t life = 0;
+  friend constexpr auto operator<=>(const origin&, const origin&) = default;
+  explicit constexpr operator bool() const { return life != 0; }
+};
+
+/// One update: the seq-th of its origin in its lane, 1 and up. seq 0 = none.
+struct dot {
+  origin from;
+  std::uint64_t seq = 0;
+  friend constexpr auto operator<=>(const dot&, const dot&) = default;
+  explicit constexpr operator bool() const { return seq != 0; }
+};
+
 /// The monotonic time line of one node. It has no now(): time enters the pure floor as an argument.
 struct node_time {
   using duration = std::chrono::nanoseconds;

@@ -44,6 +44,9 @@ inline constexpr std::size_t operations_bytes_max = std::size_t{512} << 20;
 /// Operations of one session that are not settled: how many, and what they may weigh together.
 inline constexpr std::size_t session_operations_max = 4'096;
 inline constexpr std::size_t session_bytes_max = std::size_t{64} << 20;
+/// Writes of one session to causal and session types that it can tell apart by key, while they are not visible in its
+/// region; older ones are waited for when anything is read. So an operation names no more of them either.
+inline constexpr std::size_t session_own_writes_max = 1'024;
 /// Nodes that hold read locks of one shard, what their locks take together, and messages on their way to each of
 /// them: at its home.
 inline constexpr std::size_t holders_max = 1'024;
@@ -72,7 +75,45 @@ inline constexpr std::size_t replica_pending_max = 65'536;
 inline constexpr std::size_t replica_pending_bytes_max = std::size_t{128} << 20;
 /// Memory for the keys of tombstones that a replica knows of.
 inline constexpr std::size_t replica_tombstones_bytes_max = std::size_t{32} << 20;
+/// Members in a view, those of former static lists among them.
+inline constexpr int view_members_max = 1'024;
+/// Who follows the view on one node.
+inline constexpr std::size_t view_listeners_max = 256;
 /// Tombstones of its own epoch, which it cannot collect, for which the home of a shard begins a new one.
 inline constexpr std::size_t unripe_tombstones_max = 10'000;
+/// Weaker levels: concurrent versions of a key, or of one of its fields; and fields of a key with those removed
+/// lately. Accepting replicas refuse what would exceed them; what was accepted elsewhere at the same time may.
+inline constexpr std::size_t siblings_max = 32;
+inline constexpr std::size_t fields_max = 10'000;
+/// Functions of the service that resolve conflicts.
+inline constexpr std::size_t resolvers_max = 64;
+
+/// Update streams, per node. Memory for records that have nothing unfolded; for updates that are not part of a record
+/// yet, per lane: past it the lane takes no more from peers and sessions.
+inline constexpr std::size_t stream_cache_bytes = std::size_t{256} << 20;
+inline constexpr std::size_t stream_unfolded_bytes_max = std::size_t{128} << 20;
+/// A node's own log on disk, per lane, for peers that lag behind; what is older needs a cut.
+inline constexpr std::size_t stream_own_log_bytes_max = std::size_t{1} << 30;
+/// Outcomes of the node's own weak writes that a retry finds: how many, and what they hold.
+inline constexpr std::size_t stream_requests_max = 262'144;
+inline constexpr std::size_t stream_requests_bytes_max = std::size_t{64} << 20;
+/// Writes that were refused, so that a late copy of one is not executed.
+inline constexpr std::size_t stream_refusals_max = 65'536;
+/// Operations that wait for what their session has seen, for a record's bytes, for the store or for other replicas.
+inline constexpr std::size_t stream_waiting_max = 65'536;
+inline constexpr std::size_t stream_waiting_bytes_max = std::size_t{128} << 20;
+
+/// Update streams, per peer and lane: sent and not acknowledged; kept until it is; read from the log at once; in one
+/// message.
+inline constexpr std::size_t stream_window_bytes = std::size_t{4} << 20;
+inline constexpr std::size_t stream_queue_bytes = std::size_t{16} << 20;
+inline constexpr std::size_t stream_read_bytes = std::size_t{256} << 10;
+inline constexpr std::size_t stream_message_bytes = std::size_t{64} << 10;
+/// Accepted from a peer's stream and not durable yet: more than a window, since one message always may be taken.
+inline constexpr std::size_t stream_unsynced_bytes = std::size_t{8} << 20;
+/// Entries of a version vector that a message may carry: origins, so nodes and their lives.
+inline constexpr std::size_t stream_vector_entries_max = 16'384;
+/// Operations of a node that wait for its frontier.
+inline constexpr std::size_t frontier_waits_max = 65'536;
 
 } // namespace troupe::limits

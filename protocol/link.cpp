@@ -41,11 +41,15 @@ lane lane_of(const v1::Envelope& envelope) {
   case v1::Envelope::kLockRelease:
   case v1::Envelope::kLeaseRenew:
   case v1::Envelope::kRecalled:
+  case v1::Envelope::kUpdatesAcknowledged:
+  case v1::Envelope::kFrontierFacts:
+  case v1::Envelope::kViewHeartbeat:
     return lane::priority;
   case v1::Envelope::kReadLatest:
   case v1::Envelope::kLatest:
   case v1::Envelope::kAccept:
   case v1::Envelope::kLockRefused:
+  case v1::Envelope::kViewChanged:
     return envelope.ByteSizeLong() <= limits::small_message_bytes ? lane::priority : lane::bulk;
   case v1::Envelope::kOperation:
   case v1::Envelope::kOperationAnswer:
@@ -54,6 +58,9 @@ lane lane_of(const v1::Envelope& envelope) {
   case v1::Envelope::kCollect: // nobody waits for it, nor for the next two
   case v1::Envelope::kListTombstones:
   case v1::Envelope::kTombstones:
+  case v1::Envelope::kWeakOperation: // whatever its size: the attempts of one operation have to stay in order
+  case v1::Envelope::kWeakAnswer:
+  case v1::Envelope::kUpdates:
   case v1::Envelope::BODY_NOT_SET:
     return lane::bulk;
   }

@@ -38,6 +38,32 @@ enum class mutation : std::uint8_t {
   table_lease_not_checked,       ///< a reader of the memory table does not look at the lease
   table_generation_reused,       ///< entries of the former generation of a lease live on in the next one
   table_pending_not_checked,     ///< a commit of another version makes the pending record readable
+  winner_by_wall_clock, ///< of two values the one with the later millisecond wins, the counter is not compared
+  excess_forgotten,     ///< what a context replaces and has not arrived is taken for new when it does
+  counter_adds_twice,   ///< an update of a counter that comes again is added again
+  tombstone_collected_early_weak, ///< a tombstone is collected while values with lower stamps may still arrive
+  dependency_vector_ignored,      ///< a staged update is shown without what it depends on
+  token_not_raised_on_errors,     ///< an answer that is an error tells the session nothing
+  incarnation_reused,             ///< a node lives on in a life that it counts itself, from what its disk remembers
+  received_counted_as_merged,     ///< a region's frontier is shown by a node that has not received all of it
+  retry_executed_twice,           ///< a write is executed again for its retry
+  sent_before_sync,               ///< an own update leaves the node before it is on its disk
+  refusal_forgotten,              ///< a write that was refused is executed when a copy of the request comes late
+  own_write_hidden,               ///< a session does not see its own write before everybody does
+  prefix_stated_before_durable,   ///< an idle stream states one number more than is on disk
+  update_acknowledged_before_durable, ///< a receiver acknowledges what it has only handed on
+  gap_not_checked,                    ///< a receiver takes what does not continue what it has
+  update_taken_twice,                 ///< a receiver takes again what a new connection repeats
+  frontier_ignores_a_node,            ///< the region's frontier is that of all but its slowest node
+  view_taken_unconfirmed,             ///< a view is believed when its compare-and-set may not have happened
+  life_recognised_by_number,          ///< a start takes the life that it asked for as its own, whoever has it
+  second_executor,                    ///< a manager asks another replica to execute a write that the first may have
+  unknown_write_not_settled,          ///< a session goes on with the next write while an earlier one may yet happen
+  token_not_verified,                 ///< a token is opened without a look at its seal
+  collapse_forgets,                   ///< a token that names too many lives drops the earlier ones
+  half_picture_read,                  ///< a session reads a copy of a publication that is not all there
+  alert_not_folded,                   ///< every event of an alert is told of
+  rate_without_minimum,               ///< one failure of one operation misses a target
 };
 
 /// Those of the cores.
@@ -75,6 +101,48 @@ inline constexpr mutation table_mutations[] = {
     mutation::table_lease_not_checked,
     mutation::table_generation_reused,
     mutation::table_pending_not_checked,
+};
+
+/// Those of the records of weaker levels.
+inline constexpr mutation record_mutations[] = {
+    mutation::winner_by_wall_clock,
+    mutation::excess_forgotten,
+    mutation::counter_adds_twice,
+    mutation::tombstone_collected_early_weak,
+};
+
+/// Those of the stream replica.
+inline constexpr mutation replica_mutations[] = {
+    mutation::dependency_vector_ignored,  mutation::token_not_raised_on_errors, mutation::incarnation_reused,
+    mutation::received_counted_as_merged, mutation::retry_executed_twice,       mutation::sent_before_sync,
+    mutation::own_write_hidden,           mutation::refusal_forgotten,
+};
+
+/// Those of the update streams' cores.
+inline constexpr mutation stream_mutations[] = {
+    mutation::prefix_stated_before_durable,
+    mutation::update_acknowledged_before_durable,
+    mutation::gap_not_checked,
+    mutation::update_taken_twice,
+    mutation::frontier_ignores_a_node,
+};
+
+/// Those of the view keeper.
+inline constexpr mutation view_mutations[] = {
+    mutation::view_taken_unconfirmed,
+    mutation::life_recognised_by_number,
+};
+
+/// Those of the way of a weak operation to its replica.
+inline constexpr mutation weak_mutations[] = {
+    mutation::second_executor,    mutation::token_not_raised_on_errors, mutation::unknown_write_not_settled,
+    mutation::token_not_verified, mutation::collapse_forgets,           mutation::half_picture_read,
+};
+
+/// Those of the monitor.
+inline constexpr mutation monitor_mutations[] = {
+    mutation::alert_not_folded,
+    mutation::rate_without_minimum,
 };
 
 std::string_view name_of(mutation m);

@@ -43,8 +43,10 @@ public:
   using effect = std::variant<persist_ceiling>;
   using effects = std::vector<effect>;
 
-  /// How far ahead of the stamps in use a ceiling is persisted: a write of the store per so much time.
-  static constexpr std::uint64_t ceiling_ahead_ms = 10'000;
+  /// How far ahead of the stamps in use a ceiling is persisted: a write of the store per half of it. And by how much
+  /// a restart sets the clock ahead, which everybody sees then: several of them in a row have to stay well below
+  /// `max_clock_ahead`, or the cluster takes no writes until real time has caught up.
+  static constexpr std::uint64_t ceiling_ahead_ms = 2'000;
 
   /// `ceiling`: the newest that the store holds; 0 on a new disk. No stamp at or below it is ever given out again.
   stamp_clock(node_id origin, std::uint64_t ceiling) : origin_{origin}, last_{ceiling}, durable_{ceiling} {}

@@ -1,31 +1,12 @@
 #include "protocol/wire.hpp"
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
+#include "protocol/digest.hpp"
 
 namespace troupe {
 
 namespace {
 
-/// XXH3-64 over fields, each preceded by its length or of fixed size, so that no two sequences of fields collide.
-class digest {
-public:
-  digest() { XXH3_64bits_reset(&state_); }
-  digest& operator<<(std::uint64_t x) {
-    XXH3_64bits_update(&state_, &x, sizeof x);
-    return *this;
-  }
-  digest& operator<<(std::string_view s) {
-    *this << std::uint64_t{s.size()};
-    XXH3_64bits_update(&state_, s.data(), s.size());
-    return *this;
-  }
-  digest& operator<<(const epoch& e) { return *this << e.round << std::uint64_t{e.node.value} << e.life.value; }
-  std::uint64_t value() const { return XXH3_64bits_digest(&state_); }
-
-private:
-  XXH3_state_t state_;
-};
+digest& operator<<(digest& d, const v1::OriginSeq& e) { return d << std::uint64_t{e.node()} << e.life() << e.seq(); }
 
 } // namespace
 
@@ -49,6 +30,33 @@ std::uint64_t checksum_of(const v1::StoreIdentity& identity) {
   d << identity.format() << identity.cluster() << identity.node() << identity.disk() << identity.incarnation();
   for (const auto& peer : identity.peers())
     d << peer.node() << peer.disk();
+  return d.value();
+}
+
+std::uint64_t checksum_of(std::string_view stored_under, std::string_view bytes) {
+  return (digest() << stored_under << bytes).value();
+}
+
+std::uint64_t checksum_of(shard_id shard, std::string_view key, const v1::WeakRecord& record) {
+  digest d;
+  d << shard.value << key << static_cast<std::uint64_t>(record.siblings_size());
+  for (const auto& s : record.siblings())
+    d << std::uint64_t{s.node()} << s.life() << s.seq() << s.clock() << static_cast<std::uint64_t>(s.kind())
+      << s.field() << s.value() << static_cast<std::uint64_t>(s.number())
+      << static_cast<std::uint64_t>(s.decrements());
+  d << static_cast<std::uint64_t>(record.excess_size());
+  for (const auto& e : record.excess()) {
+    d << e.field() << static_cast<std::uint64_t>(e.vector().entries_size());
+    for (const auto& entry : e.vector().entries())
+      d << entry;
+  }
+  return d.value();
+}
+
+std::uint64_t checksum_of(const v1::Conflict& c) {
+  digest d;
+  d << static_cast<std::uint64_t>(c.lane()) << c.at() << c.key() << c.field() << c.value() << c.clock() << c.winner()
+    << c.seen_at_ms() << c.number();
   return d.value();
 }
 

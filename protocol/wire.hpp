@@ -5,6 +5,7 @@
 #include "protocol/wire/frame.pb.h"
 #include "protocol/wire/record.pb.h"
 #include "protocol/wire/strong.pb.h"
+#include "protocol/wire/weak_record.pb.h"
 
 #include <string_view>
 
@@ -51,6 +52,11 @@ struct record_view {
 std::uint64_t checksum_of(const record_view& record);
 std::uint64_t checksum_of(shard_id shard, const v1::StoredPromise& promise);
 std::uint64_t checksum_of(const v1::StoreIdentity& identity);
+/// Of bytes that a store keeps under a key of its own.
+std::uint64_t checksum_of(std::string_view stored_under, std::string_view bytes);
+/// The field `checksum` itself is left out.
+std::uint64_t checksum_of(shard_id shard, std::string_view key, const v1::WeakRecord& record);
+std::uint64_t checksum_of(const v1::Conflict& conflict);
 std::uint64_t checksum_of(std::uint64_t connection, std::uint64_t number, std::string_view batch);
 
 /// The name of an envelope's body, for logs: "accept"; "empty" when it has none that this build knows.

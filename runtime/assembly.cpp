@@ -72,6 +72,7 @@ result<std::unique_ptr<assembly>> assembly::build(const node_config& config, std
     const caf_visit visit;
     parts->start_system();
     parts->start_node();
+    parts->start_audit();
     parts->start_faces();
   } catch (const cannot_listen& e) {
     const auto where = config.file.empty() ? std::string{} : config.file.string() + ": ";
@@ -106,6 +107,20 @@ void assembly::start_system() {
   thread_ = std::make_unique<io_loop>(*system_, system_->middleman().backend());
 }
 
+/// Where alerts go to but for the log; null = nowhere.
+std::shared_ptr<alert_webhook> assembly::open_webhook() {
+  const auto address = webhook_address_in(config_.alerts.webhook);
+  if (!address) return nullptr;
+  webhook_options options;
+  options.address = *address;
+  options.labels = {{"node", config_.name},
+                    {"cluster", config_.shape.name},
+                    {"region", config_.region},
+                    {"instance", config_.alerts.instance}};
+  if (config_.admin && config_.admin->port != 0) options.external_url = "http://" + to_string(*config_.admin);
+  return std::make_shared<alert_webhook>(std::move(options), clock_, log_);
+}
+
 void assembly::start_node() {
   node_setup setup;
   setup.shape = config_.shape;
@@ -114,6 +129,8 @@ void assembly::start_node() {
   setup.delays = delays_to_peers(config_);
   setup.memory_bytes_max = config_.memory_bytes_max;
   setup.unpromised = config_.unpromised;
+  setup.alerts.fold = config_.alerts.fold;
+  setup.alerts.resolve = config_.alerts.resolve;
   if (store_) {
     const auto identity = store_->identity();
     setup.self = config_.self;
@@ -130,9 +147,34 @@ void assembly::start_node() {
   seams.store = store_.get();
   seams.log = log_;
   seams.thread = thread_.get();
+  seams.tallies = [meter = meter_](instant now) { return meter->take_tallies(now); };
+  webhook_ = open_webhook();
+  if (webhook_) seams.alert_listeners.emplace_back([webhook = webhook_](const alert_notice& n) { webhook->post(n); });
   node_ = std::make_unique<node>(*system_, std::move(setup), std::move(seams));
   log_->info("runtime.started node={} id={} region={} cluster={} incarnation={}", config_.name,
              to_string(node_->setup().self), config_.region, config_.shape.name, node_->setup().life.value);
+}
+
+void assembly::start_audit() {
+  if (!(config_.audit.sample > 0)) return;
+  auditor_config config;
+  config.options.window_ns = nanoseconds{config_.audit.window}.count();
+  config.directory = config_.audit.directory;
+  config.node = config_.name;
+  config.clock = std::make_shared<boot_clock>(); // the auditor may end after this
+  config.log = log_;
+  config.monitor = node_->actors().monitor;
+  auto counts = config.counts;
+  audit_ = std::make_shared<audit_feed>(spawn_auditor(*system_, std::move(config)), std::move(counts),
+                                        check::audit_sample{.rate = config_.audit.sample});
+}
+
+void assembly::finish_audit(instant until) {
+  if (!audit_) return;
+  const auto patience = std::chrono::duration_cast<std::chrono::microseconds>(clock_.until(until));
+  caf::scoped_actor self{*system_};
+  self->request(audit_->auditor(), patience, judge_atom::value)
+      .receive([](bool) {}, [&](const caf::error&) { log_->warn("audit.unfinished"); });
 }
 
 void assembly::start_faces() {
@@ -150,7 +192,9 @@ assembly::~assembly() {
     for (const auto& actor : node_->all_actors())
       caf::anon_send_exit(actor, caf::exit_reason::kill);
   // Until they have ended, actors use the node, the store and the transport (whose own actors are not waited for).
+  if (audit_) caf::anon_send_exit(audit_->auditor(), caf::exit_reason::kill);
   if (thread_) thread_->await_actors();
+  if (webhook_) webhook_->stop();
   node_.reset();
   store_.reset();
   wires_.reset();
@@ -168,7 +212,8 @@ std::optional<endpoint> assembly::admin_address() const {
 }
 
 face_setup assembly::face() {
-  return {system_, node_.get(), &clock_, store_.get(), meter_.get(), log_, random_session, config_.deadline};
+  return {system_,        node_.get(),      &clock_,        store_.get(), meter_.get(), log_,
+          random_session, config_.deadline, config_.seal(), audit_,       webhook_};
 }
 
 bool assembly::release_homes(instant until) {

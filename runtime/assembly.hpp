@@ -3,6 +3,7 @@
 
 #include <troupe/error.hpp>
 
+#include "actors/auditor.hpp"
 #include "actors/io_loop.hpp"
 #include "actors/layers/store.hpp"
 #include "actors/node_clock.hpp"
@@ -60,6 +61,11 @@ public:
   /// What a face, or whoever else talks to the actors directly, needs.
   face_setup face();
 
+  /// Null = nothing is audited.
+  const std::shared_ptr<audit_feed>& audit() const { return audit_; }
+  /// Has the auditor judge what it has; by `until` at the latest it is left alone.
+  void finish_audit(instant until);
+
   /// Asks every lock manager to hand its shard over; false when some had not by `until`.
   bool release_homes(instant until);
 
@@ -67,8 +73,10 @@ private:
   assembly(node_config config, std::shared_ptr<operation_meter> meter, caf::actor_system* system)
       : config_(std::move(config)), meter_(std::move(meter)), system_(system) {}
   result<void> open_own_store();
+  std::shared_ptr<alert_webhook> open_webhook();
   void start_system();
   void start_node();
+  void start_audit();
   void start_faces();
 
   node_config config_;
@@ -82,7 +90,9 @@ private:
   std::unique_ptr<io_loop> thread_;               ///< of the node's actors; outlives our own system
   std::unique_ptr<caf::actor_system> own_system_; ///< null = a guest in another
   std::unique_ptr<transport> wires_;
+  std::shared_ptr<alert_webhook> webhook_; ///< null = none
   std::unique_ptr<node> node_;
+  std::shared_ptr<audit_feed> audit_; ///< null = nothing is audited
   std::unique_ptr<resp_gateway> resp_;
   std::unique_ptr<admin_http> admin_;
 };

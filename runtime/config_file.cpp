@@ -1,5 +1,6 @@
 #include "runtime/config_file.hpp"
 
+#include "runtime/faces/alert_webhook.hpp"
 #include "runtime/toml_section.hpp"
 
 #include <algorithm>
@@ -24,6 +25,10 @@ constexpr std::int64_t resp_connections_max = 1'000'000;
 constexpr std::int64_t memory_bytes_least = 65'536;
 constexpr std::int64_t memory_bytes_max = std::int64_t{1} << 40;
 constexpr std::size_t type_bytes_max = 64;
+constexpr std::int64_t alert_seconds_max = 86'400;
+constexpr std::int64_t audit_window_s_max = 3'600;
+constexpr std::string_view webhook_allowed = "\"http://host:port/path\", or https";
+constexpr std::size_t token_keys_max = 8;
 constexpr std::uintmax_t file_bytes_max = 1U << 20U;
 
 constexpr std::string_view node_address_allowed = "\"host:port\" with a port from 1 to 65535";
@@ -61,6 +66,10 @@ public:
     if (auto section = file_.section("memory")) read_memory(*section);
     if (auto section = file_.section("log")) read_log(*section);
     if (auto section = file_.section("api")) read_api(*section);
+    if (auto section = file_.section("alerts")) read_alerts(*section);
+    if (auto section = file_.section("audit")) read_audit(*section);
+    if (auto section = file_.section("security")) read_security(*section);
+    if (!has_token_keys_) use_key_of_name();
     read_delays();
     file_.finish();
     return std::move(out_);
@@ -141,8 +150,27 @@ private:
   void read_type(toml_section& in, data_type& type) {
     if (auto x = in.one_of("level", {"strong", "causal", "session", "eventual"}, presence::required))
       type.consistency = *level_named(*x);
-    if (auto x = in.one_of("on_timeout", {"unknown", "rollback"}))
+    const bool strong = type.consistency == level::strong;
+    if (auto x = in.one_of("on_timeout", {"unknown", "rollback"})) {
       type.timeout = *x == "rollback" ? on_timeout::rollback : on_timeout::unknown;
+      if (!strong) in.refuse("on_timeout", "nothing: it is for types of level strong");
+    }
+    const auto weaker = [&](std::string_view key) {
+      if (strong) in.refuse(key, "nothing: it is for types of level causal, session and eventual");
+    };
+    if (auto x =
+            in.one_of("resolver", {"last_writer_wins", "siblings", "counter", "growing_counter", "set", "map"})) {
+      type.resolver = *resolver_named(*x);
+      weaker("resolver");
+    }
+    if (auto x = in.one_of("ack", {"local", "one_remote", "majority"})) {
+      type.ack = *ack_named(*x);
+      weaker("ack");
+    }
+    if (auto x = in.one_of("durability", {"sync", "async"})) {
+      type.durability = *durability_named(*x);
+      weaker("durability");
+    }
     in.finish();
   }
 
@@ -225,6 +253,62 @@ private:
     in.finish();
   }
 
+  void read_alerts(toml_section& in) {
+    if (auto x = in.text("webhook", webhook_allowed)) {
+      out_.alerts.webhook = *x;
+      if (!webhook_address_in(*x)) in.refuse("webhook", webhook_allowed);
+    }
+    if (auto x = in.whole("fold_s", 1, alert_seconds_max)) out_.alerts.fold = std::chrono::seconds{*x};
+    if (auto x = in.whole("resolve_s", 1, alert_seconds_max)) out_.alerts.resolve = std::chrono::seconds{*x};
+    out_.alerts.instance = in.name("instance").value_or("");
+    in.finish();
+  }
+
+  void read_audit(toml_section& in) {
+    if (auto x = in.number("sample", 0, 1)) out_.audit.sample = *x;
+    if (auto x = in.whole("window_s", 1, audit_window_s_max)) out_.audit.window = std::chrono::seconds{*x};
+    out_.audit.directory = path(in, "directory", "the folder for proofs that a promise was broken");
+    in.finish();
+  }
+
+  void read_security(toml_section& in) {
+    constexpr std::string_view allowed = "a list of 1 to 8 texts \"ID:SECRET\", the first of which signs";
+    if (const auto* found = in.take("token_keys", allowed)) {
+      has_token_keys_ = true;
+      out_.token_keys.clear();
+      const auto* list = found->as_array();
+      if (list == nullptr || list->empty() || list->size() > token_keys_max) {
+        in.refuse_unquoted("token_keys", allowed);
+      } else {
+        for (std::size_t i = 0; i < list->size(); ++i)
+          read_token_key(in, i, list->get(i)->value_exact<std::string>());
+      }
+    }
+    in.finish();
+  }
+
+  void read_token_key(toml_section& in, std::size_t place, const std::optional<std::string>& text) {
+    const auto name = "token_keys[" + std::to_string(place + 1) + "]";
+    const auto key = session_token::key_in(text.value_or(""));
+    if (!key)
+      return problems_.add(in.line_of("token_keys"), in.path_of(name) + " is not a key; allowed: " + key.error());
+    for (const auto& other : out_.token_keys)
+      if (other.id == key->id)
+        problems_.add(in.line_of("token_keys"),
+                      in.path_of(name) + " has the id " + std::to_string(key->id) + "; allowed: each id once");
+    out_.token_keys.push_back(*key);
+  }
+
+  /// Only who has types of a weaker level has use for tokens.
+  void use_key_of_name() {
+    out_.token_keys = {session_token::key_of_name(out_.shape.name)};
+    const auto& types = out_.shape.types;
+    if (std::any_of(types.begin(), types.end(), [](const auto& t) { return t.second.consistency != level::strong; }))
+      out_.notes.emplace_back(
+          "security.token_keys is not there: session tokens are sealed with a key that is derived "
+          "from the cluster's name, and are not protected against forgery");
+  }
+
   void read_delays() {
     std::set<std::string> regions{out_.region};
     for (const auto& m : out_.shape.members)
@@ -290,6 +374,7 @@ private:
   std::filesystem::path folder_;
   toml_problems& problems_;
   node_config out_;
+  bool has_token_keys_ = false;
   std::map<std::string, std::size_t> taken_; ///< "id 1" -> the line that took it
 };
 

@@ -3,6 +3,8 @@
 
 #include "protocol/cluster.hpp"
 #include "protocol/ids.hpp"
+#include "protocol/session/token.hpp"
+#include "runtime/token_seal.hpp"
 
 #include <tl/expected.hpp>
 
@@ -42,6 +44,21 @@ struct log_settings {
   std::filesystem::path file; ///< empty = standard error
 };
 
+/// When people are told that a promise was broken, or nearly; the log is always told.
+struct alert_settings {
+  std::string webhook; ///< URL of an Alertmanager-compatible receiver; empty = none
+  std::chrono::seconds fold{300};
+  std::chrono::seconds resolve{300};
+  std::string instance; ///< a label of every alert; empty = none
+};
+
+/// Which part of the operations of this node's clients is held against what was promised, while it runs.
+struct audit_settings {
+  double sample = 0; ///< of keys and sessions; 0 = no audit
+  std::chrono::seconds window{10};
+  std::filesystem::path directory; ///< of proofs that a promise was broken; empty = they are only logged
+};
+
 /// Everything that a node is told from outside. Valid as read_config and parse_config return it.
 struct node_config {
   std::filesystem::path file; ///< where it was read; empty = a text
@@ -55,14 +72,20 @@ struct node_config {
   std::size_t memory_bytes_max = std::size_t{256} << 20; ///< of copies that answer strong reads; 0 = none
   resp_settings gateway;                                 ///< means something with `resp` only
   log_settings log;
+  /// What session tokens are sealed with, the same on every node; never empty. Not part of cluster::hash(): nodes
+  /// whose keys differ for a while must be able to talk, or no key could be replaced.
+  session_token::key_ring token_keys{session_token::key_of_name("")};
   std::vector<region_delay> delays;
   milliseconds deadline{1000};        ///< of an operation that names none
   std::filesystem::path history_file; ///< where operations are recorded; empty = nowhere
-  std::vector<std::string> notes;     ///< what is allowed and yet worth a warning, for people
+  alert_settings alerts;
+  audit_settings audit;
+  std::vector<std::string> notes; ///< what is allowed and yet worth a warning, for people
   /// See node_setup. No file can say this: it is for `troupe bench levels`.
   std::shared_ptr<memory_table> unpromised;
 
   bool is_client() const { return self.value == 0; }
+  token_seal seal() const { return {token_keys, shape.name, region}; }
 };
 
 /// One line for each mistake: "FILE:LINE: KEY is FOUND; allowed: …". Never empty.

@@ -37,11 +37,21 @@ void print_cluster(std::ostream& out, const cluster& shape) {
         << "region = " << in_quotes(m.region) << "\n"
         << "address = " << in_quotes(to_string(endpoint{m.host, m.port})) << "\n\n";
   out << "# What a read may return, by type of data: \"strong\", \"causal\", \"session\" or \"eventual\".\n"
-      << "# on_timeout: a write that no majority answers in time is \"unknown\", or undone by a \"rollback\".\n";
-  for (const auto& [name, type] : shape.types)
+      << "# on_timeout: a strong write that no majority answers in time is \"unknown\", or undone by a "
+         "\"rollback\".\n"
+      << "# resolver, ack, durability: of the weaker levels; what concurrent writes become, and who has a write "
+         "before it "
+         "is answered.\n";
+  for (const auto& [name, type] : shape.types) {
     out << "[types." << name << "]\n"
-        << "level = " << in_quotes(name_of(type.consistency)) << "\n"
-        << "on_timeout = " << (type.timeout == on_timeout::rollback ? "\"rollback\"" : "\"unknown\"") << "\n\n";
+        << "level = " << in_quotes(name_of(type.consistency)) << "\n";
+    if (type.consistency == level::strong)
+      out << "on_timeout = " << (type.timeout == on_timeout::rollback ? "\"rollback\"" : "\"unknown\"") << "\n\n";
+    else
+      out << "resolver = " << in_quotes(name_of(type.resolver)) << "\n"
+          << "ack = " << in_quotes(name_of(type.ack)) << "\n"
+          << "durability = " << in_quotes(name_of(type.durability)) << "\n\n";
+  }
 }
 
 } // namespace
@@ -69,6 +79,27 @@ std::string print_config(const node_config& config) {
   if (!config.log.file.empty()) out << "file = " << in_quotes(config.log.file.string()) << "\n";
   out << "\n[api]\ndeadline_ms = " << config.deadline.count() << "    # of an operation that names none\n";
   if (!config.history_file.empty()) out << "history_file = " << in_quotes(config.history_file.string()) << "\n";
+  out << "\n# Alerts go to the log, and as Alertmanager's webhook does to a URL: webhook = "
+         "\"http://host:port/path\".\n"
+      << "[alerts]\nfold_s = " << config.alerts.fold.count()
+      << "         # the same one is repeated at most once in\n"
+      << "resolve_s = " << config.alerts.resolve.count() << "      # without another event, after which it is over\n";
+  if (!config.alerts.webhook.empty()) out << "webhook = " << in_quotes(config.alerts.webhook) << "\n";
+  if (!config.alerts.instance.empty())
+    out << "instance = " << in_quotes(config.alerts.instance) << "    # a label of every alert\n";
+  out << "\n# Holds what clients of this node are answered against what was promised, while it runs.\n"
+      << "[audit]\nsample = " << config.audit.sample << "         # of keys and sessions; 0 = none, 1 = all\n"
+      << "window_s = " << config.audit.window.count() << "      # 1 to 3600; judged together\n";
+  if (!config.audit.directory.empty())
+    out << "directory = " << in_quotes(config.audit.directory.string()) << "    # of proofs, for troupe check\n";
+  if (config.token_keys.front().id != 0) {
+    out << "\n# The same on every node, and a secret: who has it can forge session tokens. The first signs, all "
+           "verify.\n"
+        << "[security]\ntoken_keys = [";
+    for (const auto& key : config.token_keys)
+      out << (&key == &config.token_keys.front() ? "" : ", ") << in_quotes(to_string(key));
+    out << "]\n";
+  }
   for (const auto& delay : config.delays)
     out << "\n# For demonstrations and tests: what the links add.\n"
         << "[[delays]]\nregions = [" << in_quotes(delay.one) << ", " << in_quotes(delay.other) << "]\n"
@@ -84,6 +115,7 @@ node_config example_config(std::string_view self) {
                           {node_id{3}, "ap-1", "ap", "127.0.0.1", 7413}};
   config.shape.types = {{"inventory", {level::strong, on_timeout::unknown}},
                         {"orders", {level::strong, on_timeout::rollback}}};
+  config.token_keys = {session_token::key_of_name(config.shape.name)};
   config.name = self;
   config.region = config.shape.members.front().region;
   if (const auto* m = config.shape.find(self)) {

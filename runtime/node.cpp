@@ -5,10 +5,13 @@
 #include "actors/lock_manager.hpp"
 #include "actors/membership.hpp"
 #include "actors/memory_layer.hpp"
+#include "actors/monitor.hpp"
 #include "actors/replica.hpp"
 #include "actors/session.hpp"
 #include "actors/strong_manager.hpp"
 #include "actors/timekeeper.hpp"
+#include "actors/view_keeper.hpp"
+#include "runtime/node_streams.hpp"
 
 #include <caf/send.hpp>
 
@@ -88,6 +91,34 @@ memory_layer_config memory_layer_of(const node_setup& setup, actor_context conte
   return config;
 }
 
+/// Unlike that of any other start of this node, whatever becomes of its disk; and the same in every run of a seed.
+std::uint64_t nonce_of(const node_setup& setup) {
+  constexpr std::uint64_t odd = 0x9E37'79B9'7F4A'7C15U; // so that no two starts on one disk have the same product
+  return std::max<std::uint64_t>(setup.disk ^ (setup.life.value * odd), 1);
+}
+
+/// Spreads: what differs in one bit differs in half of them.
+constexpr std::uint64_t mixed(std::uint64_t x) {
+  x = (x ^ x >> 30) * 0xBF58'476D'1CE4'E5B9U;
+  x = (x ^ x >> 27) * 0x94D0'49BB'1331'11EBU;
+  return x ^ x >> 31;
+}
+
+/// Of the ids that managers of the weaker levels make up: three of them, unlike any session's, the nonce, and those
+/// of other starts and nodes. A write that began again would else be taken for another's.
+std::uint64_t restarts_of(const node_setup& setup) { return mixed(mixed(nonce_of(setup)) + setup.self.value); }
+
+view_keeper_config view_keeper_of(const node_setup& setup, const actor_context& context, session_actor record) {
+  view_keeper_config config;
+  config.context = context;
+  config.options.self = setup.self;
+  for (const auto& m : setup.shape.members)
+    config.options.members.push_back(m.id);
+  config.options.nonce = nonce_of(setup);
+  config.record = std::move(record);
+  return config;
+}
+
 std::vector<caf::actor> all_of(const switchboard& board) {
   std::vector<caf::actor> all;
   auto add = [&](const auto& handle) {
@@ -100,9 +131,14 @@ std::vector<caf::actor> all_of(const switchboard& board) {
   add(board.memory_layer);
   for (const auto& manager : board.lock_managers)
     add(manager);
+  add(board.view_keeper);
+  for (auto& actor : stream_actors(board))
+    all.push_back(std::move(actor));
+  add(board.view_record);
   add(board.timekeeper);
   add(board.replica);
   add(board.membership);
+  add(board.monitor);
   return all;
 }
 
@@ -156,13 +192,15 @@ node::node(caf::actor_system& system, node_setup setup, node_seams seams)
   }
   if (setup_.unpromised) {
     memory_ = setup_.unpromised;
-    if (seams_.log) seams_.log->warn("node.no_promise why=\"strong reads of this node may be stale: a measurement\"");
+    if (seams_.log) seams_.log->warn("node.no_promise why=\"reads of this node may be stale: a measurement\"");
   } else if (setup_.memory_bytes_max > 0) {
     auto layer = memory_layer_of(setup_, context, calls.replica_sets);
     memory_ = layer.table;
     board_->memory_layer = spawn_memory_layer(system_, std::move(layer));
   }
   board_->strong_manager = spawn_strong_manager(system_, {context, std::move(calls)});
+
+  if (has_weaker_types(setup_.shape)) spawn_weaker_levels(context);
 
   auto links = link_template(setup_, seams_, board_);
   door_config door{.links = links, .self = setup_.self};
@@ -189,13 +227,45 @@ node::node(caf::actor_system& system, node_setup setup, node_seams seams)
     }
   }
 
+  board_->monitor = spawn_monitor(
+      system_,
+      {.context = context, .options = setup_.alerts, .listeners = seams_.alert_listeners, .tallies = seams_.tallies});
+
   // The switchboard is complete: from here on it is only read.
   die_together();
   caf::anon_send(board_->membership, start_atom::value);
+  caf::anon_send(board_->monitor, start_atom::value);
   for (const auto& manager : board_->lock_managers)
     if (manager) caf::anon_send(manager, start_atom::value);
+  if (board_->view_keeper) caf::anon_send(board_->view_keeper, start_atom::value);
+  start_streams(*board_);
   for (const auto& [peer, link] : board_->links)
     caf::anon_send(link, tick_atom::value);
+}
+
+void node::spawn_weaker_levels(const actor_context& context) {
+  stream_parts parts{.setup = setup_, .context = context, .store = seams_.store};
+  for (std::uint32_t s = 0; s < setup_.shape.shards; ++s)
+    parts.replica_sets.push_back(replica_set(setup_.shape, {s}));
+  parts.restarts = session_id{restarts_of(setup_)};
+  if (is_client(setup_.self)) return spawn_streams(system_, parts, *board_);
+  if (setup_.memory_bytes_max > 0 && !setup_.unpromised)
+    copies_ = {std::make_shared<weak_table>(setup_.memory_bytes_max), std::make_shared<weak_pictures>()};
+  parts.copies = copies_;
+  parts.store_failed = [flag = store_failed_, tell = seams_.store_failed] {
+    *flag = true;
+    if (tell) tell();
+  };
+  spawn_streams(system_, parts, *board_);
+  board_->view_record = spawn_session(system_, {.context = context,
+                                                .id = session_id{nonce_of(setup_)},
+                                                .shape = register_shape(setup_.shape),
+                                                .memory = nullptr,
+                                                .open_max = 1,
+                                                .by_home = true});
+  auto keeper = view_keeper_of(setup_, context, board_->view_record);
+  keeper.listeners.push_back(stream_listener(board_));
+  board_->view_keeper = spawn_view_keeper(system_, std::move(keeper));
 }
 
 node::~node() { kill_all(); }

@@ -7,9 +7,11 @@
 #include "actors/node_clock.hpp"
 #include "actors/switchboard.hpp"
 #include "actors/transport.hpp"
+#include "actors/weak_copies.hpp"
 #include "protocol/cluster.hpp"
 #include "protocol/limits.hpp"
 #include "protocol/link.hpp"
+#include "protocol/monitor/violations.hpp"
 #include "protocol/strong/home.hpp"
 
 #include <caf/actor_system.hpp>
@@ -45,6 +47,7 @@ struct node_setup {
   std::size_t home_bytes_max = limits::home_bytes_max;
   collection_options collection;    ///< of tombstones; simulations do not wait as long
   std::size_t memory_bytes_max = 0; ///< of copies that answer strong reads here; 0 = none are kept
+  violation_ledger::options alerts;
   /// Copies that somebody else keeps, with no promise at all: what they answer may be stale. Null = none; else this
   /// node has no memory layer, and takes no read locks. Only `troupe bench levels` sets it, to measure what the
   /// promise costs: see runtime/bench/no_promise.hpp.
@@ -60,6 +63,9 @@ struct node_seams {
   trace_sink trace;
   /// Runs the actors; null = the workers of the actor system.
   io_loop* thread = nullptr;
+  /// See monitor_config.
+  std::vector<std::function<void(const alert_notice&)>> alert_listeners;
+  std::function<std::vector<operation_tally>(instant now)> tallies;
   std::function<void()> store_failed; ///< the store refuses writes for good; called once, on an actor's thread
 };
 
@@ -80,6 +86,8 @@ public:
   /// What any thread may answer strong reads with; null = nothing. Outlives the node in the hands of who holds it:
   /// its leases lapse.
   const std::shared_ptr<memory_table>& memory() const { return memory_; }
+  /// What any thread may answer reads of the weaker levels with; null = nothing. Outlives the node likewise.
+  const weak_copies& copies() const { return copies_; }
   /// The store refuses writes for good: this node can only be stopped, and repaired.
   bool store_failed() const { return *store_failed_; }
   /// An actor of this node has died of itself, and all others were ended with it: this node can only be stopped.
@@ -90,6 +98,7 @@ public:
   std::vector<caf::actor> all_actors() const;
 
 private:
+  void spawn_weaker_levels(const actor_context& context);
   void kill_all() const;
   void die_together();
 
@@ -98,6 +107,7 @@ private:
   node_seams seams_;
   std::shared_ptr<switchboard> board_;
   std::shared_ptr<memory_table> memory_;
+  weak_copies copies_; ///< none unless the node has a stream replica that keeps them
   // Set by actors, which may outlive the node for a moment.
   std::shared_ptr<std::atomic<bool>> store_failed_;
   std::shared_ptr<std::atomic<bool>> died_;

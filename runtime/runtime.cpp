@@ -40,6 +40,7 @@ result<std::shared_ptr<runtime_impl>> runtime_impl::start(const config& configur
   auto parts = assembly::build(impl->settings(), impl->meter_, system);
   if (!parts) return tl::unexpected{parts.error()};
   impl->parts_ = std::move(*parts);
+  impl->audit_ = impl->parts_->audit();
   if (system != nullptr) impl->parts_->thread().post(never_wait_on_this_thread);
   return impl;
 }
@@ -72,15 +73,13 @@ result<void> runtime_impl::wait_ready(nanoseconds at_most) {
 
 std::shared_ptr<session_impl> runtime_impl::open_session(session_options options) {
   session_id id;
-  session_actor actor;
-  std::shared_ptr<const memory_table> memory;
+  session_impl::node_parts parts;
   with_parts([&](assembly& a) {
     const auto face = a.face();
     id = face.next_session();
-    actor = a.actors().open_session(id);
-    memory = a.actors().memory();
+    parts = {a.actors().open_session(id), a.actors().memory(), a.actors().copies()};
   });
-  auto session = std::make_shared<session_impl>(shared_from_this(), id, options, std::move(actor), std::move(memory));
+  auto session = std::make_shared<session_impl>(shared_from_this(), id, std::move(options), std::move(parts));
   const std::lock_guard lock{sessions_mutex_};
   if (sessions_ended_)
     session->retire();
@@ -141,6 +140,7 @@ result<void> runtime_impl::wind_down(nanoseconds at_most) {
       a.log()->warn("runtime.handed_over in_time=false");
   });
   retire_sessions();
+  with_parts([&](assembly& a) { a.finish_audit(clock_.now() + at_most / 4); });
   std::unique_ptr<assembly> parts;
   {
     const std::unique_lock lock{parts_mutex_};
@@ -183,7 +183,7 @@ result<runtime> runtime::start(result<config> configuration) {
 
 result<void> runtime::wait_ready(std::chrono::nanoseconds at_most) const { return impl_->wait_ready(at_most); }
 
-session runtime::open_session(session_options options) { return session{impl_->open_session(options)}; }
+session runtime::open_session(session_options options) { return session{impl_->open_session(std::move(options))}; }
 
 std::string runtime::status_json() const { return impl_->status_json(); }
 

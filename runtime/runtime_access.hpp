@@ -18,6 +18,10 @@ public:
   const node_clock& clock() const { return impl_->clock(); }
   operation_meter& meter() const { return impl_->meter(); }
 
+  const std::shared_ptr<audit_feed>& audit() const { return impl_->audit(); }
+  /// See runtime_impl.
+  void audit_with(std::shared_ptr<audit_feed> feed) const { impl_->audit_with(std::move(feed)); }
+
   /// Runs `use` on the parts, which stay while it runs; false when the runtime is stopped. stop() waits for `use`, so
   /// keep it short, and keep none of the references.
   bool with_parts(const std::function<void(assembly&)>& use) const { return impl_->with_parts(use); }

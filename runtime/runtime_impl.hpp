@@ -11,7 +11,10 @@
 #include "runtime/call_gate.hpp"
 #include "runtime/config_file.hpp"
 #include "runtime/history_recorder.hpp"
+#include "runtime/operation_audit.hpp"
 #include "runtime/waiting.hpp"
+#include "runtime/weak_calls.hpp"
+#include "runtime/weak_reads.hpp"
 
 #include <atomic>
 #include <condition_variable>
@@ -43,6 +46,10 @@ public:
   call_gate& gate() { return gate_; }
   history_recorder* history() { return history_.get(); } ///< null = operations are not recorded
   operation_meter& meter() { return *meter_; }
+  const std::shared_ptr<audit_feed>& audit() const { return audit_; } ///< null = nothing is audited
+  /// For tests, before the first session is opened: the auditor of another runtime of this machine, whose clock is
+  /// the same, judges what both were answered together.
+  void audit_with(std::shared_ptr<audit_feed> feed) { audit_ = std::move(feed); }
   /// See runtime_access.
   bool with_parts(const std::function<void(assembly&)>& use);
 
@@ -60,6 +67,7 @@ private:
   call_gate gate_;
   std::unique_ptr<history_recorder> history_;
   std::shared_ptr<operation_meter> meter_;
+  std::shared_ptr<audit_feed> audit_; ///< set before the first session is opened
 
   std::shared_mutex parts_mutex_; ///< held shared by whoever uses the parts, alone by stop() when it takes them away
   std::unique_ptr<assembly> parts_;
@@ -135,11 +143,18 @@ public:
     check::operation line; ///< all but the outcome
     std::uint64_t client = 0;
     std::shared_ptr<history_clients> clients;
+    bool alone = false; ///< in no order with the session's other calls: nobody gets its client id again
+  };
+
+  /// Who is told of the outcome beside the caller.
+  struct witnesses {
+    std::optional<recording> record;
+    std::optional<operation_audit> audit;
   };
 
   /// The runtime's gate was entered for it, the recorder's begin() called if there is a recording, and it was taken
   /// in by `open` with this many bytes.
-  issued_call(std::shared_ptr<runtime_impl> owner, subject about, std::optional<recording> record,
+  issued_call(std::shared_ptr<runtime_impl> owner, subject about, witnesses seen_by,
               std::shared_ptr<open_operations> open, std::size_t bytes, delivery deliver);
 
   /// Asks `session` to end the call that it knows by `ticket`, as soon as somebody asks `token` to. Once.
@@ -148,6 +163,13 @@ public:
   void settle(result<v1::Result> outcome) noexcept;
   /// The answer of the session actor.
   void answer(const v1::Result& outcome) noexcept;
+  /// The same of a type of a weaker level.
+  void answer(const v1::WeakAnswer& answer) noexcept;
+  /// Where the rest of the answer goes, and who has to hear of it; before the call is sent.
+  void look_at(std::shared_ptr<answer_details> details, std::shared_ptr<weak_reads> reads) {
+    details_ = std::move(details);
+    reads_ = std::move(reads);
+  }
 
 private:
   void record(const result<v1::Result>& outcome);
@@ -156,9 +178,12 @@ private:
   std::shared_ptr<runtime_impl> owner_;
   subject subject_;
   std::optional<recording> recording_;
+  std::optional<operation_audit> audit_;
   const std::shared_ptr<open_operations> open_;
   const std::size_t bytes_;
   delivery deliver_;
+  std::shared_ptr<answer_details> details_; ///< null = nobody looks
+  std::shared_ptr<weak_reads> reads_;       ///< null = the node has no table of the weaker levels
   std::optional<std::stop_callback<std::function<void()>>> cancellation_;
 };
 
@@ -171,14 +196,22 @@ struct call_request {
   std::stop_token stop{};
   lock_fence under{};
   bool missed = false; ///< a read that the node's memory had no answer to a moment ago
+  weak_request weak{};
 };
+
+/// What the options of a call say, without its operation.
+call_request request_of(std::string_view type, std::string_view key, call_options options);
 
 /// One session of one runtime. Thread-safe.
 class session_impl {
 public:
   /// What a session is made of beside its actor: what the node's memory may answer for it; null = nothing.
-  session_impl(std::shared_ptr<runtime_impl> owner, session_id id, session_options options, session_actor actor,
-               std::shared_ptr<const memory_table> memory);
+  struct node_parts {
+    session_actor actor; ///< none when the node has ended
+    std::shared_ptr<const memory_table> memory;
+    weak_copies copies; ///< likewise for the weaker levels
+  };
+  session_impl(std::shared_ptr<runtime_impl> owner, session_id id, session_options options, node_parts parts);
   session_impl(const session_impl&) = delete;
   session_impl& operator=(const session_impl&) = delete;
   ~session_impl();
@@ -194,6 +227,14 @@ public:
   /// @param answer  empty before, and unless one is given.
   memory_answer read_here(std::string_view type, std::string_view key, const call_options& options,
                           std::optional<found>& answer) const;
+
+  /// The same for types of a weaker level.
+  std::optional<std::optional<found>> read_weak_here(std::string_view type, std::string_view key,
+                                                     const call_options& options);
+
+  /// What the session has seen, sealed. `done` runs once, on whatever thread.
+  void ask_token(std::function<void(result<std::string>)> done);
+  result<void> join(std::string_view token);
 
   /// Checks `request`, and sends it unless the node's memory answers it. Operations are sent in the order of the
   /// calls of issue().
@@ -213,15 +254,26 @@ public:
 
 private:
   std::optional<error> refusal(const call_request& request) const;
+  std::optional<operation_audit> start_audit(const call_request& request, const data_type& type, std::string_view key,
+                                             instant called) const;
+  /// A read that the node's table of copies answered.
+  void audit_copy(const operation_audit::subject& about, const weak_table::hit& hit, const std::string& value,
+                  instant called) const;
+  /// The level that a read of this session asks for; absent = its type's.
+  std::optional<level> level_asked(const data_type& type, const std::optional<level>& by_call) const;
+  /// Tells the actor what was read without it. The mutex is held.
+  void tell_actor();
   /// Takes a client id; the time of the call is still to be set.
-  std::optional<issued_call::recording> start_recording(const call_request& request) const;
+  std::optional<issued_call::recording> start_recording(const call_request& request, const data_type& type) const;
 
   const std::shared_ptr<runtime_impl> owner_;
   const session_id id_;
   const session_options options_;
   const std::shared_ptr<history_clients> clients_;
   const std::shared_ptr<const memory_table> memory_;
-  const bool reads_here_; ///< read_here() may ask the memory at all
+  const bool reads_here_;                  ///< read_here() may ask the memory at all
+  const std::shared_ptr<weak_reads> weak_; ///< null = the node has no copies of weaker levels
+  std::optional<error> refused_;           ///< why every operation is: its first token
   const std::shared_ptr<open_operations> open_ = std::make_shared<open_operations>();
   std::mutex mutex_;          ///< held from the numbering of an operation to its sending: the order of the calls
   session_actor actor_;       ///< none after retire()

@@ -4,7 +4,10 @@
 #include "actors/memory_layer.hpp"
 #include "protocol/limits.hpp"
 #include "protocol/strong/named_lock.hpp"
+#include "runtime/history_lines.hpp"
+#include "runtime/issuing.hpp"
 #include "runtime/lock_calls.hpp"
+#include "runtime/operation_audit.hpp"
 
 #include <caf/send.hpp>
 
@@ -20,78 +23,30 @@ constexpr nanoseconds deadline_max = std::chrono::hours{1};
 /// How much longer than the deadline a caller waits for the answer that the strong manager owes at the deadline.
 constexpr nanoseconds answer_grace = std::chrono::seconds{1};
 
-std::int64_t stamp(instant at) { return at.time_since_epoch().count(); }
-
-key_version version_of(const v1::Result& r) {
-  const auto& v = r.version();
-  return {v.round(), v.node(), v.incarnation(), v.counter()};
-}
+std::int64_t stamp_of(instant at) { return at.time_since_epoch().count(); }
 
 key_version public_version(const version& v) { return {v.era.round, v.era.node.value, v.era.life.value, v.counter}; }
 
-void take(v1::Result& r, std::optional<found>& out) {
-  if (r.exists()) out = found{std::move(*r.mutable_value()), version_of(r)};
-}
-void take(v1::Result& r, written& out) { out = {version_of(r)}; }
-void take(v1::Result& r, removed& out) { out = {r.exists()}; }
-void take(v1::Result& r, added& out) { out = {r.applied(), r.number(), version_of(r)}; }
-void take(v1::Result& r, swapped& out) {
-  out = {r.applied(), version_of(r), std::nullopt, r.value_omitted()};
-  if (!r.applied() && r.exists() && !r.value_omitted()) out.current = std::move(*r.mutable_value());
-}
-
-/// Turns what an operation answered into what its caller sees.
-template <class T> issued_call::delivery deliver_as(std::function<void(result<T>)> done) {
-  return [done = std::move(done)](result<v1::Result> answer) {
-    if (!answer) return done(tl::unexpected{std::move(answer.error())});
-    T value;
-    take(*answer, value);
-    done(std::move(value));
-  };
-}
-
-template <class T> void issue(session_impl& session, call_request request, std::function<void(result<T>)> done) {
-  session.issue(std::move(request), deliver_as<T>(std::move(done)));
-}
-
-template <class T> pending<T> issue(session_impl& session, call_request request) {
-  auto outcome = std::make_shared<detail::outcome<T>>();
-  issue<T>(session, std::move(request), [outcome](result<T> r) { outcome->deliver(std::move(r)); });
-  return pending<T>{std::move(outcome)};
-}
-
-template <class T> result<T> wait(session_impl& session, call_request request) {
-  if (must_not_wait()) return tl::unexpected{wait_refusal()};
-  const auto patience = session.patience(request.deadline);
-  const auto outcome = std::make_shared<detail::outcome<T>>();
-  const auto call =
-      session.issue(std::move(request), deliver_as<T>([outcome](result<T> r) { outcome->deliver(std::move(r)); }));
-  if (!outcome->wait_for(patience))
-    call->settle(tl::unexpected{error{errc::timeout, "the node did not answer at all"}});
-  outcome->wait();
-  return outcome->take();
-}
-
 call_request get_request(std::string_view type, std::string_view key, call_options options) {
-  call_request request{type, key, {}, options.deadline, options.stop, options.under};
+  auto request = request_of(type, key, std::move(options));
   request.operation.mutable_get();
   return request;
 }
 
 call_request put_request(std::string_view type, std::string_view key, std::string value, call_options options) {
-  call_request request{type, key, {}, options.deadline, options.stop, options.under};
+  auto request = request_of(type, key, std::move(options));
   request.operation.mutable_put()->set_value(std::move(value));
   return request;
 }
 
 call_request remove_request(std::string_view type, std::string_view key, call_options options) {
-  call_request request{type, key, {}, options.deadline, options.stop, options.under};
+  auto request = request_of(type, key, std::move(options));
   request.operation.mutable_remove();
   return request;
 }
 
 call_request swap_call(std::string_view type, std::string_view key, swap_request what, call_options options) {
-  call_request request{type, key, {}, options.deadline, options.stop, options.under};
+  auto request = request_of(type, key, std::move(options));
   auto& swap = *request.operation.mutable_compare_and_set();
   swap.set_expect_absent(!what.expected.has_value());
   if (what.expected) swap.set_expected(std::move(*what.expected));
@@ -100,7 +55,12 @@ call_request swap_call(std::string_view type, std::string_view key, swap_request
 }
 
 call_request add_request(std::string_view type, std::string_view key, std::int64_t delta, add_options options) {
-  call_request request{type, key, {}, options.deadline, options.stop, options.under};
+  auto request = request_of(type, key,
+                            {.deadline = options.deadline,
+                             .stop = std::move(options.stop),
+                             .under = std::move(options.under),
+                             .receipt = options.receipt,
+                             .after = std::move(options.after)});
   auto& add = *request.operation.mutable_add();
   add.set_delta(delta);
   add.set_has_floor(options.floor.has_value());
@@ -110,38 +70,9 @@ call_request add_request(std::string_view type, std::string_view key, std::int64
 
 std::size_t value_bytes(const v1::Operation& operation) {
   if (operation.has_put()) return operation.put().value().size();
+  if (operation.has_put_field()) return operation.put_field().value().size();
   if (!operation.has_compare_and_set()) return 0;
   return operation.compare_and_set().value().size() + operation.compare_and_set().expected().size();
-}
-
-/// The line of an operation that is about to be sent.
-check::operation invocation(const v1::Operation& operation, std::string key) {
-  check::operation line;
-  line.key = std::move(key);
-  if (operation.has_put()) {
-    line.kind = check::op_kind::put;
-    line.value = history_text(operation.put().value());
-  } else if (operation.has_remove()) {
-    line.kind = check::op_kind::remove;
-  } else if (operation.has_compare_and_set()) {
-    const auto& swap = operation.compare_and_set();
-    line.kind = check::op_kind::cas;
-    line.value = history_text(swap.value());
-    if (!swap.expect_absent()) line.old = history_text(swap.expected());
-  } else if (operation.has_add()) {
-    line.kind = check::op_kind::add;
-    line.delta = operation.add().delta();
-    if (operation.add().has_floor()) line.floor = operation.add().floor();
-  }
-  return line;
-}
-
-/// Adds what an operation answered to its line.
-void complete(check::operation& line, const v1::Result& answer) {
-  if (line.kind == check::op_kind::get && answer.exists()) line.value = history_text(answer.value());
-  if (line.kind == check::op_kind::cas || line.kind == check::op_kind::add) line.applied = answer.applied();
-  if (line.kind == check::op_kind::add && answer.applied()) line.result = answer.number();
-  if (line.kind == check::op_kind::remove) line.applied = answer.exists();
 }
 
 v1::Result as_wire(const result<v1::Result>& outcome) {
@@ -158,7 +89,7 @@ public:
   answer_slip(const answer_slip&) = delete;
   answer_slip& operator=(const answer_slip&) = delete;
   ~answer_slip() { call_->settle(tl::unexpected{error{errc::timeout, "the session ended before the answer came"}}); }
-  void answer(const v1::Result& outcome) { call_->answer(outcome); }
+  template <class Answer> void answer(const Answer& outcome) { call_->answer(outcome); }
 
 private:
   std::shared_ptr<issued_call> call_;
@@ -166,11 +97,12 @@ private:
 
 } // namespace
 
-issued_call::issued_call(std::shared_ptr<runtime_impl> owner, subject about, std::optional<recording> record,
+issued_call::issued_call(std::shared_ptr<runtime_impl> owner, subject about, witnesses seen_by,
                          std::shared_ptr<open_operations> open, std::size_t bytes, delivery deliver)
     : owner_(std::move(owner)),
       subject_(std::move(about)),
-      recording_(std::move(record)),
+      recording_(std::move(seen_by.record)),
+      audit_(std::move(seen_by.audit)),
       open_(std::move(open)),
       bytes_(bytes),
       deliver_(std::move(deliver)) {}
@@ -187,7 +119,9 @@ void issued_call::answer(const v1::Result& outcome) noexcept {
 
 void issued_call::settle(result<v1::Result> outcome) noexcept {
   if (settled_.exchange(true)) return;
-  owner_->meter().count(subject_.type, subject_.what, as_wire(outcome), owner_->clock().now() - subject_.begun);
+  const auto now = owner_->clock().now();
+  owner_->meter().count(subject_.type, subject_.what, as_wire(outcome), now - subject_.begun);
+  if (audit_) audit_->end(as_wire(outcome), now);
   open_->give_back(subject_.key, bytes_);
   if (recording_) record(outcome);
   {
@@ -201,22 +135,26 @@ void issued_call::record(const result<v1::Result>& outcome) {
   auto line = std::move(recording_->line);
   const bool is_known = outcome || outcome.error().not_done();
   line.outcome = outcome ? check::op_outcome::ok : is_known ? check::op_outcome::fail : check::op_outcome::unknown;
-  if (outcome) complete(line, *outcome);
-  if (is_known) line.returned = stamp(owner_->clock().now());
+  if (outcome) complete_line(line, *outcome, details_ ? &details_->whole : nullptr);
+  if (is_known) line.returned = stamp_of(owner_->clock().now());
   owner_->history()->end(std::move(line));
-  if (is_known) recording_->clients->give_back(recording_->client);
+  if (is_known && !recording_->alone) recording_->clients->give_back(recording_->client);
 }
 
 session_impl::session_impl(std::shared_ptr<runtime_impl> owner, session_id id, session_options options,
-                           session_actor actor, std::shared_ptr<const memory_table> memory)
+                           node_parts parts)
     : owner_(std::move(owner)),
       id_(id),
-      options_(options),
+      options_(std::move(options)),
       clients_(std::make_shared<history_clients>(id.value)),
-      memory_(std::move(memory)),
-      reads_here_(memory_ && options.consistency.value_or(level::strong) == level::strong
-                  && !(options.recorded && owner_->history() != nullptr)),
-      actor_(std::move(actor)) {}
+      memory_(std::move(parts.memory)),
+      reads_here_(memory_ && options_.consistency.value_or(level::strong) == level::strong
+                  && !(options_.recorded && owner_->history() != nullptr)),
+      weak_(parts.copies.table ? std::make_shared<weak_reads>(std::move(parts.copies)) : nullptr),
+      actor_(std::move(parts.actor)) {
+  if (options_.token.empty()) return;
+  if (auto joined = join(options_.token); !joined) refused_ = std::move(joined.error());
+}
 
 session_impl::~session_impl() {
   owner_->forget(this);
@@ -246,12 +184,11 @@ std::optional<error> session_impl::refusal(const call_request& request) const {
       names += (names.empty() ? "" : ", ") + name;
     return error{errc::unknown_type, "\"" + std::string{request.type} + "\"; configured are " + names};
   }
-  const auto level_asked = options_.consistency.value_or(type->second.consistency);
-  if (level_asked != level::strong)
-    return error{errc::unsupported_level, type->first + " is configured as "
-                                              + std::string{name_of(type->second.consistency)}
-                                              + (options_.consistency ? ", the session asks for " : ", which means ")
-                                              + std::string{name_of(level_asked)} + "; this version serves strong"};
+  if (refused_) return refused_;
+  auto wishes = wishes_of(request.weak, grant_of(request.under) != nullptr);
+  if (const auto& all = options_.consistency; all && (!wishes.at || *all > type->second.consistency)) wishes.at = all;
+  if (auto refused = find_refusal(type->first, type->second, request.operation, wishes))
+    return error{refused->code, std::move(refused->detail)};
   if (request.key.empty()) return error{errc::key_too_long, "the key is empty"};
   if (const auto size = stored_key(request.type, request.key).size(); size > limits::key_bytes_max)
     return error{errc::key_too_long,
@@ -268,18 +205,36 @@ std::optional<error> session_impl::refusal(const call_request& request) const {
   return std::nullopt;
 }
 
-std::optional<issued_call::recording> session_impl::start_recording(const call_request& request) const {
-  issued_call::recording record{invocation(request.operation, history_text(stored_key(request.type, request.key))),
-                                clients_->take(), clients_};
+std::optional<issued_call::recording> session_impl::start_recording(const call_request& request,
+                                                                    const data_type& type) const {
+  auto line = invocation_line(type, request.operation, request.weak.view, stored_key(request.type, request.key));
+  if (!line) return std::nullopt;
+  issued_call::recording record{std::move(*line), clients_->take(), clients_};
+  // What need not see what the session has seen is in no order with it.
+  record.alone = !request.weak.after.empty()
+                 || level_of(type, request.operation, level_asked(type, request.weak.at)) < type.consistency;
   record.line.client = clients_->name_of(record.client);
   return record;
 }
 
+/// Who has given up a guarantee, or names his own dependencies, is promised less than his type says.
+std::optional<operation_audit> session_impl::start_audit(const call_request& request, const data_type& type,
+                                                         std::string_view key, instant called) const {
+  const auto& feed = owner_->audit();
+  if (!feed) return std::nullopt;
+  const auto given = level_of(type, request.operation, level_asked(type, request.weak.at));
+  const bool whole = request.weak.view == read_view::value && request.weak.after.empty()
+                     && bits_of(options_.guarantees) == bits_of({});
+  if (given < type.consistency || (given != level::strong && !whole)) return std::nullopt;
+  return operation_audit::of(feed, settings().shape, {request.type, key, given, id_.value}, request.operation,
+                             called);
+}
+
 session_impl::memory_answer session_impl::read_here(std::string_view type, std::string_view key,
                                                     const call_options& options, std::optional<found>& answer) const {
-  if (!reads_here_ || delivering() || owner_->gate().closed()) return memory_answer::not_asked;
+  if (!reads_here_ || refused_ || delivering() || owner_->gate().closed()) return memory_answer::not_asked;
   // What is not plainly well is left to refusal(): the table knows stored keys only.
-  if (options.stop.stop_requested() || grant_of(options.under)) return memory_answer::not_asked;
+  if (options.stop.stop_requested() || grant_of(options.under) || !is_plain(options)) return memory_answer::not_asked;
   if (options.deadline && (*options.deadline <= nanoseconds{0} || *options.deadline > deadline_max))
     return memory_answer::not_asked;
   auto* const counted = owner_->meter().from_memory(type);
@@ -291,10 +246,17 @@ session_impl::memory_answer session_impl::read_here(std::string_view type, std::
   const std::string_view stored{text.data(), static_cast<std::size_t>(end - text.begin())};
   if (open_->has(stored)) return memory_answer::not_asked;
 
+  const auto& feed = owner_->audit();
+  const auto called = feed ? owner_->clock().now() : instant{};
   // In its place from the start: moving it there would cost about as much as finding it.
   auto& record = answer.emplace();
   const auto hit = memory_->read(stored, owner_->clock(), record.value);
   if (hit) counted->count(reader_number());
+  if (hit && feed) {
+    auto audit = operation_audit::of(feed, settings().shape, {type, stored, level::strong, id_.value},
+                                     operation_audit::a_get(), called);
+    if (audit) audit->end(result_of_read(hit->at, hit->exists, record.value), owner_->clock().now());
+  }
   if (hit && hit->exists)
     record.version = public_version(hit->at);
   else
@@ -308,6 +270,9 @@ std::shared_ptr<issued_call> session_impl::issue(call_request request, issued_ca
     return nullptr;
   };
   if (auto why = refusal(request)) return refuse(std::move(*why));
+  session_call message;
+  if (auto filled = fill(message, request.weak, owner_->settings()); !filled)
+    return refuse(std::move(filled.error()));
   if (const auto& lock = grant_of(request.under); lock && !request.operation.has_get()) {
     request.operation.mutable_fence()->set_lock(lock->stored);
     to_wire(lock->token, *request.operation.mutable_fence()->mutable_token());
@@ -330,34 +295,41 @@ std::shared_ptr<issued_call> session_impl::issue(call_request request, issued_ca
 
   std::unique_lock lock{mutex_};
   auto failed = actor_ ? errc::none : errc::shutting_down;
-  const bool recorded = options_.recorded && owner_->history() != nullptr && !about_lock;
-  if (failed == errc::none && recorded) failed = owner_->history()->begin();
+  const auto& policy = owner_->settings().shape.types.at(std::string{request.type});
+  const bool weak = policy.consistency != level::strong;
+  auto record = failed == errc::none && options_.recorded && owner_->history() != nullptr && !about_lock
+                    ? start_recording(request, policy)
+                    : std::nullopt;
+  if (record) failed = owner_->history()->begin();
   if (failed != errc::none) {
     lock.unlock();
+    if (record) clients_->give_back(record->client);
     owner_->gate().leave();
     open_->give_back(key, bytes);
     return refuse(error{failed, failed == errc::shutting_down ? "" : "the history file"});
   }
 
-  const auto& policy = owner_->settings().shape.types.at(std::string{request.type});
-  auto record = recorded ? start_recording(request) : std::nullopt;
   // Read once the client id is taken: the call that gave it back has returned by then.
   const auto now = owner_->clock().now();
-  if (record) record->line.call = stamp(now);
+  if (record) record->line.call = stamp_of(now);
   auto call = std::make_shared<issued_call>(
       owner_, issued_call::subject{std::string{request.type}, key, request.operation.what_case(), now},
-      std::move(record), open_, bytes, std::move(deliver));
+      issued_call::witnesses{std::move(record), start_audit(request, policy, key, now)}, open_, bytes,
+      std::move(deliver));
+  if (weak && !request.weak.details) request.weak.details = std::make_shared<answer_details>();
+  call->look_at(request.weak.details, weak ? weak_ : nullptr);
   // Not inside of another call's own function: one that reads on and on would never come back.
-  const bool may_read_here = request.operation.has_get() && memory_ && taken == open_operations::taken::alone;
+  const bool may_read_here =
+      request.operation.has_get() && memory_ && !weak && taken == open_operations::taken::alone;
   if (may_read_here && !delivering() && !request.missed) {
     std::string value;
     if (const auto hit = memory_->read(key, now, value)) {
       lock.unlock();
+      if (request.weak.details) request.weak.details->from = receipt::source::memory;
       call->answer(result_of_read(hit->at, hit->exists, std::move(value)));
       return call;
     }
   }
-  session_call message;
   message.operation = std::move(request.operation);
   message.operation.set_key(std::move(key));
   message.missed = may_read_here && !delivering();
@@ -366,7 +338,15 @@ std::shared_ptr<issued_call> session_impl::issue(call_request request, issued_ca
   message.deadline = now + request.deadline.value_or(owner_->settings().deadline);
   if (request.stop.stop_possible()) message.ticket = ++tickets_;
   const auto ticket = message.ticket;
-  message.done = [slip = std::make_shared<answer_slip>(call)](const v1::Result& outcome) { slip->answer(outcome); };
+  auto slip = std::make_shared<answer_slip>(call);
+  if (weak) {
+    message.at = level_asked(policy, request.weak.at);
+    message.guarantees = bits_of(options_.guarantees);
+    message.weak_done = [slip = std::move(slip)](const v1::WeakAnswer& answer) { slip->answer(answer); };
+    tell_actor();
+  } else {
+    message.done = [slip = std::move(slip)](const v1::Result& outcome) { slip->answer(outcome); };
+  }
   caf::anon_send(actor_, std::move(message));
   if (ticket != 0) call->cancel_with(request.stop, actor_, ticket); // which comes after it
   return call;
@@ -388,6 +368,7 @@ std::string to_string(const key_version& v) {
 }
 
 result<std::optional<found>> session::get(std::string_view type, std::string_view key, call_options options) {
+  if (auto copy = impl_->read_weak_here(type, key, options)) return std::move(*copy);
   result<std::optional<found>> answer;
   const auto here = impl_->read_here(type, key, options, *answer);
   if (here == session_impl::memory_answer::given) return answer;
@@ -464,23 +445,6 @@ void async_session::add(std::string_view type, std::string_view key, std::int64_
 
 namespace {
 
-/// What `issue` delivers, waited for. A lock that comes too late gives itself back.
-template <class T, class Issue>
-result<T> wait_for_lock(session_impl& session, const lock_options& options, Issue issue) {
-  if (must_not_wait()) return tl::unexpected{wait_refusal()};
-  const auto outcome = std::make_shared<detail::outcome<T>>();
-  issue([outcome](result<T> r) { outcome->deliver(std::move(r)); });
-  if (!outcome->wait_for(session.patience(options.deadline)))
-    return tl::unexpected{error{errc::timeout, "the node did not answer at all"}};
-  return outcome->take();
-}
-
-template <class T, class Issue> pending<T> pending_lock(Issue issue) {
-  auto outcome = std::make_shared<detail::outcome<T>>();
-  issue([outcome](result<T> r) { outcome->deliver(std::move(r)); });
-  return pending<T>{std::move(outcome)};
-}
-
 /// For who waits until there is one.
 lock_calls::granted certainly(std::function<void(result<named_lock>)> done) {
   return [done = std::move(done)](result<std::optional<named_lock>> lock) {
@@ -493,26 +457,26 @@ lock_calls::granted certainly(std::function<void(result<named_lock>)> done) {
 } // namespace
 
 result<named_lock> session::lock(std::string_view type, std::string_view key, lock_options options) {
-  return wait_for_lock<named_lock>(*impl_, options, [&](auto done) {
+  return wait_for<named_lock>(*impl_, options.deadline, [&](auto done) {
     lock_calls::acquire(impl_, {std::string{type}, std::string{key}}, options, true, certainly(std::move(done)));
   });
 }
 
 result<std::optional<named_lock>> session::try_lock(std::string_view type, std::string_view key,
                                                     lock_options options) {
-  return wait_for_lock<std::optional<named_lock>>(*impl_, options, [&](auto done) {
+  return wait_for<std::optional<named_lock>>(*impl_, options.deadline, [&](auto done) {
     lock_calls::acquire(impl_, {std::string{type}, std::string{key}}, options, false, std::move(done));
   });
 }
 
 result<std::vector<named_lock>> session::lock_many(std::vector<key_name> locks, lock_options options) {
-  return wait_for_lock<std::vector<named_lock>>(*impl_, options, [&](auto done) {
+  return wait_for<std::vector<named_lock>>(*impl_, options.deadline, [&](auto done) {
     lock_calls::acquire_all(impl_, std::move(locks), options, std::move(done));
   });
 }
 
 pending<named_lock> async_session::lock(std::string_view type, std::string_view key, lock_options options) {
-  return pending_lock<named_lock>([&](auto done) {
+  return pending_of<named_lock>([&](auto done) {
     lock_calls::acquire(impl_, {std::string{type}, std::string{key}}, std::move(options), true,
                         certainly(std::move(done)));
   });
@@ -525,7 +489,7 @@ void async_session::lock(std::string_view type, std::string_view key, on_done<na
 
 pending<std::optional<named_lock>> async_session::try_lock(std::string_view type, std::string_view key,
                                                            lock_options options) {
-  return pending_lock<std::optional<named_lock>>([&](auto done) {
+  return pending_of<std::optional<named_lock>>([&](auto done) {
     lock_calls::acquire(impl_, {std::string{type}, std::string{key}}, std::move(options), false, std::move(done));
   });
 }
@@ -537,7 +501,7 @@ void async_session::try_lock(std::string_view type, std::string_view key,
 }
 
 pending<std::vector<named_lock>> async_session::lock_many(std::vector<key_name> locks, lock_options options) {
-  return pending_lock<std::vector<named_lock>>(
+  return pending_of<std::vector<named_lock>>(
       [&](auto done) { lock_calls::acquire_all(impl_, std::move(locks), std::move(options), std::move(done)); });
 }
 
@@ -547,16 +511,14 @@ void async_session::lock_many(std::vector<key_name> locks, on_done<std::vector<n
 
 result<std::chrono::nanoseconds> named_lock::renew(std::optional<std::chrono::nanoseconds> deadline) {
   if (!grant_) return tl::unexpected{error{errc::lock_lost, "of nothing"}};
-  return wait_for_lock<nanoseconds>(*session_, {.deadline = deadline}, [&](auto done) {
-    lock_calls::renew(session_, grant_, deadline, std::move(done));
-  });
+  return wait_for<nanoseconds>(*session_, deadline,
+                               [&](auto done) { lock_calls::renew(session_, grant_, deadline, std::move(done)); });
 }
 
 result<void> named_lock::release(std::optional<std::chrono::nanoseconds> deadline) {
   if (!grant_) return tl::unexpected{error{errc::lock_lost, "of nothing"}};
-  const auto released = wait_for_lock<bool>(*session_, {.deadline = deadline}, [&](auto done) {
-    lock_calls::release(session_, grant_, deadline, std::move(done));
-  });
+  const auto released = wait_for<bool>(
+      *session_, deadline, [&](auto done) { lock_calls::release(session_, grant_, deadline, std::move(done)); });
   if (!released) return tl::unexpected{released.error()};
   return {};
 }

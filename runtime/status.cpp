@@ -78,6 +78,18 @@ nlohmann::ordered_json to_json(const home_status& home, const cluster& shape, in
           {"recalls", home.recalls}};
 }
 
+nlohmann::ordered_json to_json(const view_status& known, const cluster& shape) {
+  nlohmann::ordered_json out{{"number", known.now.number}, {"life", known.life}};
+  out["nodes"] = nlohmann::ordered_json::array();
+  for (const auto& [node, standing] : known.now.nodes) {
+    const auto* listed = shape.find(node);
+    out["nodes"].push_back({{"name", listed == nullptr ? to_string(node) : listed->name},
+                            {"life", standing.life},
+                            {"out", standing.out}});
+  }
+  return out;
+}
+
 nlohmann::ordered_json to_json(const lock_view& lock, shard_id shard) {
   nlohmann::ordered_json out{{"lock", lock.key}, {"shard", shard.value}};
   out["owners"] = nlohmann::ordered_json::array();
@@ -87,6 +99,26 @@ nlohmann::ordered_json to_json(const lock_view& lock, shard_id shard) {
          {"shared", owner.shared},
          {"remaining_ms", std::chrono::ceil<milliseconds>(std::max(owner.remaining, nanoseconds{0})).count()}});
   out["waiting"] = lock.waiting;
+  return out;
+}
+
+streams_status ask_streams(caf::scoped_actor& self, const switchboard& board, instant until,
+                           const node_clock& clock) {
+  streams_status out;
+  std::vector<weak_manager_actor> managers;
+  for (const auto& manager : {board.eventual_manager, board.session_manager, board.causal_manager})
+    if (manager) managers.push_back(manager);
+  std::vector<update_stream_actor> streams;
+  for (const auto& [peer, stream] : board.update_streams)
+    streams.push_back(stream);
+  out.managers = ask_all<weak_manager_status>(self, managers, until, clock);
+  if (board.stream_replica)
+    for (auto& replica : ask_all<stream_replica::status>(self, std::vector{board.stream_replica}, until, clock))
+      out.replica = std::move(replica);
+  if (board.frontier)
+    for (auto& frontier : ask_all<frontier_status>(self, std::vector{board.frontier}, until, clock))
+      out.frontier = std::move(frontier);
+  out.peers = ask_all<update_stream_status>(self, streams, until, clock);
   return out;
 }
 
@@ -115,6 +147,13 @@ node_status ask_status(caf::actor_system& system, const node& actors, const node
   if (board.replica)
     for (const auto& replica : ask_all<replica_status>(self, std::vector{board.replica}, until, clock))
       status.replica = replica;
+  if (board.monitor)
+    for (auto& monitor : ask_all<monitor_status>(self, std::vector{board.monitor}, until, clock))
+      status.monitor = std::move(monitor);
+  if (board.view_keeper)
+    for (auto& view : ask_all<view_status>(self, std::vector{board.view_keeper}, until, clock))
+      status.view = std::move(view);
+  if (board.eventual_manager) status.streams = ask_streams(self, board, until, clock);
   status.store_failed = actors.store_failed();
   status.died = actors.died();
   status.at = clock.now();
@@ -147,7 +186,10 @@ std::optional<std::string> obstacle(const node_setup& setup, const node_status& 
   const auto served =
       static_cast<std::size_t>(std::count_if(status.homes.begin(), status.homes.end(),
                                              [&](const home_status& h) { return home_known(h, setup, status.at); }));
-  if (served == status.shards) return std::nullopt;
+  if (served == status.shards) {
+    if (status.view && status.view->life == 0) return "this start has no life from the view yet";
+    return std::nullopt;
+  }
   return "a home is known for " + std::to_string(served) + " of " + std::to_string(status.shards) + " shards";
 }
 
@@ -182,6 +224,16 @@ std::string to_json(const node_setup& setup, const node_status& status, const st
   }
   if (status.replica)
     out["replica"] = {{"tombstones", status.replica->tombstones}, {"collected", status.replica->collected}};
+  if (status.monitor) {
+    std::uint64_t prevented = 0, served = 0;
+    for (const auto& [of, count] : status.monitor->found)
+      (of.end == violation_end::served ? served : prevented) += count;
+    out["monitor"] = {{"violations_prevented", prevented},
+                      {"violations_served", served},
+                      {"alerts_active", status.monitor->alerts_active}};
+  }
+  if (status.view) out["view"] = to_json(*status.view, setup.shape);
+  if (status.streams) out["streams"] = to_json(*status.streams, setup.shape);
   if (store != nullptr) {
     const auto c = store->count();
     out["store"] = {{"failed", status.store_failed},        {"syncs", c.syncs},

@@ -183,6 +183,10 @@ void toml_section::refuse(std::string_view key, std::string_view allowed) {
   if (const auto* node = table_.get(key)) problems_.refuse(*node, path_of(key), allowed);
 }
 
+void toml_section::refuse_unquoted(std::string_view key, std::string_view allowed) {
+  problems_.add(line_of(key), path_of(key) + " is something else; allowed: " + std::string{allowed});
+}
+
 void toml_section::finish() {
   for (const auto& [key, node] : table_) {
     const std::string found{key.str()};

@@ -69,6 +69,8 @@ public:
 
   /// Refuses `key`, which is there, with a sentence of its own.
   void refuse(std::string_view key, std::string_view allowed);
+  /// The same for a secret, which no message may show.
+  void refuse_unquoted(std::string_view key, std::string_view allowed);
   /// Reports every key that nobody asked for.
   void finish();
 

@@ -94,6 +94,23 @@ std::optional<memory_table::hit> memory_table::read(std::string_view key, const 
   return found;
 }
 
+std::optional<memory_table::hit> memory_table::read(std::string_view key, instant now, std::uint64_t& number,
+                                                    std::string& value) const {
+  std::optional<hit> found;
+  look_up(
+      key, [now](std::uint64_t) { return now; },
+      [&](const table_entry& entry) {
+        const auto whole = entry.value();
+        number = 0;
+        const auto head = std::min(whole.size(), sizeof number);
+        for (std::size_t i = 0; i < head; ++i)
+          number |= std::uint64_t{static_cast<unsigned char>(whole[i])} << (8 * i);
+        value.assign(whole.substr(head));
+        found = hit{.at = entry.at(), .exists = entry.what() == content::value};
+      });
+  return found;
+}
+
 shared_record memory_table::share(std::string_view key, instant now) const {
   shared_record found;
   look_up(

@@ -45,7 +45,8 @@ struct table_record {
   lease_generation generation; ///< under this generation of its lease
   version at;
   content what = content::value;
-  std::string_view value; ///< empty unless `what` is value
+  std::string_view
+      value; ///< not shown to readers unless `what` is value; may hold a number of the owner's, see read()
 };
 
 enum class published : std::uint8_t {
@@ -89,6 +90,11 @@ public:
   /// @return nothing on a miss: unknown, recalled, or not under a lease that runs at `now`.
   std::optional<hit> read(std::string_view key, instant now, std::string& value) const;
 
+  /// The same for values that begin with a number of their owner's, least significant byte first, which is not
+  /// copied.
+  ///
+  /// @param number  what the value began with; 0 when it was shorter.
+  std::optional<hit> read(std::string_view key, instant now, std::uint64_t& number, std::string& value) const;
   /// The same at the clock's time, sampled before the look-up, while what that will load is on its way.
   std::optional<hit> read(std::string_view key, const node_clock& clock, std::string& value) const;
 

@@ -21,21 +21,6 @@ namespace troupe::rocksdb_image {
 
 namespace {
 
-template <class Integer> void append_big_endian(std::string& out, Integer number) {
-  for (int shift = 8 * (static_cast<int>(sizeof number) - 1); shift >= 0; shift -= 8) {
-    out.push_back(static_cast<char>(static_cast<unsigned char>(number >> shift)));
-  }
-}
-
-/// Nothing when `bytes` is not exactly one `Integer`.
-template <class Integer> std::optional<Integer> read_big_endian(std::string_view bytes) {
-  if (bytes.size() != sizeof(Integer)) return std::nullopt;
-  Integer number = 0;
-  for (const char byte : bytes)
-    number = static_cast<Integer>(number << 8) | static_cast<unsigned char>(byte);
-  return number;
-}
-
 /// RocksDB's own log, into ours: no LOG files, and nothing below a warning.
 class log_bridge final : public rocksdb::Logger {
 public:

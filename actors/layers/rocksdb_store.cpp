@@ -1,21 +1,18 @@
 #include "actors/layers/rocksdb_store.hpp"
 
 #include "actors/layers/rocksdb_image.hpp"
+#include "actors/layers/rocksdb_streams.hpp"
 #include "protocol/limits.hpp"
 #include "protocol/wire.hpp"
 
 #include <rocksdb/db.h>
 #include <rocksdb/write_batch.h>
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
-#include <random>
 #include <thread>
 #include <utility>
 
@@ -36,72 +33,6 @@ constexpr std::size_t scan_bytes_max = std::size_t{256} << 10;
 template <class... Ts> struct overloaded : Ts... { using Ts::operator()...; };
 template <class... Ts> overloaded(Ts...) -> overloaded<Ts...>;
 
-rocksdb::WriteOptions synced() {
-  rocksdb::WriteOptions writing;
-  writing.sync = true;
-  return writing;
-}
-
-std::string sealed(v1::StoreIdentity& identity) {
-  identity.set_checksum(checksum_of(identity));
-  return identity.SerializeAsString();
-}
-
-/// Syncs a directory, so that the names in it are on disk.
-tl::expected<void, store_error> sync_directory(const std::filesystem::path& directory) {
-  const int file = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  const bool done = file >= 0 && ::fsync(file) == 0;
-  if (file >= 0) ::close(file);
-  if (!done) return tl::unexpected{store_error{directory.string() + " cannot be synced"}};
-  return {};
-}
-
-std::uint64_t random_disk_id() {
-  std::random_device device;
-  std::uint64_t id = 0;
-  while (id == 0)
-    id = (std::uint64_t{device()} << 32) | device();
-  return id;
-}
-
-tl::expected<std::unique_ptr<rocksdb::DB>, store_error> open_database(const rocksdb_options& options, bool create) {
-  auto settings = tuned(options);
-  settings.create_if_missing = create;
-  settings.error_if_exists = create;
-  rocksdb::DB* raw = nullptr;
-  const auto opened = rocksdb::DB::Open(settings, database(options).string(), &raw);
-  if (!opened.ok()) return tl::unexpected{refusal(options, opened)};
-  return std::unique_ptr<rocksdb::DB>{raw};
-}
-
-/// The directory is there and has the two entries of a store; says what it is instead otherwise.
-tl::expected<void, store_error> recognise(const rocksdb_options& options) {
-  const auto path = options.directory.string();
-  std::error_code failed;
-  if (!std::filesystem::exists(options.directory, failed)) {
-    return tl::unexpected{store_error{"store " + path + " does not exist; `troupe init` makes one"}};
-  }
-  if (!std::filesystem::is_directory(options.directory, failed)) {
-    return tl::unexpected{store_error{"store " + path + " is not a directory"}};
-  }
-  std::filesystem::directory_iterator entries{options.directory, failed};
-  if (failed) return tl::unexpected{store_error{"store " + path + " cannot be read: " + failed.message()}};
-  if (entries == std::filesystem::directory_iterator{}) {
-    return tl::unexpected{store_error{"store " + path
-                                      + " is empty; `troupe init` makes a new one, which joins as a new "
-                                        "disk: what an older one promised is not remembered"}};
-  }
-  const bool marked = std::filesystem::exists(mark_file(options), failed);
-  const bool filled = std::filesystem::exists(database(options), failed);
-  if (marked && filled) return {};
-  const auto found = entries->path().filename().string();
-  if (!marked && !filled) {
-    return tl::unexpected{store_error{path + " is not a store of Troupe: it holds '" + found + "'"}};
-  }
-  return tl::unexpected{store_error{"store " + path + " is incomplete: '" + (marked ? "rocksdb" : "synced")
-                                    + "' is missing; it is damaged, or its `troupe init` did not finish"}};
-}
-
 class rocksdb_store final : public store_driver {
 public:
   /// What open_store() found and verified.
@@ -110,6 +41,7 @@ public:
     synced_mark mark;
     v1::StoreIdentity identity;
     std::map<shard_id, v1::StoredPromise> promises;
+    stream_image streams;
     std::uint64_t count = 0; ///< of the newest batch
   };
 
@@ -121,6 +53,10 @@ public:
   const std::map<shard_id, v1::StoredPromise>& promises() const override { return promises_; }
   v1::StoreIdentity identity() const override;
   void scan(shard_id shard, std::string after, std::function<void(scan_result)> done) override;
+  void load_weak(std::vector<load_request> keys, std::function<void(std::vector<weak_result>)> done) override;
+  void scan_weak(shard_id shard, std::string after, std::function<void(weak_page)> done) override;
+  void read_updates(updates_request from, std::function<void(updates_page)> done) override;
+  const stream_image& streams() const override { return streams_; }
   void remember_disk(node_id peer, std::uint64_t disk, std::function<void(errc)> done) override;
   counters count() const override;
 
@@ -137,11 +73,12 @@ private:
     std::vector<load_request> keys;
     std::function<void(std::vector<load_result>)> done;
   };
-  struct scan_call {
-    shard_id shard;
-    std::string after;
-    std::function<void(scan_result)> done;
+  struct weak_load_call {
+    std::vector<load_request> keys;
+    std::function<void(std::vector<weak_result>)> done;
   };
+  /// Comes after whatever loads wait: a page of anything.
+  using page_call = std::function<void()>;
 
   void hand_over(write_call call);
   void write_loop();
@@ -154,16 +91,21 @@ private:
 
   void read_loop();
   void answer(std::vector<load_call>& calls);
-  scan_result find_tombstones(const scan_call& call);
+  void queue_page(page_call call);
+  scan_result find_tombstones(shard_id shard, const std::string& after);
+  void answer(weak_load_call call);
+  void found_damaged(const load_request& request, const damaged& bad);
   load_result judge(const load_request& request, const rocksdb::Status& status, const rocksdb::Slice& bytes);
 
   const std::unique_ptr<rocksdb::DB> db_;
   const std::map<shard_id, v1::StoredPromise> promises_;
+  const stream_image streams_;
   const std::filesystem::path directory_; ///< for the log
   const std::shared_ptr<spdlog::logger> log_;
 
   // The writer's own.
   synced_mark mark_;
+  rocksdb_streams::log_starts log_starts_;
   std::uint64_t written_;    ///< number of the newest batch
   std::string scratch_;      ///< a serialized message
   std::size_t appended_ = 0; ///< records and promises in the open batch
@@ -180,7 +122,8 @@ private:
   std::mutex load_mutex_;
   std::condition_variable load_wanted_;
   std::deque<load_call> loads_; ///< bounded by the callers
-  std::deque<scan_call> scans_; ///< likewise
+  std::deque<weak_load_call> weak_loads_;
+  std::deque<page_call> pages_; ///< likewise
   bool stopping_loads_ = false;
 
   std::atomic<bool> failed_ = false; ///< set once, by the writer; never reset
@@ -199,9 +142,11 @@ private:
 rocksdb_store::rocksdb_store(opened store, const rocksdb_options& options)
     : db_{std::move(store.db)},
       promises_{std::move(store.promises)},
+      streams_{std::move(store.streams)},
       directory_{options.directory},
       log_{options.log},
       mark_{std::move(store.mark)},
+      log_starts_{streams_},
       written_{store.count},
       identity_{std::move(store.identity)} {
   writer_ = std::thread{[this] { write_loop(); }};
@@ -307,6 +252,20 @@ void rocksdb_store::append(const write_call& call, rocksdb::WriteBatch& batch) {
         batch.Delete(record_key(erase.shard, erase.key));
         ++erased_;
       },
+      [&](const update_write& write) {
+        rocksdb_streams::put(write, batch, scratch_);
+        ++appended_;
+      },
+      [&](const updates_erase& erase) { log_starts_.erase(erase, batch); },
+      [&](const weak_write& write) {
+        rocksdb_streams::put(write, batch, scratch_);
+        ++appended_;
+      },
+      [&](const weak_erase& erase) {
+        batch.Delete(rocksdb_streams::weak_key(erase.shard, erase.key));
+        ++erased_;
+      },
+      [&](const mark_write& write) { rocksdb_streams::put(write, batch); },
   };
   if (const auto* writes = std::get_if<std::vector<store_write>>(&call.what)) {
     for (const auto& write : *writes)
@@ -366,15 +325,25 @@ void rocksdb_store::read_loop() {
   std::vector<load_call> taken;
   std::unique_lock lock{load_mutex_};
   for (;;) {
-    load_wanted_.wait(lock, [this] { return stopping_loads_ || !loads_.empty() || !scans_.empty(); });
-    if (loads_.empty()) {
-      if (scans_.empty()) return;
-      const auto call = std::move(scans_.front());
-      scans_.pop_front();
+    load_wanted_.wait(
+        lock, [this] { return stopping_loads_ || !loads_.empty() || !weak_loads_.empty() || !pages_.empty(); });
+    if (!weak_loads_.empty()) {
+      auto call = std::move(weak_loads_.front());
+      weak_loads_.pop_front();
       lock.unlock();
-      auto found = find_tombstones(call);
-      --unanswered_;
-      call.done(std::move(found));
+      answer(std::move(call));
+      lock.lock();
+    }
+    if (loads_.empty()) {
+      if (!weak_loads_.empty()) continue;
+      if (pages_.empty()) {
+        if (stopping_loads_) return;
+        continue;
+      }
+      const auto call = std::move(pages_.front());
+      pages_.pop_front();
+      lock.unlock();
+      call();
       lock.lock();
       continue;
     }
@@ -391,26 +360,34 @@ void rocksdb_store::read_loop() {
   }
 }
 
-void rocksdb_store::scan(shard_id shard, std::string after, std::function<void(scan_result)> done) {
+void rocksdb_store::queue_page(page_call call) {
   ++unanswered_;
   {
     const std::lock_guard lock{load_mutex_};
-    scans_.push_back({shard, std::move(after), std::move(done)});
+    pages_.push_back(std::move(call));
   }
   load_wanted_.notify_one();
 }
 
-scan_result rocksdb_store::find_tombstones(const scan_call& call) {
+void rocksdb_store::scan(shard_id shard, std::string after, std::function<void(scan_result)> done) {
+  queue_page([this, shard, after = std::move(after), done = std::move(done)] {
+    auto found = find_tombstones(shard, after);
+    --unanswered_;
+    done(std::move(found));
+  });
+}
+
+scan_result rocksdb_store::find_tombstones(shard_id shard, const std::string& after) {
   scan_result found;
   if (failed_) return found;
-  const auto end = records_end(call.shard);
-  const auto prefix = record_key(call.shard, {}).size();
+  const auto end = records_end(shard);
+  const auto prefix = record_key(shard, {}).size();
   const rocksdb::Slice upper_bound{end};
   rocksdb::ReadOptions reading;
   reading.iterate_upper_bound = &upper_bound;
   reading.fill_cache = false; // nobody has asked for these records
   const std::unique_ptr<rocksdb::Iterator> at{db_->NewIterator(reading)};
-  at->Seek(record_key(call.shard, call.after).append(1, '\0')); // the least key above it
+  at->Seek(record_key(shard, after).append(1, '\0')); // the least key above it
   std::size_t records = 0, bytes = 0;
   for (; at->Valid(); at->Next()) {
     auto key = at->key().ToString().substr(prefix);
@@ -423,7 +400,7 @@ scan_result rocksdb_store::find_tombstones(const scan_call& call) {
     break;
   }
   if (!at->status().ok() && log_)
-    log_->warn("store.scan_failed shard={} why={:?}", call.shard.value, at->status().ToString());
+    log_->warn("store.scan_failed shard={} why={:?}", shard.value, at->status().ToString());
   return found;
 }
 
@@ -475,6 +452,58 @@ load_result rocksdb_store::judge(const load_request& request, const rocksdb::Sta
   return record;
 }
 
+// --- reading what the streams keep ---
+
+void rocksdb_store::load_weak(std::vector<load_request> keys, std::function<void(std::vector<weak_result>)> done) {
+  // Among the loads, not behind them: operations wait for it.
+  ++unanswered_;
+  {
+    const std::lock_guard lock{load_mutex_};
+    weak_loads_.push_back({std::move(keys), std::move(done)});
+  }
+  load_wanted_.notify_one();
+}
+
+void rocksdb_store::answer(weak_load_call call) {
+  keys_loaded_ += call.keys.size();
+  auto results = failed_ ? std::vector<weak_result>(call.keys.size(), damaged{"the store has failed"})
+                         : rocksdb_streams::load(*db_, call.keys);
+  for (std::size_t i = 0; i < results.size(); ++i)
+    if (const auto* bad = std::get_if<damaged>(&results[i])) found_damaged(call.keys[i], *bad);
+  --unanswered_;
+  call.done(std::move(results));
+}
+
+void rocksdb_store::scan_weak(shard_id shard, std::string after, std::function<void(weak_page)> done) {
+  queue_page([this, shard, after = std::move(after), done = std::move(done)] {
+    auto found = failed_ ? weak_page{} : rocksdb_streams::scan(*db_, shard, after);
+    for (const auto& entry : found.records)
+      if (const auto* bad = std::get_if<damaged>(&entry.found)) found_damaged({shard, entry.key}, *bad);
+    --unanswered_;
+    done(std::move(found));
+  });
+}
+
+void rocksdb_store::read_updates(updates_request from, std::function<void(updates_page)> done) {
+  queue_page([this, from, done = std::move(done)] {
+    auto found = failed_ ? updates_page{} : rocksdb_streams::read(*db_, from);
+    if (found.damaged != 0) {
+      ++damaged_found_;
+      if (log_)
+        log_->error("store.damaged_update node={} life={} lane={} seq={}", from.from.node.value, from.from.life,
+                    static_cast<int>(from.lane), found.damaged);
+    }
+    --unanswered_;
+    done(std::move(found));
+  });
+}
+
+void rocksdb_store::found_damaged(const load_request& request, const damaged& bad) {
+  if (failed_) return;
+  ++damaged_found_;
+  if (log_) log_->error("store.damaged shard={} key={:?} why={:?}", request.shard.value, request.key, bad.what);
+}
+
 // --- the rest ---
 
 v1::StoreIdentity rocksdb_store::identity() const {
@@ -493,62 +522,6 @@ store_driver::counters rocksdb_store::count() const {
 }
 
 } // namespace
-
-tl::expected<void, store_error> rocksdb_options::validate() const {
-  if (directory.empty()) return tl::unexpected{store_error{"the store's directory is not set"}};
-  if (cluster.empty()) return tl::unexpected{store_error{"the cluster's name is empty"}};
-  if (node.value == 0 || is_client(node)) {
-    return tl::unexpected{store_error{"node " + std::to_string(node.value) + " cannot have a store"}};
-  }
-  if (cache_bytes < (std::size_t{1} << 20)) return tl::unexpected{store_error{"the store's cache is under 1 MiB"}};
-  if (readers < 1 || readers > 16) return tl::unexpected{store_error{"the store's readers are not within 1..16"}};
-  return {};
-}
-
-tl::expected<v1::StoreIdentity, store_error> create_store(const rocksdb_options& options) {
-  if (auto valid = options.validate(); !valid) return tl::unexpected{valid.error()};
-  const auto path = options.directory.string();
-  std::error_code failed;
-  std::filesystem::create_directories(options.directory, failed);
-  if (failed) return tl::unexpected{store_error{"store " + path + " cannot be made: " + failed.message()}};
-  const std::filesystem::directory_iterator entries{options.directory, failed};
-  if (failed) return tl::unexpected{store_error{"store " + path + " cannot be read: " + failed.message()}};
-  if (entries != std::filesystem::directory_iterator{}) {
-    const bool store = std::filesystem::exists(mark_file(options), failed);
-    return tl::unexpected{
-        store_error{path
-                    + (store ? " already holds a store; it is not made again"
-                             : " is not empty: it holds '" + entries->path().filename().string() + "'")}};
-  }
-
-  v1::StoreIdentity identity;
-  identity.set_format(format);
-  identity.set_cluster(options.cluster);
-  identity.set_node(options.node.value);
-  identity.set_disk(random_disk_id());
-  {
-    const auto db = open_database(options, true);
-    if (!db) return tl::unexpected{db.error()};
-    rocksdb::WriteBatch batch;
-    batch.Put(count_key, count_value(1));
-    batch.Put(identity_key, sealed(identity));
-    auto status = (*db)->Write(synced(), &batch);
-    // Into a table: inspect() reads whose the store is without its log.
-    if (status.ok()) status = (*db)->Flush(rocksdb::FlushOptions{});
-    if (status.ok()) status = (*db)->Close();
-    if (!status.ok()) return tl::unexpected{refusal(options, status)};
-  }
-  // The mark is made last: a store without one is a `troupe init` that did not finish.
-  if (const auto mark = synced_mark::create(mark_file(options), identity.disk(), 1); !mark) {
-    return tl::unexpected{mark.error()};
-  }
-  auto absolute = std::filesystem::absolute(options.directory, failed).lexically_normal();
-  if (!absolute.has_filename()) absolute = absolute.parent_path(); // "store/"
-  if (auto done = sync_directory(absolute); !done) return tl::unexpected{done.error()};
-  if (auto done = sync_directory(absolute.parent_path()); !done) return tl::unexpected{done.error()};
-  if (options.log) options.log->info("store.created path={:?} disk={:016x}", path, identity.disk());
-  return identity;
-}
 
 tl::expected<std::unique_ptr<store_driver>, store_error> open_store(const rocksdb_options& options) {
   if (auto valid = options.validate(); !valid) return tl::unexpected{valid.error()};
@@ -570,6 +543,8 @@ tl::expected<std::unique_ptr<store_driver>, store_error> open_store(const rocksd
   if (!identity) return tl::unexpected{identity.error()};
   auto promises = read_promises(options, **db);
   if (!promises) return tl::unexpected{promises.error()};
+  auto streams = rocksdb_streams::read_image(options, **db);
+  if (!streams) return tl::unexpected{streams.error()};
 
   identity->set_incarnation(identity->incarnation() + 1);
   identity->set_format(format);
@@ -590,6 +565,7 @@ tl::expected<std::unique_ptr<store_driver>, store_error> open_store(const rocksd
                                                                .mark = std::move(*mark),
                                                                .identity = std::move(*identity),
                                                                .promises = std::move(*promises),
+                                                               .streams = std::move(*streams),
                                                                .count = *newest + 1},
                                          options);
 }

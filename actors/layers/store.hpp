@@ -3,6 +3,7 @@
 
 #include "protocol/error.hpp"
 #include "protocol/ids.hpp"
+#include "protocol/stream/stream_writes.hpp"
 #include "protocol/wire/record.pb.h"
 
 #include <functional>
@@ -33,13 +34,17 @@ struct record_erase {
   std::string key;
 };
 
-using store_write = std::variant<record_write, promise_write, record_erase>;
+/// What is written for the strong types, and (stream_writes.hpp) for the others.
+using store_write = std::variant<record_write, promise_write, record_erase, update_write, updates_erase, weak_write,
+                                 weak_erase, mark_write>;
 
 /// What a read found: nothing, a record whose checksum was verified, or damage.
 struct damaged {
   std::string what; ///< for the log; never the bytes
 };
 using load_result = std::variant<std::monostate, v1::StoredRecord, damaged>;
+
+using weak_result = std::variant<std::monostate, v1::WeakRecord, damaged>;
 
 struct load_request {
   shard_id shard;
@@ -54,6 +59,16 @@ struct scan_result {
   };
   std::vector<tombstone> tombstones; ///< by key; those whose bytes cannot be read are left out
   std::string next;                  ///< the next page has the keys above it; empty = there are no more
+};
+
+/// A page of a shard's records of the weaker types, for whoever compares, collects or copies them.
+struct weak_page {
+  struct entry {
+    std::string key;
+    weak_result found; ///< a verified record, or damage
+  };
+  std::vector<entry> records; ///< by key
+  std::string next;           ///< the next page has the keys above it; empty = there are no more
 };
 
 /// Asynchronous: no call blocks, callbacks run on a thread of the driver's (or inside the simulation's event), must
@@ -75,6 +90,16 @@ public:
   /// Looks through some hundred records of the shard, those whose keys are above `after`, or a quarter of a MiB of
   /// them. Comes after whatever loads wait. `done` as for load. A store that has failed finds nothing.
   virtual void scan(shard_id shard, std::string after, std::function<void(scan_result)> done) = 0;
+
+  /// As load and scan, of the weaker types' records. A checksum that does not match is `damaged`.
+  virtual void load_weak(std::vector<load_request> keys, std::function<void(std::vector<weak_result>)> done) = 0;
+  virtual void scan_weak(shard_id shard, std::string after, std::function<void(weak_page)> done) = 0;
+
+  /// Reads a log, as of now or later. For whoever replays it at the start, and for a stream whose peer lags.
+  virtual void read_updates(updates_request from, std::function<void(updates_page)> done) = 0;
+
+  /// What the streams left here, as it was when the store was opened; the logs are read with read_updates.
+  virtual const stream_image& streams() const = 0;
 
   /// What was restored when the store was opened: one entry per shard with a promise, verified.
   virtual const std::map<shard_id, v1::StoredPromise>& promises() const = 0;

@@ -22,6 +22,20 @@ struct delay {
   int round_trip_ms;
 };
 constexpr std::array<std::string_view, 3> regions{"eu", "us", "asia"};
+
+struct type_of_data {
+  std::string_view name;
+  std::string_view promise;
+};
+constexpr std::array<type_of_data, 9> types{{{"user_sessions", "level = \"strong\""},
+                                             {"inventory", "level = \"strong\""},
+                                             {"orders", "level = \"strong\""},
+                                             {"threads", "level = \"causal\""},
+                                             {"reviews", "level = \"causal\""},
+                                             {"carts", "level = \"session\""},
+                                             {"catalogue", "level = \"eventual\""},
+                                             {"recommendations", "level = \"eventual\""},
+                                             {"views", "level = \"eventual\"\nresolver = \"counter\""}}};
 constexpr std::array<delay, 3> region_delays{{{"eu", "us", 40}, {"us", "asia", 80}, {"eu", "asia", 120}}};
 
 /// A home renews every quarter of it, and recovery waits for its end: more than twice (a quarter, and the longest
@@ -93,8 +107,8 @@ std::string local_cluster::shared_toml() const {
   for (std::size_t i = 0; i < nodes_.size(); ++i)
     out << "\n[[cluster.nodes]]\nname = \"" << nodes_[i].name << "\"\nid = " << i + 1 << "\nregion = \"" << regions[i]
         << "\"\naddress = " << address(nodes_[i].port) << "\n";
-  for (const auto* type : {"catalogue", "inventory", "carts", "orders"})
-    out << "\n[types." << type << "]\nlevel = \"strong\"\n";
+  for (const auto& [type, promise] : types)
+    out << "\n[types." << type << "]\n" << promise << "\n";
   for (const auto& d : region_delays)
     out << "\n[[delays]]\nregions = [\"" << d.one << "\", \"" << d.other << "\"]\nround_trip_ms = " << d.round_trip_ms
         << "\n";

@@ -11,15 +11,17 @@ namespace {
 shopper_plan plan_of(const visit& one, std::mt19937_64& random, const habits& assumed) {
   std::bernoulli_distribution takes{assumed.into_cart};
   std::bernoulli_distribution orders{assumed.orders};
+  std::bernoulli_distribution reviews{assumed.reviews};
   std::uniform_int_distribution<std::int64_t> units{1, assumed.units_max};
   shopper_plan plan{one.id, {}, false};
   std::set<std::string> seen;
   bool has_cart = false;
   std::chrono::milliseconds before{0};
   for (const auto& v : one.views) {
-    const bool puts = seen.insert(v.item).second && takes(random);
+    const bool first = seen.insert(v.item).second;
+    const bool puts = first && takes(random);
     has_cart = has_cart || puts;
-    plan.steps.push_back({v.at - before, v.item, puts ? units(random) : 0});
+    plan.steps.push_back({v.at - before, v.item, puts ? units(random) : 0, first && reviews(random)});
     before = v.at;
   }
   plan.orders = has_cart && orders(random);

@@ -16,6 +16,7 @@ struct step {
   std::chrono::milliseconds think{0}; ///< before it, at the speed of real life
   std::string item;
   std::int64_t into_cart = 0; ///< units; 0 = only looks
+  bool reviews = false;       ///< writes what it thinks of the item
 };
 
 struct shopper_plan {
@@ -35,6 +36,7 @@ struct shop_plan {
 struct habits {
   double into_cart = 0.3; ///< of an item at its first view
   double orders = 0.7;    ///< of a shopper with something in the cart
+  double reviews = 0.1;   ///< of an item at its first view
   std::int64_t units_max = 3;
   std::int64_t stock_max = 12;
 };

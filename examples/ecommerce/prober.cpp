@@ -28,7 +28,7 @@ std::optional<prober::clock::time_point> prober::first_acknowledged() const {
 void prober::write_on(const std::stop_token& stop) {
   std::condition_variable_any never;
   for (std::uint64_t n = 1; !stop.stop_requested(); ++n) {
-    const auto answer = session_.put("carts", key_, name_ + "-" + std::to_string(n), {.deadline = deadline});
+    const auto answer = session_.put("user_sessions", key_, name_ + "-" + std::to_string(n), {.deadline = deadline});
     std::unique_lock lock{mutex_};
     if (answer && !first_) first_ = clock::now();
     never.wait_for(lock, stop, pause, [] { return false; });

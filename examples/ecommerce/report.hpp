@@ -19,14 +19,23 @@ struct region_report {
   std::optional<latency> took;
 };
 
+/// Over all regions.
+struct level_report {
+  troupe::level at = troupe::level::strong;
+  counts operations;
+  observations seen; ///< by the shoppers themselves, and at the end
+  std::optional<latency> took;
+};
+
 /// What the process that checked the history said.
 struct checked {
-  std::string linearizable; ///< yes, no or undecided
+  std::string answer; ///< yes, no or undecided
   std::uint64_t operations = 0;
 };
 
 struct report {
   std::vector<region_report> regions;
+  std::vector<level_report> levels;
   std::uint64_t sessions = 0;
   std::uint64_t orders = 0;
   std::uint64_t sold_out = 0;
@@ -37,9 +46,11 @@ struct report {
   std::optional<std::chrono::milliseconds> recovery;
   std::optional<std::chrono::milliseconds> ready_again; ///< from its restart
   std::optional<reconciliation> books;
-  std::optional<checked> history;
-  std::vector<std::string> failures; ///< of operations: "eu timeout: 3"
-  std::vector<std::string> problems; ///< what went wrong with the run itself
+  std::optional<checked> history;          ///< of the strong types
+  std::optional<checked> sessions_checked; ///< of the causal and session types
+  std::vector<std::string> failures;       ///< of operations: "eu strong timeout: 3"
+  std::vector<std::string> broken;         ///< promises, in words; the first few
+  std::vector<std::string> problems;       ///< what went wrong with the run itself
 
   counts operations() const;
 };

@@ -1,5 +1,6 @@
 #include "examples/ecommerce/run.hpp"
 
+#include "examples/ecommerce/convergence.hpp"
 #include "examples/ecommerce/ledger.hpp"
 #include "examples/ecommerce/local_cluster.hpp"
 #include "examples/ecommerce/pipeline.hpp"
@@ -38,6 +39,7 @@ constexpr std::chrono::seconds probe_patience{10};
 constexpr std::size_t probe_keys_max = 60;
 constexpr std::chrono::seconds proof_patience{180};
 constexpr std::chrono::seconds stop_patience{10};
+constexpr std::chrono::seconds convergence_patience{10};
 constexpr milliseconds tick{20};
 
 milliseconds since(clock::time_point begin) { return std::chrono::duration_cast<milliseconds>(clock::now() - begin); }
@@ -49,10 +51,13 @@ std::string content_of(const std::filesystem::path& file) {
 
 /// The client node of one region, and what its shoppers met.
 struct region_desk {
+  region_desk(std::string r, std::filesystem::path h, troupe::runtime c)
+      : region(std::move(r)), history(std::move(h)), client(std::move(c)) {}
+
   std::string region;
   std::filesystem::path history;
   troupe::runtime client;
-  tally counts;
+  tallies counts;
 };
 
 /// A key for probing, and the shard that it is in.
@@ -100,10 +105,13 @@ private:
   region_desk& desk_outside(const std::string& region);
 
   void close_shop();
+  void check_eventual_types();
   void prove();
-  done merge_histories(const std::filesystem::path& file);
+  /// Of all regions, the lines of certain types.
+  done merge_histories(const std::filesystem::path& file, const std::vector<std::string_view>& types);
   done reconcile_books();
   done check_history();
+  done check_sessions();
   void write_report();
   void problem(const done& step) {
     if (!step) report_.problems.push_back(step.error());
@@ -189,7 +197,7 @@ done shop_run::open_desks() {
     if (auto ready = client->wait_ready(client_patience); !ready) return failure{ready.error().message()};
     const auto status = nlohmann::json::parse(client->status_json(), nullptr, false);
     auto region = status.is_object() ? status.value("region", "") : "";
-    desks_.push_back(std::unique_ptr<region_desk>{new region_desk{region, history, std::move(*client), {}}});
+    desks_.push_back(std::make_unique<region_desk>(region, history, std::move(*client)));
   }
   return {};
 }
@@ -234,7 +242,7 @@ done shop_run::find_probe_keys(troupe::session& session) {
   for (std::size_t n = 0; n < probe_keys_max && missing(); ++n) {
     const auto key = "probe-" + std::to_string(n);
     auto shard = cluster_->shard_written_by([&]() -> done {
-      const auto put = session.put("carts", key, "opening", {.deadline = stocking_deadline});
+      const auto put = session.put("user_sessions", key, "opening", {.deadline = stocking_deadline});
       if (!put) return failure{"the key " + key + ": " + put.error().message()};
       return {};
     });
@@ -305,10 +313,7 @@ void shop_run::serve(region_desk& desk) {
 void shop_run::tell_progress(clock::time_point begin) {
   counts all;
   for (const auto& desk : desks_) {
-    const auto c = desk->counts.counted();
-    all.answered += c.answered;
-    all.not_done += c.not_done;
-    all.unknown += c.unknown;
+    all += desk->counts.counted();
   }
   const auto started = std::min<std::size_t>(next_shopper_, plan_.shoppers.size());
   const auto rate = static_cast<double>(all.issued() - last_operations_)
@@ -408,15 +413,31 @@ void shop_run::close_shop() {
     problem(cluster_->wait_ready(victim_, client_patience));
     report_.ready_again = since(act_began_);
   }
+  check_eventual_types();
   for (auto& desk : desks_)
     if (auto stopped = desk->client.stop(stop_patience); !stopped)
       report_.problems.push_back("the client node in " + desk->region + ": " + stopped.error().message());
+}
+
+void shop_run::check_eventual_types() {
+  out_ << "comparing the eventual types of all regions\n" << std::flush;
+  std::vector<troupe::session> sessions;
+  for (auto& desk : desks_)
+    sessions.push_back(desk->client.open_session({.recorded = false}));
+  auto items = floor_.views.all();
+  const auto found = check_convergence(sessions, items, convergence_patience);
+  auto& eventual = desks_.front()->counts[troupe::level::eventual];
+  for (std::uint64_t n = found.findings.size(); n < found.checked; ++n)
+    eventual.observed(true, {});
+  for (const auto& finding : found.findings)
+    eventual.observed(false, finding);
 }
 
 void shop_run::prove() {
   out_ << "reconciling and checking, each in a process of its own\n" << std::flush;
   problem(reconcile_books());
   problem(check_history());
+  problem(check_sessions());
 }
 
 done shop_run::reconcile_books() {
@@ -432,17 +453,23 @@ done shop_run::reconcile_books() {
   return {};
 }
 
-done shop_run::merge_histories(const std::filesystem::path& file) {
+done shop_run::merge_histories(const std::filesystem::path& file, const std::vector<std::string_view>& types) {
   std::ofstream out{file, std::ios::binary | std::ios::trunc};
-  for (const auto& desk : desks_)
-    out << content_of(desk->history);
+  for (const auto& desk : desks_) {
+    std::istringstream lines{content_of(desk->history)};
+    for (std::string line; std::getline(lines, line);) {
+      const auto key = nlohmann::json::parse(line).at("key").get<std::string>();
+      const auto type = std::string_view{key}.substr(0, key.find(':'));
+      if (std::find(types.begin(), types.end(), type) != types.end()) out << line << "\n";
+    }
+  }
   if (!out.flush()) return failure{file.string() + ": cannot be written"};
   return {};
 }
 
 done shop_run::check_history() {
   const auto history = options_.folder / "history.jsonl";
-  if (auto merged = merge_histories(history); !merged) return merged;
+  if (auto merged = merge_histories(history, {"user_sessions", "inventory", "orders"}); !merged) return merged;
   const auto answer = options_.folder / "check.json";
   auto code = troupe::run_to_end({options_.troupe.string(), "check", "linearizability", "--json", history.string()},
                                  answer, proof_patience);
@@ -454,11 +481,47 @@ done shop_run::check_history() {
   return {};
 }
 
+/// All four guarantees of every session, over the causal and the session types together.
+done shop_run::check_sessions() {
+  const auto history = options_.folder / "sessions.jsonl";
+  if (auto merged = merge_histories(history, {"threads", "reviews", "carts"}); !merged) return merged;
+  const auto answer = options_.folder / "check-sessions.json";
+  auto code = troupe::run_to_end({options_.troupe.string(), "check", "session", "--json", history.string()}, answer,
+                                 proof_patience);
+  if (!code) return failure{code.error()};
+  const auto verdict = nlohmann::json::parse(content_of(answer), nullptr, false);
+  if (!verdict.is_object() || !verdict.contains("session"))
+    return failure{"troupe check ended with code " + std::to_string(*code) + ": " + content_of(answer)};
+  report_.sessions_checked = checked{verdict.value("session", ""), verdict.value("operations", std::uint64_t{0})};
+  return {};
+}
+
 void shop_run::write_report() {
   for (const auto& desk : desks_) {
-    report_.regions.push_back({desk->region, desk->counts.counted(), desk->counts.latencies()});
-    for (const auto& failed : desk->counts.failures())
-      report_.failures.push_back(desk->region + " " + failed);
+    std::vector<std::chrono::microseconds> took;
+    for (const auto at : levels) {
+      const auto of_level = desk->counts[at].took();
+      took.insert(took.end(), of_level.begin(), of_level.end());
+    }
+    report_.regions.push_back({desk->region, desk->counts.counted(), latency_of(std::move(took))});
+  }
+  for (const auto at : levels) {
+    level_report of_level;
+    of_level.at = at;
+    std::vector<std::chrono::microseconds> took;
+    for (const auto& desk : desks_) {
+      const auto& counts = desk->counts[at];
+      of_level.operations += counts.counted();
+      of_level.seen += counts.seen();
+      const auto here = counts.took();
+      took.insert(took.end(), here.begin(), here.end());
+      for (const auto& failed : counts.failures())
+        report_.failures.push_back(desk->region + " " + std::string{name_of(at)} + " " + failed);
+      for (const auto& broken : counts.broken())
+        report_.broken.push_back(std::string{name_of(at)} + ": " + broken);
+    }
+    of_level.took = latency_of(std::move(took));
+    report_.levels.push_back(std::move(of_level));
   }
   report_.orders = floor_.orders;
   report_.sold_out = floor_.sold_out;

@@ -9,14 +9,18 @@ void tally::failed(const troupe::error& why) {
   ++failures_[static_cast<std::uint8_t>(why.code())];
 }
 
-std::optional<latency> tally::latencies() const {
-  auto sorted = [&] {
-    const std::lock_guard lock{mutex_};
-    return took_;
-  }();
-  if (sorted.empty()) return std::nullopt;
-  std::sort(sorted.begin(), sorted.end());
-  auto quantile = [&](std::size_t percent) { return sorted[(sorted.size() - 1) * percent / 100]; };
+void tally::observed(bool as_promised, const std::string& what) {
+  const std::lock_guard lock{mutex_};
+  ++seen_.made;
+  if (as_promised) return;
+  ++seen_.broken;
+  if (broken_.size() < broken_max) broken_.push_back(what);
+}
+
+std::optional<latency> latency_of(std::vector<std::chrono::microseconds> took) {
+  if (took.empty()) return std::nullopt;
+  std::sort(took.begin(), took.end());
+  auto quantile = [&](std::size_t percent) { return took[(took.size() - 1) * percent / 100]; };
   return latency{quantile(50), quantile(99)};
 }
 

@@ -1,7 +1,9 @@
-/// Counts what the shoppers' operations answered, and how long they took, by region.
+/// Counts what the shoppers' operations answered, how long they took, and whether what they saw was as promised, by
+/// level of consistency.
 #pragma once
 
 #include <troupe/error.hpp>
+#include <troupe/level.hpp>
 
 #include <array>
 #include <chrono>
@@ -24,14 +26,34 @@ struct counts {
   std::uint64_t issued() const { return answered + not_done + unknown; }
   /// Of those issued; an unknown is a failure. 1 when there are none.
   double success() const { return issued() == 0 ? 1 : static_cast<double>(answered) / static_cast<double>(issued()); }
+  counts& operator+=(const counts& other) {
+    answered += other.answered;
+    not_done += other.not_done;
+    unknown += other.unknown;
+    return *this;
+  }
+};
+
+/// What shoppers could tell by themselves: that an answer was as its level promises, or not.
+struct observations {
+  std::uint64_t made = 0;
+  std::uint64_t broken = 0;
+
+  observations& operator+=(const observations& other) {
+    made += other.made;
+    broken += other.broken;
+    return *this;
+  }
 };
 
 struct latency {
   std::chrono::microseconds p50{0};
   std::chrono::microseconds p99{0};
 };
+/// Nothing = there are none.
+std::optional<latency> latency_of(std::vector<std::chrono::microseconds> took);
 
-/// Safe from any thread.
+/// Of the operations on types of one level. Safe from any thread.
 class tally {
 public:
   void add(ending how, std::chrono::nanoseconds took) {
@@ -50,6 +72,9 @@ public:
     took_.push_back(std::chrono::duration_cast<std::chrono::microseconds>(took));
   }
 
+  /// An answer that could have broken the promise did not, or did; `what` it was is kept of the first few.
+  void observed(bool as_promised, const std::string& what);
+
   /// For the report: an error that shoppers met, and how often.
   void failed(const troupe::error& why);
 
@@ -57,16 +82,51 @@ public:
     const std::lock_guard lock{mutex_};
     return counts_;
   }
-  /// Of all operations, however they ended. Nothing = there are none.
-  std::optional<latency> latencies() const;
+  observations seen() const {
+    const std::lock_guard lock{mutex_};
+    return seen_;
+  }
+  /// Of all operations, however they ended.
+  std::vector<std::chrono::microseconds> took() const {
+    const std::lock_guard lock{mutex_};
+    return took_;
+  }
   /// "timeout: 3", one per kind of error.
   std::vector<std::string> failures() const;
+  std::vector<std::string> broken() const {
+    const std::lock_guard lock{mutex_};
+    return broken_;
+  }
 
 private:
+  static constexpr std::size_t broken_max = 5;
+
   mutable std::mutex mutex_;
   counts counts_;
+  observations seen_;
+  std::vector<std::string> broken_;
   std::vector<std::chrono::microseconds> took_; ///< one per operation of the run
   std::array<std::uint64_t, 256> failures_{};   ///< by number of the error code
+};
+
+/// Strongest first, as in the report.
+inline constexpr std::array<troupe::level, 4> levels{troupe::level::strong, troupe::level::causal,
+                                                     troupe::level::session, troupe::level::eventual};
+
+/// Of one region: a tally per level.
+class tallies {
+public:
+  tally& operator[](troupe::level at) { return all_[static_cast<std::size_t>(at)]; }
+  const tally& operator[](troupe::level at) const { return all_[static_cast<std::size_t>(at)]; }
+  counts counted() const {
+    counts sum;
+    for (const auto& one : all_)
+      sum += one.counted();
+    return sum;
+  }
+
+private:
+  std::array<tally, levels.size()> all_;
 };
 
 /// Calls, and counts how that went. `call` answers a troupe::result.

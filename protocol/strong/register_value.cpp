@@ -99,6 +99,9 @@ applied apply(const v1::Operation& operation, v1::Record& record, bool exists) {
   case v1::Operation::kRaiseFence:
   case v1::Operation::WHAT_NOT_SET:
     break;
+  case v1::Operation::kPutField: // a strong value has no fields
+  case v1::Operation::kRemoveField:
+    return failed(errc::unsupported_operation);
   }
   return failed(errc::invalid_argument);
 }

@@ -73,10 +73,10 @@ tl::expected<std::unique_ptr<bench_cluster>, std::string> bench_cluster::start(c
   }
   for (const auto& node : made->processes_)
     if (auto store = made->make_store(node); !store) return failure{store.error()};
-  for (auto& node : made->processes_)
-    if (auto spawned = made->spawn(node); !spawned) return failure{spawned.error()};
-  for (auto& node : made->processes_)
-    if (auto ready = made->wait_ready(node); !ready) return failure{ready.error()};
+  for (auto i = made->first_process(); i < nodes; ++i)
+    if (auto spawned = made->spawn(made->processes_[i]); !spawned) return failure{spawned.error()};
+  for (auto i = made->first_process(); i < nodes; ++i)
+    if (auto ready = made->wait_ready(made->processes_[i]); !ready) return failure{ready.error()};
   return made;
 }
 
@@ -86,7 +86,7 @@ std::string bench_cluster::shared_toml() const {
   for (std::size_t i = 0; i < nodes; ++i)
     out << "\n[[cluster.nodes]]\nname = \"" << processes_[i].name << "\"\nid = " << i + 1 << "\nregion = \"r" << i + 1
         << "\"\naddress = \"" << address(processes_[i].port) << "\"\n";
-  out << "\n[types.bench]\nlevel = \"strong\"\n\n[log]\nlevel = \"warn\"\n";
+  out << "\n[types.bench]\nlevel = \"" << name_of(options_.at) << "\"\n\n[log]\nlevel = \"warn\"\n";
   return out.str();
 }
 
@@ -95,11 +95,20 @@ std::string bench_cluster::client_toml(const std::string& name) const {
          + "\"\n\n[node]\nrole = \"client\"\nname = \"" + name + "\"\nregion = \"r1\"\n";
 }
 
+std::string bench_cluster::node_toml(const process& node) const {
+  return "\n[node]\nname = \"" + node.name + "\"\ndirectory = \"" + file(node, ".store").string()
+         + "\"\n\n[listen]\nadmin = \"" + address(node.admin) + "\"\n";
+}
+
+std::string bench_cluster::first_node_toml() const {
+  return shared_toml() + "file = \"" + (options_.folder / "clients.log").string() + "\"\n"
+         + node_toml(processes_.front());
+}
+
 tl::expected<void, std::string> bench_cluster::make_store(const process& node) const {
   const auto config = file(node, ".toml");
   std::ofstream out{config, std::ios::binary | std::ios::trunc};
-  out << shared_toml() << "\n[node]\nname = \"" << node.name << "\"\ndirectory = \"" << node.name
-      << ".store\"\n\n[listen]\nadmin = \"" << address(node.admin) << "\"\n";
+  out << shared_toml() << node_toml(node);
   out.close();
   if (!out) return failure{config.string() + ": cannot be written"};
   auto made =
@@ -122,7 +131,10 @@ tl::expected<void, std::string> bench_cluster::spawn(process& node) {
 /// A node says "ready" once, when it is: reading that costs it nothing, as asking would.
 tl::expected<void, std::string> bench_cluster::wait_ready(process& node) {
   const auto until = clock::now() + ready_patience;
-  while (!text_of(file(node, ".out")).starts_with("ready ")) {
+  const auto says_so = [](const std::string& said) {
+    return said.starts_with("ready ") || said.find("\nready ") != std::string::npos; // behind what it warns of
+  };
+  while (!says_so(text_of(file(node, ".out")))) {
     if (const auto ended = node.running->wait(poll_interval))
       return failure{failure_of(node, "ended with code " + std::to_string(*ended))};
     if (clock::now() > until) return failure{failure_of(node, "is not ready in time")};

@@ -3,6 +3,8 @@
 
 #include "protocol/ids.hpp"
 
+#include <troupe/level.hpp>
+
 #include <tl/expected.hpp>
 #include <troupe/processes.hpp>
 
@@ -28,6 +30,9 @@ struct cluster_options {
   std::filesystem::path troupe; ///< the program
   std::filesystem::path folder; ///< for stores, configurations and logs; exists, is empty
   std::chrono::milliseconds lease{400};
+  level at = level::strong; ///< of the only data type
+  /// The first node is left to the caller, who runs it in this process (node_toml).
+  bool first_is_callers = false;
 };
 
 /// Stores, configurations and logs are below one folder. Everything ends with this object. For the main thread.
@@ -42,6 +47,9 @@ public:
 
   /// The configuration of a client node.
   std::string client_toml(const std::string& name = "clients") const;
+
+  /// The configuration of the first node, for a runtime in this process; its store is made.
+  std::string first_node_toml() const;
 
   /// SIGKILL. Returns when the process is gone.
   void kill(std::size_t node) { processes_[node].running.reset(); }
@@ -64,6 +72,8 @@ private:
 
   explicit bench_cluster(cluster_options options) : options_(std::move(options)) {}
   std::string shared_toml() const;
+  std::string node_toml(const process& node) const;
+  std::size_t first_process() const { return options_.first_is_callers ? 1 : 0; }
   tl::expected<void, std::string> make_store(const process& node) const;
   tl::expected<void, std::string> spawn(process& node);
   tl::expected<void, std::string> wait_ready(process& node);

@@ -31,26 +31,37 @@ constexpr std::size_t copies_bytes_max = std::size_t{256} << 20;
 
 memory_table::counters copies_of(const runtime& client_node) {
   memory_table::counters counted;
-  runtime_access{client_node}.with_parts([&](assembly& parts) { counted = parts.actors().memory()->count(); });
+  runtime_access{client_node}.with_parts([&](assembly& parts) {
+    const auto& actors = parts.actors();
+    if (const auto& weak = actors.copies().table)
+      counted = weak->count();
+    else
+      counted = actors.memory()->count();
+  });
   return counted;
 }
 
-/// Three nodes and a client node, with the promise or without.
+/// Three nodes and the clients, with the promise or without.
 class contestant {
 public:
   /// @param folder  is made.
   static tl::expected<std::unique_ptr<contestant>, std::string> start(const levels_options& options, bool promise,
                                                                       const std::filesystem::path& folder) {
     std::unique_ptr<contestant> made{new contestant{folder}};
-    cluster_options shape{.troupe = options.troupe, .folder = folder};
+    const bool weaker = options.at != level::strong;
+    cluster_options shape{.troupe = options.troupe, .folder = folder, .at = options.at, .first_is_callers = weaker};
     if (!promise) {
-      shape.lease = unpromised_lease;
+      if (weaker)
+        shape.at = level::eventual; // no order, no dependencies, no waits
+      else
+        shape.lease = unpromised_lease;
       made->copies_.emplace(copies_bytes_max);
     }
     auto nodes = bench_cluster::start(shape);
     if (!nodes) return failure{nodes.error()};
     made->nodes_ = std::move(*nodes);
-    auto configuration = config::from_toml(made->nodes_->client_toml(), "the clients' configuration");
+    auto configuration = config::from_toml(weaker ? made->nodes_->first_node_toml() : made->nodes_->client_toml(),
+                                           "the clients' configuration");
     if (configuration && !promise) configuration = made->copies_->attach_to(*configuration);
     auto client = runtime::start(std::move(configuration));
     if (!client) return failure{client.error().message()};
@@ -117,6 +128,7 @@ class levels_run {
 public:
   levels_run(const levels_options& options, const std::function<void(const std::string&)>& say)
       : options_(options), say_(say), keys_(options.keys, skew) {
+    results_.at = options.at;
     results_.keys = options.keys;
     results_.clients = options.clients;
     results_.mixes = {{"A", 0.5, {}, {}}, {"B", 0.95, {}, {}}, {"C", 1, {}, {}}};

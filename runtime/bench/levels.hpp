@@ -4,6 +4,7 @@
 #include "runtime/bench/figure.hpp"
 
 #include <tl/expected.hpp>
+#include <troupe/level.hpp>
 
 #include <chrono>
 #include <cstddef>
@@ -16,6 +17,7 @@
 namespace troupe::bench {
 
 struct levels_options {
+  level at = level::strong;
   std::filesystem::path troupe; ///< the program
   std::filesystem::path folder; ///< for stores, configurations and logs; exists, is empty
   std::size_t keys = 100'000;
@@ -44,6 +46,7 @@ struct mix_results {
 };
 
 struct levels_results {
+  level at = level::strong;
   std::size_t keys = 0;
   std::size_t clients = 0;
   std::vector<mix_results> mixes;
@@ -51,7 +54,8 @@ struct levels_results {
   double load_average = 0; ///< of the machine, over the last minute, at the end
 };
 
-/// Runs all. Each turn has a cluster of its own, with a client node in this process, and nothing of the other alive
+/// Runs all. Each turn has a cluster of its own, with a client node in this process (for a weaker level one of the
+/// three members, whose copies of these types sessions read), and nothing of the other alive
 /// beside it; the two take turns as on, off, off, on, … so that neither gains by a machine that changes slowly.
 /// `say` gets a line when each turn begins.
 /// @errors a sentence: a node that did not start, an operation that failed.

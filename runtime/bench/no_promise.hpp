@@ -1,5 +1,5 @@
-/// The promise of `strong`, switched off: the other half of `troupe bench levels`. What a service has that puts a
-/// plain cache in front of the same cluster.
+/// A promise, switched off: the other half of `troupe bench levels`. What a service has that puts a plain cache in
+/// front of the same cluster.
 ///
 /// All of it is here, and nothing of it in the program that serves: homes and memory layers have no mode for it.
 /// - No read locks: a client node with unpromised copies has no memory layer, so it asks for none. Homes then have
@@ -13,7 +13,10 @@
 /// What serves the promise and is left, because the same code runs: numbers of records and requests, a home's look at
 /// its lease, and in each read one at the clock and at the time of the copy, as every cache has that knows of times.
 ///
-/// Strong reads of such a node may be stale. No configuration file can ask for it; its status says `"promise":
+/// For a weaker level the same copies stand in front of the same update streams, in a member: the type is eventual,
+/// so updates carry no dependencies and wait for nobody, and what others write is not seen.
+///
+/// Reads of such a node may be stale. No configuration file can ask for it; its status says `"promise":
 /// "off"`, and its log warns.
 #pragma once
 

@@ -56,12 +56,14 @@ tl::expected<admin_answer, admin_failure> ask_admin(const std::string& address, 
   wire.path = request.target;
   wire.body = request.body;
   if (!request.body.empty()) wire.set_header("Content-Type", "application/octet-stream");
+  for (const auto& [name, value] : request.headers)
+    wire.set_header(name, value);
   client.set_url_encode(false);
   const auto answer = client.send(wire);
   if (!answer)
     return tl::unexpected{admin_failure{!not_sent(answer.error()),
                                         "no answer from " + address + ": " + httplib::to_string(answer.error())}};
-  return admin_answer{answer->status, answer->body};
+  return admin_answer{answer->status, answer->body, answer->get_header_value("Troupe-Token")};
 }
 
 std::string percent_encoded(std::string_view text) {

@@ -8,6 +8,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace troupe::cli {
 
@@ -15,12 +17,14 @@ struct admin_request {
   std::string method{};
   std::string target{};
   std::string body{};
+  std::vector<std::pair<std::string, std::string>> headers{};
   std::chrono::milliseconds patience{5'000}; ///< for the answer
 };
 
 struct admin_answer {
   int status = 0;
   std::string body{};
+  std::string token{}; ///< Troupe-Token; empty = none
 };
 
 /// Why there is no answer.

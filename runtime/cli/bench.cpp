@@ -117,12 +117,18 @@ void add_levels(CLI::App& bench, const std::shared_ptr<bench_options>& given, ac
   auto* levels = bench.add_subcommand(
       "levels", "Mixes of reads and writes on three nodes on this machine, with a level's promise and without it");
   add_common(*levels, given);
-  levels->add_option("--level", given->level, "Whose promise")->check(CLI::IsMember({"strong"}))->required();
+  levels->add_option("--level", given->level, "Whose promise")
+      ->check(CLI::IsMember({"strong", "causal", "session", "eventual"}))
+      ->required();
   levels->add_option("--rounds", given->levels.rounds, "Turns of each")->check(CLI::Range(1, 1'000));
   levels->add_option("--clients", given->levels.clients, "Threads, each with a session")->check(CLI::Range(1, 1'000));
   levels->add_option("--keys", given->levels.keys, "Keys")->check(CLI::Range(100, 10'000'000));
-  levels->callback(
-      [given, &chosen] { chosen = [given] { return run(*given, given->levels, bench::measure_levels); }; });
+  levels->callback([given, &chosen] {
+    chosen = [given] {
+      given->levels.at = *level_named(given->level);
+      return run(*given, given->levels, bench::measure_levels);
+    };
+  });
 }
 
 } // namespace

@@ -17,6 +17,7 @@ void add_simulate(CLI::App& app, action& chosen) {
   command
       ->add_option("--history", given->history_file, "Where to write the history of the one seed, for troupe check")
       ->type_name("FILE");
+  command->add_flag("--weaker", given->weaker, "Most clients use types of the weaker levels");
   command->add_flag("--verbose", given->verbose, "Print options and figures of every seed");
   command->callback(
       [given, &chosen] { chosen = [given] { return simulated::simulate_command(*given, std::cout, std::cerr); }; });

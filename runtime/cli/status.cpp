@@ -140,6 +140,16 @@ void print_memory(const json& status, std::ostream& out) {
       << number(*memory, "bytes_max") << " bytes, " << number(*memory, "leases") << " leases held\n";
 }
 
+void print_view(const json& status, std::ostream& out) {
+  const auto view = status.find("view");
+  if (view == status.end() || !view->is_object()) return;
+  out << "\n  view " << number(*view, "number") << ", this start has life " << number(*view, "life") << ":";
+  for (const auto& member : view->value("nodes", json::array()))
+    out << " " << text(member, "name") << "." << number(member, "life")
+        << (member.value("out", false) ? " (out)" : "");
+  out << "\n";
+}
+
 void print_store(const json& status, std::ostream& out) {
   const auto store = status.find("store");
   if (store == status.end() || !store->is_object()) return;
@@ -158,6 +168,7 @@ void print_status(const json& status, std::ostream& out) {
   print_homes(status, out);
   print_locks(status, out);
   print_links(status, out);
+  print_view(status, out);
   print_memory(status, out);
   print_store(status, out);
 }

@@ -23,9 +23,13 @@ namespace troupe {
 
 namespace {
 
+/// What the session of a request has seen, and of its answer.
+constexpr const char* token_header = "Troupe-Token";
+
 void respond(httplib::Response& response, http::answer answer) {
   response.status = answer.status;
   if (!answer.etag.empty()) response.set_header("ETag", answer.etag);
+  if (!answer.token.empty()) response.set_header(token_header, answer.token);
   if (answer.status == 304) return;
   response.body = std::move(answer.body);
   response.set_header("Content-Type", answer.content_type);
@@ -37,8 +41,12 @@ void respond_json(httplib::Response& response, int status, const nlohmann::json&
 }
 
 http::key_request words_of(const httplib::Request& request, std::string body = {}) {
-  return {request.method == "HEAD" ? "GET" : request.method, request.target, std::move(body),
-          request.get_header_value("If-None-Match"), request.get_header_value("If-Match")};
+  return {request.method == "HEAD" ? "GET" : request.method,
+          request.target,
+          std::move(body),
+          request.get_header_value("If-None-Match"),
+          request.get_header_value("If-Match"),
+          request.has_header(token_header) ? std::optional{request.get_header_value(token_header)} : std::nullopt};
 }
 
 /// What the handlers of keys need.
@@ -51,11 +59,16 @@ struct key_service {
     response.set_header("Cache-Control", "no-cache"); // whoever keeps a copy has to ask again before using it
     auto validators = words;
     validators.body.clear();
-    auto asked = http::interpret(face.shape(), std::move(words), bounds.deadline_max);
+    auto asked = http::interpret(face.shape(), face.seal, std::move(words), bounds.deadline_max);
     if (!asked) return respond(response, std::move(asked.error()));
-    const auto what = asked->operation.operation.what_case();
+    const auto kind = http::kind_of(*asked);
     const auto budget = asked->deadline.value_or(face.deadline);
-    respond(response, http::answer_to(validators, what, sessions.perform(face, std::move(asked->operation), budget)));
+    auto done = sessions.perform_whole(face, std::move(asked->operation),
+                                       {std::move(asked->seen), asked->wants_token}, budget);
+    auto reply = http::answer_to(validators, kind, std::move(done.answer), face.seal);
+    if (done.token)
+      if (auto text = face.seal.seal(*done.token)) reply.token = std::move(*text);
+    respond(response, std::move(reply));
   }
 
   /// @param content  the body; decoded, if it is compressed.
@@ -246,8 +259,13 @@ void admin_http::add_probes() {
   });
   server_->Get("/metrics", [this, ask](const auto&, auto& response) {
     auto families = face_.meter->collect();
-    for (auto& family : metrics_of(face_.actors->setup(), ask(), face_.store))
-      families.push_back(std::move(family));
+    const auto add = [&](std::vector<prometheus::MetricFamily> more) {
+      for (auto& family : more)
+        families.push_back(std::move(family));
+    };
+    add(metrics_of(face_.actors->setup(), ask(), face_.store));
+    if (face_.audit) add(metrics_of(face_.audit->counts()));
+    if (face_.webhook) add(metrics_of(face_.webhook->count()));
     respond(response, {200, prometheus::TextSerializer{}.Serialize(families), "text/plain; version=0.0.4", ""});
   });
 }

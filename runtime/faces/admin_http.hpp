@@ -21,6 +21,17 @@
 /// request. An error of POST, also of unknown outcome, leaves the lock to others, at the end of its ttl at the
 /// latest.
 ///
+/// Types of a weaker level:
+///   GET …?level=eventual          a weaker level than the type's; ?max_staleness_ms=500: at level eventual
+///   GET                           siblings: {"values":[…],"context":…}, which PUT and DELETE quote by ?context=…;
+///   sets:
+///                                 {"elements":[…]}; maps: {"fields":[{"field":…,"value":…},…]}. Bytes that are no
+///                                 UTF-8 are {"hex":…}
+///   PUT, DELETE …?element=E       of a set
+///   GET, PUT, DELETE …?field=F    of a map
+///   Troupe-Token: TOKEN           what the session had seen before; in the answer, what it has seen now. The answers
+///                                 of these types always have one; of a strong type, when the request has.
+///
 /// Keys are percent-decoded. ?deadline_ms= bounds an operation. Range is ignored: a value is answered whole. An error
 /// is {"error":code,"outcome":…,"message":…}: 504 when its outcome is unknown, 503 when it was not done for now, 4xx
 /// when the request is at fault. A request of its own is a session of its own.

@@ -20,6 +20,7 @@ int status_of(errc code) {
   case errc::key_too_long:
   case errc::invalid_argument:
   case errc::unknown_type:
+  case errc::bad_token:
     return 400;
   case errc::not_a_number:
   case errc::out_of_range:
@@ -27,10 +28,12 @@ int status_of(errc code) {
   case errc::lock_lost:
   case errc::fenced:
   case errc::not_protected:
+  case errc::too_many_siblings:
     return 409;
   case errc::value_too_large:
     return 413;
   case errc::unsupported_level:
+  case errc::unsupported_operation:
     return 501;
   default:
     return outcome_of(code) == outcome::unknown ? 504 : 503;
@@ -39,6 +42,8 @@ int status_of(errc code) {
 
 /// A strong validator: two values of a key with the same version are the same bytes.
 std::string etag_of(const v1::Result& result) { return "\"" + spelled(from_wire(result.version())) + "\""; }
+
+constexpr std::int64_t staleness_ms_max = 3'600'000;
 
 answer bad_request(std::string_view detail) { return failure(errc::invalid_argument, detail); }
 
@@ -54,6 +59,82 @@ std::optional<answer> fill_fence(v1::Operation& operation, const cluster& shape,
   if (!known) return bad_request("a token looks like 7.2.1.42, as the lock's answer quotes it");
   operation.mutable_fence()->set_lock(*lock);
   to_wire(*known, *operation.mutable_fence()->mutable_token());
+  return std::nullopt;
+}
+
+/// JSON has no bytes: what is no UTF-8 becomes {"hex":…}.
+json text_or_hex(const std::string& bytes) {
+  try {
+    json text = bytes;
+    (void)text.dump();
+    return text;
+  } catch (const json::type_error&) {
+    constexpr std::string_view digits = "0123456789abcdef";
+    std::string hex;
+    for (const char c : bytes) {
+      const auto byte = static_cast<unsigned char>(c);
+      hex += {digits[byte >> 4U], digits[byte & 15U]};
+    }
+    return {{"hex", hex}};
+  }
+}
+
+/// Puts what is asked of a part of a key: an element of a set, a field of a map. @errors the answer instead.
+std::optional<answer> fill_part(asked_operation& asked, key_request& request, const query& parameters) {
+  const auto* const element = parameters.find("element");
+  const auto* const field = parameters.find("field");
+  if (element == nullptr && field == nullptr) return std::nullopt;
+  if (element != nullptr && field != nullptr) return bad_request("element is for sets, and field for maps");
+  const auto& name = element != nullptr ? *element : *field;
+  if (name.empty()) return bad_request("an element, or the name of a field, is not empty");
+  asked.operation.view = element != nullptr ? read_view::elements : read_view::fields;
+  auto& operation = asked.operation.operation;
+  if (request.method == "PUT") {
+    operation.mutable_put_field()->set_field(name);
+    if (field != nullptr) operation.mutable_put_field()->set_value(std::move(request.body));
+  } else if (request.method == "DELETE") {
+    operation.mutable_remove_field()->set_field(name);
+  } else if (request.method == "GET" && field != nullptr) {
+    operation.mutable_get();
+    asked.field = name;
+  } else {
+    return bad_request("element is for PUT and DELETE, field for GET, too");
+  }
+  return std::nullopt;
+}
+
+/// What a read of a whole key means, by its type.
+read_view view_of(const data_type& type) {
+  if (type.consistency == level::strong) return read_view::value;
+  switch (type.resolver) {
+  case resolver_kind::siblings:
+    return read_view::siblings;
+  case resolver_kind::set:
+    return read_view::elements;
+  case resolver_kind::map:
+    return read_view::fields;
+  default:
+    return read_view::value;
+  }
+}
+
+/// What the weaker levels have beside the operation. @errors the answer to be given instead.
+std::optional<answer> fill_wishes(asked_operation& asked, const query& parameters, const token_seal& seal) {
+  if (const auto* const name = parameters.find("level")) {
+    asked.operation.at = level_named(*name);
+    if (!asked.operation.at) return bad_request("level is eventual, session, causal or strong");
+  }
+  if (const auto* const bound = parameters.find("max_staleness_ms")) {
+    const auto number = number_in(*bound);
+    if (!number || *number < 1 || *number > staleness_ms_max)
+      return bad_request("max_staleness_ms is a number from 1 to " + std::to_string(staleness_ms_max));
+    asked.operation.extra.set_staleness_us(static_cast<std::uint64_t>(*number) * 1'000);
+  }
+  if (const auto* const context = parameters.find("context")) {
+    const auto opened = session_token::open_context(seal.keys, seal.cluster, *context);
+    if (!opened) return failure(opened.error().code, opened.error().detail);
+    to_wire(*opened, *asked.operation.extra.mutable_context());
+  }
   return std::nullopt;
 }
 
@@ -98,11 +179,20 @@ bool is_lock_name(const cluster& shape, std::string_view stored) {
          && shape.types.contains(std::string{stored.substr(0, colon)});
 }
 
-tl::expected<asked_operation, answer> interpret(const cluster& shape, key_request request,
+tl::expected<asked_operation, answer> interpret(const cluster& shape, const token_seal& seal, key_request request,
                                                 milliseconds deadline_max) {
   auto target = split_target(request.target, keys_prefix, "a key is at /v1/keys/TYPE/KEY");
   if (!target) return tl::unexpected{bad_request(target.error())};
-  const auto parameters = query::parse(target->query, {{"add"}, {"floor"}, {"deadline_ms"}, {"lock"}, {"token"}});
+  const auto parameters = query::parse(target->query, {{"add"},
+                                                       {"floor"},
+                                                       {"deadline_ms"},
+                                                       {"lock"},
+                                                       {"token"},
+                                                       {"level"},
+                                                       {"max_staleness_ms"},
+                                                       {"context"},
+                                                       {"element"},
+                                                       {"field"}});
   if (!parameters) return tl::unexpected{bad_request(parameters.error())};
 
   asked_operation asked;
@@ -114,21 +204,75 @@ tl::expected<asked_operation, answer> interpret(const cluster& shape, key_reques
       return tl::unexpected{bad_request("deadline_ms is a number from 1 to " + std::to_string(deadline_max.count()))};
     asked.deadline = milliseconds{*number};
   }
-  if (auto refusal = fill(asked.operation.operation, request, *parameters))
+  if (auto refusal = fill_part(asked, request, *parameters)) return tl::unexpected{std::move(*refusal)};
+  const bool of_part = asked.operation.operation.what_case() != v1::Operation::WHAT_NOT_SET;
+  if (auto refusal = of_part ? std::nullopt : fill(asked.operation.operation, request, *parameters))
     return tl::unexpected{std::move(*refusal)};
+  if (auto refusal = fill_wishes(asked, *parameters, seal)) return tl::unexpected{std::move(*refusal)};
   if (auto refusal = fill_fence(asked.operation.operation, shape, *parameters))
     return tl::unexpected{std::move(*refusal)};
   if (const auto mistake = find_mistake(shape, asked.operation); mistake != errc::none)
     return tl::unexpected{
         failure(mistake, mistake == errc::unknown_type ? "there are: " + type_names(shape) : std::string{})};
+  const auto& type = shape.types.at(asked.operation.type);
+  if (!of_part && asked.operation.operation.has_get()) asked.operation.view = view_of(type);
+  if (auto refused = find_refusal(shape, asked.operation))
+    return tl::unexpected{failure(refused->code, refused->detail)};
+  asked.wants_token = type.consistency != level::strong || request.token.has_value();
+  if (request.token && !request.token->empty()) {
+    auto seen = seal.open(*request.token);
+    if (!seen) return tl::unexpected{failure(seen.error().code(), seen.error().detail())};
+    asked.seen = std::move(*seen);
+  }
   return asked;
 }
 
-answer answer_to(const key_request& request, v1::Operation::WhatCase asked, v1::Result result) {
-  if (result.error() != 0) return failure(code_of(result));
+namespace {
+
+/// Several values, elements or fields. A read of one field is answered as a value.
+answer answer_with_items(const asked_kind& asked, const v1::WeakAnswer& whole, const token_seal& seal) {
+  answer reply;
+  if (!asked.field.empty()) {
+    for (const auto& item : whole.items()) {
+      if (item.field() != asked.field) continue;
+      reply.content_type = "application/octet-stream";
+      reply.body = item.value();
+      return reply;
+    }
+    reply.status = 404;
+    reply.body = text_of({{"exists", false}});
+    return reply;
+  }
+  json list = json::array();
+  if (asked.view == read_view::siblings) {
+    auto context = session_token::seal_context(seal.keys, seal.cluster, troupe::from_wire(whole.context()));
+    if (!context) return failure(context.error().code, context.error().detail);
+    for (const auto& item : whole.items())
+      list.push_back(text_or_hex(item.value()));
+    reply.body = text_of({{"values", list}, {"context", *context}});
+  } else if (asked.view == read_view::elements) {
+    for (const auto& item : whole.items())
+      list.push_back(text_or_hex(item.field()));
+    reply.body = text_of({{"elements", list}});
+  } else {
+    // Pairs, since the name of a field need not be UTF-8, as that of a member has to be.
+    for (const auto& item : whole.items())
+      list.push_back({{"field", text_or_hex(item.field())}, {"value", text_or_hex(item.value())}});
+    reply.body = text_of({{"fields", list}});
+  }
+  return reply;
+}
+
+} // namespace
+
+answer answer_to(const key_request& request, const asked_kind& asked, v1::WeakAnswer whole, const token_seal& seal) {
+  auto& result = *whole.mutable_result();
+  if (result.error() != 0) return failure(code_of(result), whole.detail());
+  const bool of_value = asked.view == read_view::value || asked.view == read_view::snapshot;
+  if (asked.what == v1::Operation::kGet && !of_value) return answer_with_items(asked, whole, seal);
   answer reply;
   if (result.has_version()) reply.etag = etag_of(result);
-  switch (asked) {
+  switch (asked.what) {
   case v1::Operation::kGet:
     if (!result.exists()) {
       reply.status = 404;
@@ -145,6 +289,7 @@ answer answer_to(const key_request& request, v1::Operation::WhatCase asked, v1::
     reply.body = text_of({{"applied", result.applied()}});
     return reply;
   case v1::Operation::kRemove:
+  case v1::Operation::kRemoveField:
     reply.body = text_of({{"existed", result.exists()}});
     return reply;
   case v1::Operation::kAdd:

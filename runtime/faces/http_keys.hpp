@@ -3,6 +3,7 @@
 
 #include "protocol/cluster.hpp"
 #include "runtime/faces/typed_operation.hpp"
+#include "runtime/token_seal.hpp"
 
 #include <tl/expected.hpp>
 
@@ -21,6 +22,7 @@ struct key_request {
   std::string body;
   std::string if_none_match;
   std::string if_match;
+  std::optional<std::string> token{}; ///< Troupe-Token; empty = the session begins here
 };
 
 /// An answer, ready to be sent.
@@ -28,22 +30,37 @@ struct answer {
   int status = 200;
   std::string body;
   std::string content_type = "application/json";
-  std::string etag; ///< empty = none
+  std::string etag;    ///< empty = none
+  std::string token{}; ///< Troupe-Token; empty = none
 };
 
 struct asked_operation {
   typed_operation operation;
   std::optional<milliseconds> deadline;
+  std::string field{};                     ///< of a map: the only one that is asked for; empty = all
+  std::optional<v1::SessionVector> seen{}; ///< what its token says
+  bool wants_token = false;                ///< the answer carries one
 };
 
 /// Whether this can be the stored key of a named lock: "TYPE:NAME" with a type of the configuration.
 bool is_lock_name(const cluster& shape, std::string_view stored);
 
 /// @errors the answer to be given instead: 400 with what is allowed.
-tl::expected<asked_operation, answer> interpret(const cluster& shape, key_request request, milliseconds deadline_max);
+tl::expected<asked_operation, answer> interpret(const cluster& shape, const token_seal& seal, key_request request,
+                                                milliseconds deadline_max);
 
-/// @param asked  what interpret() made of `request`, without its values.
-answer answer_to(const key_request& request, v1::Operation::WhatCase asked, v1::Result result);
+/// What answer_to() has to know of what was asked.
+struct asked_kind {
+  v1::Operation::WhatCase what = v1::Operation::WHAT_NOT_SET;
+  read_view view = read_view::value;
+  std::string field{};
+};
+inline asked_kind kind_of(const asked_operation& asked) {
+  return {asked.operation.operation.what_case(), asked.operation.view, asked.field};
+}
+
+/// @param seal  for the context of concurrent values.
+answer answer_to(const key_request& request, const asked_kind& asked, v1::WeakAnswer whole, const token_seal& seal);
 
 /// {"error":…,"outcome":…,"message":…} with the status of the code.
 answer failure(errc code, std::string_view detail = {});

@@ -1,5 +1,7 @@
 #include "runtime/faces/node_metrics.hpp"
 
+#include "runtime/faces/metric_family.hpp"
+
 #include <algorithm>
 #include <string>
 #include <utility>
@@ -8,41 +10,9 @@ namespace troupe {
 
 namespace {
 
+using metrics::counter;
+using metrics::gauge;
 using prometheus::MetricFamily;
-using prometheus::MetricType;
-
-/// A family of one kind of value, filled sample by sample.
-class family {
-public:
-  family(std::string name, std::string help, MetricType type) {
-    built_.name = std::move(name);
-    built_.help = std::move(help);
-    built_.type = type;
-  }
-
-  template <class Number> family& add(Number value, std::vector<prometheus::ClientMetric::Label> labels = {}) {
-    prometheus::ClientMetric sample;
-    sample.label = std::move(labels);
-    if (built_.type == MetricType::Counter)
-      sample.counter.value = static_cast<double>(value);
-    else
-      sample.gauge.value = static_cast<double>(value);
-    built_.metric.push_back(std::move(sample));
-    return *this;
-  }
-
-  MetricFamily take() { return std::move(built_); }
-
-private:
-  MetricFamily built_;
-};
-
-family counter(std::string name, std::string help) {
-  return {"troupe_" + std::move(name), std::move(help), MetricType::Counter};
-}
-family gauge(std::string name, std::string help) {
-  return {"troupe_" + std::move(name), std::move(help), MetricType::Gauge};
-}
 
 void add_homes(const node_status& status, std::vector<MetricFamily>& families) {
   std::uint64_t leading = 0, claiming = 0, keys = 0, queued = 0, undecided = 0, in_doubt = 0, committed = 0,
@@ -171,6 +141,35 @@ void add_replica(const replica_status& replica, std::vector<MetricFamily>& famil
                          .take());
 }
 
+void add_monitor(const monitor_status& monitor, std::vector<MetricFamily>& families) {
+  auto found = counter("violations_total", "What broke a promise (served), or would have (prevented)");
+  for (const auto& [of, count] : monitor.found)
+    found.add(count, {{"kind", std::string{name_of(of.kind)}},
+                      {"end", std::string{name_of(of.end)}},
+                      {"type", of.type},
+                      {"level", std::string{name_of(of.given)}}});
+  auto conflicts = counter("conflicts_total", "Concurrent values of one key that met here");
+  for (const auto& [type, count] : monitor.conflicts)
+    conflicts.add(count, {{"type", type}});
+  auto repairs = counter("repairs_total", "Records that were damaged or missing here, and are whole again");
+  for (const auto& [type, count] : monitor.repairs)
+    repairs.add(count, {{"type", type}});
+  for (auto* one : {&found, &conflicts, &repairs})
+    families.push_back(one->take());
+  families.push_back(gauge("alerts_active", "Alerts that are not over").add(monitor.alerts_active).take());
+  families.push_back(
+      counter("alert_notices_total", "Alerts raised, repeated and resolved").add(monitor.notices).take());
+}
+
+void add_view(const view_status& known, std::vector<MetricFamily>& families) {
+  const auto out = std::count_if(known.now.nodes.begin(), known.now.nodes.end(),
+                                 [](const auto& member) { return member.second.out; });
+  families.push_back(
+      gauge("view_number", "Number of the newest view that this node knows").add(known.now.number).take());
+  families.push_back(gauge("view_out", "Members that no frontier counts, in that view").add(out).take());
+  families.push_back(gauge("view_life", "This start's life in it; 0 = it has none yet").add(known.life).take());
+}
+
 void add_store(const store_driver::counters& store, std::vector<MetricFamily>& families) {
   families.push_back(counter("store_syncs_total", "Times the store waited for the disk").add(store.syncs).take());
   families.push_back(
@@ -200,11 +199,48 @@ std::vector<MetricFamily> metrics_of(const node_setup& setup, const node_status&
   if (status.door) add_door(*status.door, families);
   if (status.memory) add_memory(*status.memory, families);
   if (status.replica) add_replica(*status.replica, families);
+  if (status.monitor) add_monitor(*status.monitor, families);
+  if (status.view) add_view(*status.view, families);
+  if (status.streams)
+    for (auto& streams : metrics_of(*status.streams, setup.shape))
+      families.push_back(std::move(streams));
   if (store != nullptr) {
     families.push_back(
         gauge("store_failed", "1 = the store refuses writes for good").add(status.store_failed ? 1 : 0).take());
     add_store(store->count(), families);
   }
+  return families;
+}
+
+std::vector<MetricFamily> metrics_of(const audit_counts& audit) {
+  std::vector<MetricFamily> families;
+  auto windows = counter("audit_windows_total", "Histories that were held against their promise");
+  for (const auto p : check::promises) {
+    const auto& v = audit.of(p);
+    const std::string promise{name_of(p)};
+    windows.add(v.proved.load(), {{"level", promise}, {"verdict", "proved"}});
+    windows.add(v.refuted.load(), {{"level", promise}, {"verdict", "refuted"}});
+    windows.add(v.undecided.load(), {{"level", promise}, {"verdict", "undecided"}});
+  }
+  families.push_back(windows.take());
+  families.push_back(counter("audit_operations_total", "Operations of sampled keys and sessions")
+                         .add(audit.operations.load())
+                         .take());
+  families.push_back(
+      counter("audit_dropped_total", "Of these, dropped for want of room").add(audit.dropped.load()).take());
+  return families;
+}
+
+std::vector<MetricFamily> metrics_of(const alert_webhook::counters& webhook) {
+  std::vector<MetricFamily> families;
+  auto notices = counter("alert_webhook_total", "What became of notices for the webhook");
+  notices.add(webhook.sent, {{"outcome", "sent"}});
+  notices.add(webhook.refused, {{"outcome", "refused"}});
+  notices.add(webhook.dropped, {{"outcome", "dropped"}});
+  families.push_back(notices.take());
+  families.push_back(
+      counter("alert_webhook_failures_total", "Attempts that will be repeated").add(webhook.failed).take());
+  families.push_back(gauge("alert_webhook_waiting", "Notices that wait to be sent").add(webhook.waiting).take());
   return families;
 }
 

@@ -1,5 +1,7 @@
 #include "runtime/faces/request_sessions.hpp"
 
+#include "runtime/token_question.hpp"
+
 #include <caf/send.hpp>
 
 #include <algorithm>
@@ -33,6 +35,50 @@ v1::Result request_sessions::perform(const face_setup& face, typed_operation ask
   sessions_->open.erase(session);
   caf::anon_send(session, close_atom::value);
   return arrived ? arrives.get() : failed(errc::timeout);
+}
+
+request_sessions::whole_answer request_sessions::perform_whole(const face_setup& face, typed_operation asked,
+                                                               token_wish token, milliseconds budget) {
+  const auto outcome = std::make_shared<std::promise<v1::WeakAnswer>>();
+  const auto seen = std::make_shared<std::promise<result<v1::SessionVector>>>();
+  auto arrives = outcome->get_future();
+  auto token_arrives = seen->get_future();
+  const auto until = face.clock->now() + budget + grace;
+  whole_answer out;
+  session_actor session;
+  {
+    const std::lock_guard lock{sessions_->guard};
+    if (sessions_->closed) {
+      *out.answer.mutable_result() = failed(errc::shutting_down);
+      return out;
+    }
+    session = face.actors->open_session(face.next_session());
+    sessions_->open.insert(session);
+    if (token.seen) caf::anon_send(session, session_token_join{*token.seen});
+    submit_whole(face, session, std::move(asked), budget,
+                 [outcome](const v1::WeakAnswer& answer) { outcome->set_value(answer); });
+  }
+  if (arrives.wait_for(budget + grace) == std::future_status::ready)
+    out.answer = arrives.get();
+  else
+    *out.answer.mutable_result() = failed(errc::timeout);
+  if (token.wanted) {
+    bool asked_for = false;
+    {
+      const std::lock_guard lock{sessions_->guard}; // the node is there until close()
+      asked_for = !sessions_->closed;
+      if (asked_for)
+        ask_token(*face.system, session, grace,
+                  [seen](result<v1::SessionVector> answer) { seen->set_value(std::move(answer)); });
+    }
+    const auto patience = std::max<nanoseconds>(until - face.clock->now(), grace);
+    if (asked_for && token_arrives.wait_for(patience) == std::future_status::ready)
+      if (auto answer = token_arrives.get()) out.token = std::move(*answer);
+  }
+  const std::lock_guard lock{sessions_->guard};
+  sessions_->open.erase(session);
+  caf::anon_send(session, close_atom::value);
+  return out;
 }
 
 lock_runner::ending request_sessions::acquire(const face_setup& face, const typed_operation& named,

@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 
 namespace troupe {
@@ -15,6 +16,17 @@ class request_sessions {
 public:
   /// Runs one operation in a session of its own. Blocks until it is answered, or close() has ended it.
   v1::Result perform(const face_setup& face, typed_operation asked, milliseconds budget);
+  /// The same, with all that an answer says, for a session that goes on from `seen`.
+  struct whole_answer {
+    v1::WeakAnswer answer;
+    std::optional<v1::SessionVector>
+        token; ///< what the session has seen in the end, errors included; if it was wanted
+  };
+  struct token_wish {
+    std::optional<v1::SessionVector> seen{};
+    bool wanted = false;
+  };
+  whole_answer perform_whole(const face_setup& face, typed_operation asked, token_wish token, milliseconds budget);
   /// Asks for a named lock, and blocks until it can be used or will not be had; then, what was granted after all is
   /// given back behind the caller's back.
   lock_runner::ending acquire(const face_setup& face, const typed_operation& named, lock_acquisition::wish wish,

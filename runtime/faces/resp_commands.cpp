@@ -1,5 +1,7 @@
 #include "runtime/faces/resp_commands.hpp"
 
+#include "runtime/snapshot_read.hpp"
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -12,7 +14,8 @@ namespace troupe::resp {
 namespace {
 
 constexpr std::string_view command_names =
-    "GET SET DEL INCR INCRBY DECR DECRBY PING ECHO HELLO CLIENT COMMAND CONFIG QUIT";
+    "GET SET DEL MGET INCR INCRBY DECR DECRBY SADD SREM SMEMBERS HSET HDEL HGET HGETALL TROUPE.LEVEL TROUPE.TOKEN "
+    "PING ECHO HELLO CLIENT COMMAND CONFIG QUIT";
 
 /// Upper case, for comparison with names; ASCII only, as Redis does.
 std::string upper(std::string_view text) {
@@ -73,6 +76,11 @@ plan conversation::interpret(command words) {
   if (name == "INCR" || name == "DECR") return count != 2 ? wrong_arity(name) : add(words, name == "INCR" ? 1 : -1);
   if (name == "INCRBY" || name == "DECRBY")
     return count != 3 ? wrong_arity(name) : add_argument(words, name == "DECRBY");
+  if (name == "MGET") return count < 2 ? wrong_arity(name) : many(words);
+  if (name == "SADD" || name == "SREM" || name == "SMEMBERS") return set_command(name, words);
+  if (name == "HSET" || name == "HDEL" || name == "HGET" || name == "HGETALL") return map_command(name, words);
+  if (name == "TROUPE.LEVEL") return count > 2 ? wrong_arity(name) : level_command(words);
+  if (name == "TROUPE.TOKEN") return count > 2 ? wrong_arity(name) : token_command(words);
   if (name == "PING" || name == "ECHO") {
     if (count > 2 || (name == "ECHO" && count == 1)) return wrong_arity(name);
     return ready(count == 1 ? simple("PONG") : bulk(words[1]));
@@ -105,7 +113,7 @@ plan conversation::ready(std::string reply) const {
 }
 
 plan conversation::on_keys(form as, command& words, std::size_t first, std::size_t last,
-                           const v1::Operation& operation) const {
+                           const v1::Operation& operation, read_view view) const {
   plan result;
   result.as = as;
   result.spoken = spoken_;
@@ -118,6 +126,10 @@ plan conversation::on_keys(form as, command& words, std::size_t first, std::size
       return ready(failure(failed(mistake), in_quotes(words[i]) + " has to be TYPE:KEY, with one of these types: "
                                                 + type_names(*shape_)));
     if (mistake != errc::none) return ready(failure(failed(mistake)));
+    asked.view = view;
+    // What was asked for all types is no reason to refuse the weaker ones.
+    if (operation.has_get() && level_ && *level_ < shape_->types.at(asked.type).consistency) asked.at = level_;
+    if (auto refused = find_refusal(*shape_, asked)) return ready(failure(failed(refused->code), refused->detail));
     result.operations.push_back(std::move(asked));
   }
   return result;
@@ -142,6 +154,97 @@ plan conversation::set(command& words) const {
   v1::Operation operation;
   operation.mutable_put()->set_value(std::move(words[2]));
   return on_keys(form::ok, words, 1, 2, operation);
+}
+
+plan conversation::many(command& words) const {
+  v1::Operation read;
+  read.mutable_get();
+  auto result = on_keys(form::values, words, 1, words.size(), read);
+  if (result.as == form::ready) return result;
+  const auto& type = result.operations.front().type;
+  const bool one_type = std::all_of(result.operations.begin(), result.operations.end(),
+                                    [&](const typed_operation& asked) { return asked.type == type; });
+  const auto given = level_of(shape_->types.at(type), read, result.operations.front().at);
+  // Keys of several types, and of types without cuts, are read one by one, as Redis clusters do it.
+  result.snapshot = one_type && (given == level::causal || given == level::session);
+  if (result.snapshot && result.operations.size() > snapshot_read::keys_max)
+    return ready(failure(failed(errc::invalid_argument),
+                         "MGET of one causal cut takes up to " + std::to_string(snapshot_read::keys_max) + " keys"));
+  for (auto& asked : result.operations)
+    if (result.snapshot) asked.view = read_view::snapshot;
+  return result;
+}
+
+plan conversation::on_parts(form as, command& words, read_view view, std::vector<v1::Operation> operations) const {
+  plan result;
+  for (const auto& operation : operations) {
+    auto one = on_keys(as, words, 1, 2, operation, view);
+    if (one.as == form::ready) return one;
+    if (result.operations.empty())
+      result = std::move(one);
+    else
+      result.operations.push_back(std::move(one.operations.front()));
+  }
+  return result;
+}
+
+plan conversation::set_command(std::string_view name, command& words) const {
+  const bool reads = name == "SMEMBERS";
+  if (reads ? words.size() != 2 : words.size() < 3) return wrong_arity(name);
+  std::vector<v1::Operation> operations;
+  if (reads) operations.emplace_back().mutable_get();
+  for (std::size_t i = 2; i < words.size(); ++i) {
+    if (name == "SADD")
+      operations.emplace_back().mutable_put_field()->set_field(std::move(words[i]));
+    else
+      operations.emplace_back().mutable_remove_field()->set_field(std::move(words[i]));
+  }
+  const auto as = reads ? form::members : name == "SADD" ? form::count : form::removed;
+  return on_parts(as, words, read_view::elements, std::move(operations));
+}
+
+plan conversation::map_command(std::string_view name, command& words) const {
+  const bool writes = name == "HSET";
+  const bool removes = name == "HDEL";
+  const auto count = words.size();
+  if (writes ? count < 4 || count % 2 != 0 : removes ? count < 3 : count != (name == "HGET" ? 3U : 2U))
+    return wrong_arity(name);
+  std::vector<v1::Operation> operations;
+  for (std::size_t i = 2; (writes || removes) && i < count; i += writes ? 2 : 1) {
+    if (writes) {
+      auto& put = *operations.emplace_back().mutable_put_field();
+      put.set_field(std::move(words[i]));
+      put.set_value(std::move(words[i + 1]));
+    } else {
+      operations.emplace_back().mutable_remove_field()->set_field(std::move(words[i]));
+    }
+  }
+  if (operations.empty()) operations.emplace_back().mutable_get();
+  const auto as = writes ? form::count : removes ? form::removed : name == "HGET" ? form::field : form::map;
+  auto result = on_parts(as, words, read_view::fields, std::move(operations));
+  if (as == form::field) result.field = std::move(words[2]);
+  return result;
+}
+
+plan conversation::level_command(const command& words) {
+  if (words.size() == 1) return ready(bulk(level_ ? name_of(*level_) : "default"));
+  auto name = words[1];
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  const auto wanted = level_named(name);
+  if (!wanted && name != "default")
+    return ready(error("TROUPE.LEVEL is eventual, session, causal, strong, or default: of reads whose type has a "
+                       "stronger one"));
+  level_ = wanted;
+  return ready(simple("OK"));
+}
+
+plan conversation::token_command(command& words) const {
+  plan result;
+  result.spoken = spoken_;
+  result.as = words.size() == 1 ? form::token : form::ok;
+  if (words.size() == 2) result.join = std::move(words[1]);
+  return result;
 }
 
 plan conversation::hello(const command& words) {

@@ -7,6 +7,7 @@
 #include "runtime/faces/typed_operation.hpp"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,9 @@ struct plan {
   version spoken = version::resp2;         ///< in which its reply is rendered
   std::string reply;                       ///< as == ready: all of it
   std::vector<typed_operation> operations; ///< else: one or more, to be issued in order
+  bool snapshot = false;                   ///< they are reads, of one causal cut
+  std::string field{};                     ///< form::field: which
+  std::optional<std::string> join{};       ///< form::ok: a token that the session goes on from; no operation
   bool close = false;                      ///< the connection ends behind the reply
 };
 
@@ -38,7 +42,8 @@ public:
 
 private:
   plan ready(std::string reply) const;
-  plan on_keys(form as, command& words, std::size_t first, std::size_t last, const v1::Operation& operation) const;
+  plan on_keys(form as, command& words, std::size_t first, std::size_t last, const v1::Operation& operation,
+               read_view view = read_view::value) const;
   plan add(command& words, std::int64_t delta) const;
   plan add_argument(command& words, bool negate) const;
   plan set(command& words) const;
@@ -46,11 +51,18 @@ private:
   plan client(const command& words);
   plan config(const command& words) const;
   plan wrong_arity(std::string_view name) const;
+  plan level_command(const command& words);
+  plan token_command(command& words) const;
+  plan many(command& words) const;
+  plan set_command(std::string_view name, command& words) const;
+  plan map_command(std::string_view name, command& words) const;
+  plan on_parts(form as, command& words, read_view view, std::vector<v1::Operation> operations) const;
 
   const cluster* shape_;
   std::uint64_t id_;
   version spoken_ = version::resp2;
   std::string name_;
+  std::optional<level> level_; ///< of reads; absent = their types'
 };
 
 } // namespace troupe::resp

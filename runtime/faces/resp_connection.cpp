@@ -1,5 +1,8 @@
 #include "runtime/faces/resp_connection.hpp"
 
+#include "runtime/snapshot_read.hpp"
+#include "runtime/token_question.hpp"
+
 #include <caf/io/middleman.hpp>
 #include <caf/io/network/multiplexer.hpp>
 #include <caf/send.hpp>
@@ -25,6 +28,25 @@ static_assert(resp_limits{}.operation_bytes_max + 2 * resp::parser_limits{}.comm
 std::size_t weight_of(const typed_operation& asked) {
   return asked.type.size() + asked.key.size() + asked.operation.ByteSizeLong();
 }
+
+/// What an answer makes a connection hold.
+std::size_t value_bytes(const v1::WeakAnswer& answer) {
+  auto bytes = answer.result().value().size();
+  for (const auto& item : answer.items())
+    bytes += item.field().size() + item.value().size();
+  return bytes;
+}
+
+bool is_read(resp::form as) {
+  return as == resp::form::value || as == resp::form::values || as == resp::form::members || as == resp::form::map
+         || as == resp::form::field;
+}
+
+/// A snapshot's answers until all of them are there. They come on any thread.
+struct snapshot_answers {
+  std::mutex mutex{};
+  std::vector<v1::WeakAnswer> found{};
+};
 
 } // namespace
 
@@ -79,16 +101,20 @@ void resp_connection::received(std::string_view bytes) {
 void resp_connection::answered() {
   for (auto& arrival : inbox_->take()) {
     auto& command = open_.at(arrival.command - first_open_);
-    auto& result = command.results.at(arrival.operation);
-    result = std::move(arrival.result);
+    auto& answer = command.answers.at(arrival.operation);
+    answer = std::move(arrival.answer);
+    const auto bytes = value_bytes(answer);
     const auto& load = *context_->load;
-    const auto held = reply_bytes_ + unsent_bytes_ + result.value().size();
+    const auto held = reply_bytes_ + unsent_bytes_ + bytes;
     const bool full = held > context_->bounds.reply_bytes_max
                       || (held > context_->bounds.connection_bytes_free
                           && load.bytes.load() + held > context_->bounds.gateway_bytes_max);
     // Only a read carries a value, and nothing has happened when it is not answered.
-    if (full && command.as == resp::form::value && result.error() == 0) result = failed(errc::overloaded);
-    reply_bytes_ += result.value().size();
+    if (full && bytes > 0 && is_read(command.as) && answer.result().error() == 0) {
+      answer.Clear();
+      *answer.mutable_result() = failed(errc::overloaded);
+    }
+    reply_bytes_ += value_bytes(answer);
     --operations_open_;
     if (--command.waiting == 0) operation_bytes_ -= command.bytes;
   }
@@ -140,22 +166,87 @@ bool resp_connection::may_take_another() const {
 
 void resp_connection::take(resp::plan plan) {
   if (plan.as == resp::form::ready) return take_reply(std::move(plan.reply), plan.close);
+  if (plan.as == resp::form::token || plan.join) return take_token(std::move(plan));
   const auto number = first_open_ + open_.size();
   open_command command;
   command.as = plan.as;
   command.spoken = plan.spoken;
   command.waiting = plan.operations.size();
-  command.results.resize(plan.operations.size());
+  command.answers.resize(plan.operations.size());
+  command.field = std::move(plan.field);
   for (const auto& operation : plan.operations)
     command.bytes += weight_of(operation);
   operations_open_ += command.waiting;
   operation_bytes_ += command.bytes;
   open_.push_back(std::move(command));
+  if (plan.snapshot) return read_snapshot(number, std::move(plan.operations));
   for (std::size_t i = 0; i < plan.operations.size(); ++i)
-    submit(context_->face, session_, std::move(plan.operations[i]), context_->face.deadline,
-           [inbox = inbox_, number, i](const v1::Result& result) {
-             inbox->put({number, i, result});
-           });
+    submit_whole(context_->face, session_, std::move(plan.operations[i]), context_->face.deadline,
+                 [inbox = inbox_, number, i](const v1::WeakAnswer& answer) {
+                   inbox->put({number, i, answer});
+                 });
+}
+
+void resp_connection::read_snapshot(std::uint64_t number, std::vector<typed_operation> reads) {
+  const auto answers = std::make_shared<snapshot_answers>();
+  answers->found.resize(reads.size());
+  const auto until = context_->face.clock->now() + context_->face.deadline;
+  const auto count = reads.size();
+  auto read = [context = context_, session = session_, reads = std::move(reads), answers,
+               until](std::size_t place, const v1::Vector* cut, snapshot_read::answered then) {
+    auto asked = reads[place];
+    if (cut != nullptr) *asked.extra.mutable_cut() = *cut;
+    const auto left = std::max(until - context->face.clock->now(), nanoseconds{0});
+    submit_whole(context->face, session, std::move(asked), std::chrono::ceil<milliseconds>(left),
+                 [answers, place, then = std::move(then)](const v1::WeakAnswer& answer) {
+                   {
+                     const std::lock_guard lock{answers->mutex};
+                     answers->found[place] = answer;
+                   }
+                   then(code_of(answer.result()), answer.session());
+                 });
+  };
+  snapshot_read::run(count, std::move(read), [answers, inbox = inbox_, number](errc code) {
+    for (std::size_t i = 0; i < answers->found.size(); ++i) {
+      auto& answer = answers->found[i];
+      if (code != errc::none) *answer.mutable_result() = failed(code); // all of them, or none
+      inbox->put({number, i, std::move(answer)});
+    }
+  });
+}
+
+void resp_connection::take_token(resp::plan plan) {
+  const auto& face = context_->face;
+  if (plan.join) {
+    auto seen = face.seal.open(*plan.join);
+    if (!seen) return take_reply(resp::failure(failed(seen.error().code()), seen.error().detail()), false);
+    caf::anon_send(session_, session_token_join{std::move(*seen)});
+    return take_reply(resp::simple("OK"), false);
+  }
+  open_command command;
+  command.as = plan.as;
+  command.spoken = plan.spoken;
+  command.waiting = 1;
+  command.answers.resize(1);
+  ++operations_open_;
+  open_.push_back(std::move(command)); // write_replies() asks
+}
+
+void resp_connection::ask_for_token() {
+  const auto& face = context_->face;
+  open_.front().asked = true;
+  const auto number = first_open_;
+  ask_token(*face.system, session_, face.deadline,
+            [inbox = inbox_, number, seal = face.seal](const result<v1::SessionVector>& seen) {
+              v1::WeakAnswer answer;
+              const auto text = seen ? seal.seal(*seen) : result<std::string>{tl::unexpected{seen.error()}};
+              answer.mutable_result()->set_exists(text.has_value());
+              if (text)
+                answer.mutable_result()->set_value(*text);
+              else
+                answer.mutable_result()->set_error(static_cast<std::uint32_t>(text.error().code()));
+              inbox->put({number, 0, std::move(answer)});
+            });
 }
 
 void resp_connection::take_reply(std::string reply, bool close) {
@@ -172,10 +263,11 @@ void resp_connection::write_replies() {
   while (!open_.empty() && open_.front().waiting == 0) {
     auto& command = open_.front();
     std::size_t held = command.reply.size();
-    for (const auto& result : command.results)
-      held += result.value().size();
-    const auto reply = command.as == resp::form::ready ? std::move(command.reply)
-                                                       : resp::render(command.as, command.spoken, command.results);
+    for (const auto& answer : command.answers)
+      held += value_bytes(answer);
+    const auto reply = command.as == resp::form::ready
+                           ? std::move(command.reply)
+                           : resp::render(command.as, command.spoken, command.answers, command.field);
     reply_bytes_ -= held;
     unsent_bytes_ += reply.size();
     self_->write(wire_, reply.size(), reply.data());
@@ -184,6 +276,7 @@ void resp_connection::write_replies() {
     ++first_open_;
   }
   if (wrote) self_->flush(wire_);
+  if (!open_.empty() && open_.front().as == resp::form::token && !open_.front().asked) ask_for_token();
   if (ending_ && open_.empty()) end_after_writing();
 }
 

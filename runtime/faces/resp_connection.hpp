@@ -36,7 +36,7 @@ public:
   struct arrival {
     std::uint64_t command = 0; ///< number of the command
     std::size_t operation = 0; ///< its operation
-    v1::Result result;
+    v1::WeakAnswer answer;
   };
 
   explicit resp_inbox(caf::weak_actor_ptr owner) : owner_(std::move(owner)) {}
@@ -89,9 +89,11 @@ private:
     resp::version spoken = resp::version::resp2;
     std::size_t waiting = 0; ///< operations without a result
     std::size_t bytes = 0;   ///< weight of its operations; given back when the last of them has its result
-    std::vector<v1::Result> results;
+    std::vector<v1::WeakAnswer> answers;
+    std::string field; ///< when as == field
     std::string reply; ///< when as == ready
     bool close = false;
+    bool asked = false; ///< when as == token: it is on its way
   };
 
   void work();
@@ -101,6 +103,11 @@ private:
   void resume_later();
   void take(resp::plan plan);
   void take_reply(std::string reply, bool close);
+  /// Goes on from a token, or will ask for the session's.
+  void take_token(resp::plan plan);
+  /// Once all commands before it are answered, which it speaks of.
+  void ask_for_token();
+  void read_snapshot(std::uint64_t number, std::vector<typed_operation> reads);
   void write_replies();
   void end_after_writing();
   void arm_linger();

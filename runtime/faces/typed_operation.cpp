@@ -15,6 +15,8 @@ std::size_t value_bytes(const v1::Operation& operation) {
     return operation.put().value().size();
   case v1::Operation::kCompareAndSet:
     return operation.compare_and_set().value().size() + operation.compare_and_set().expected().size();
+  case v1::Operation::kPutField:
+    return operation.put_field().value().size();
   default:
     return 0;
   }
@@ -42,6 +44,10 @@ std::string_view name_of(v1::Operation::WhatCase what) {
     return "release_lock";
   case v1::Operation::kRaiseFence:
     return "raise_fence";
+  case v1::Operation::kPutField:
+    return "put_field";
+  case v1::Operation::kRemoveField:
+    return "remove_field";
   case v1::Operation::WHAT_NOT_SET:
     break;
   }
@@ -59,6 +65,16 @@ errc find_mistake(const cluster& shape, const typed_operation& asked) {
   if (asked.key.empty() || asked.key.size() > limits::key_bytes_max) return errc::key_too_long;
   if (value_bytes(asked.operation) > limits::value_bytes_max) return errc::value_too_large;
   return errc::none;
+}
+
+std::optional<refused_operation> find_refusal(const cluster& shape, const typed_operation& asked) {
+  return find_refusal(asked.type, shape.types.at(asked.type), asked.operation,
+                      {.view = asked.view,
+                       .at = asked.at,
+                       .max_staleness = asked.extra.staleness_us() != 0,
+                       .dependencies = asked.extra.explicit_depends(),
+                       .context = asked.extra.has_context(),
+                       .fence = asked.operation.has_fence()});
 }
 
 std::string type_names(const cluster& shape) {

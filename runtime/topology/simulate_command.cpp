@@ -12,6 +12,7 @@ namespace {
 
 void print_figures(std::ostream& out, const simulation_report& r) {
   out << "operations=" << r.operations << " done=" << r.done << " not_done=" << r.not_done << " unknown=" << r.unknown
+      << " weak_operations=" << r.weak_operations << " weak_done=" << r.weak_done << " moves=" << r.moves
       << " leaderships=" << r.leaderships << " locks_held=" << r.locks_held << " memory_hits=" << r.memory_hits
       << " evictions=" << r.evictions << " collections=" << r.collections << " crashes=" << r.crashes
       << " leaves=" << r.leaves << " pauses=" << r.pauses << " cuts=" << r.cuts << " breaks=" << r.breaks
@@ -26,7 +27,8 @@ void print_failure(std::ostream& out, const simulation_options& o, const simulat
   out << r.what << "\nlast events:\n";
   for (const auto& line : r.last_events)
     out << "  " << line << "\n";
-  out << "repeat with: troupe simulate --seed " << o.seed << " --log events.txt\n";
+  out << "repeat with: troupe simulate " << (o.shoppers > 0 ? "--weaker " : "") << "--seed " << o.seed
+      << " --log events.txt\n";
 }
 
 } // namespace
@@ -47,7 +49,7 @@ int simulate_command(const simulate_options& options, std::ostream& out, std::os
   simulation_report sum;
   std::uint64_t violations = 0, undecided = 0;
   for (std::uint64_t n = 0; n < options.seeds; ++n) {
-    const auto o = options_for(options.seed + n);
+    const auto o = options.weaker ? weak_options_for(options.seed + n) : options_for(options.seed + n);
     if (options.verbose) out << describe(o) << std::endl;
     const auto r =
         simulate(o, {.log = log.is_open() ? &log : nullptr, .history = history.is_open() ? &history : nullptr});
@@ -65,6 +67,9 @@ int simulate_command(const simulate_options& options, std::ostream& out, std::os
     sum.done += r.done;
     sum.not_done += r.not_done;
     sum.unknown += r.unknown;
+    sum.weak_operations += r.weak_operations;
+    sum.weak_done += r.weak_done;
+    sum.moves += r.moves;
     sum.leaderships += r.leaderships;
     sum.locks_held += r.locks_held;
     sum.memory_hits += r.memory_hits;

@@ -13,6 +13,7 @@ struct simulate_options {
   std::string log_file;     ///< full event log of a single seed; empty = none
   std::string history_file; ///< history of a single seed; empty = none
   double undecided_max = 0; ///< share of the seeds whose history may be too hard for the checker's budget
+  bool weaker = false;      ///< most clients use the weaker levels
   bool verbose = false;     ///< print options and figures of every seed
 };
 

@@ -23,7 +23,8 @@ std::pair<ballot, version> rank(const v1::StoredRecord& r) { return {from_wire(r
 
 class disk::store final : public store_driver {
 public:
-  explicit store(disk& d) : disk_{d}, life_{d.life_}, promises_{d.promises_}, identity_{d.identity_} {}
+  explicit store(disk& d)
+      : disk_{d}, life_{d.life_}, promises_{d.promises_}, streams_{d.streams()}, identity_{d.identity_} {}
 
   void persist(std::vector<store_write> writes, std::function<void(errc)> done) override {
     if (disk_.life_ != life_) return; // the process is gone
@@ -81,6 +82,47 @@ public:
     });
   }
 
+  void load_weak(std::vector<load_request> keys, std::function<void(std::vector<weak_result>)> done) override {
+    disk_.loads_ += keys.size();
+    later([this, keys = std::move(keys), done = std::move(done)] {
+      std::vector<weak_result> results;
+      for (const auto& key : keys)
+        results.push_back(weak({key.shard, key.key}));
+      done(std::move(results));
+    });
+  }
+
+  void scan_weak(shard_id shard, std::string after, std::function<void(weak_page)> done) override {
+    later([this, shard, after = std::move(after), done = std::move(done)] {
+      weak_page found;
+      auto& records = disk_.weak_records_;
+      for (auto i = records.upper_bound({shard, after}); i != records.end() && i->first.first == shard; ++i) {
+        found.records.push_back({i->first.second, weak(i->first)});
+        if (found.records.size() < scan_records_max) continue;
+        found.next = i->first.second;
+        break;
+      }
+      done(std::move(found));
+    });
+  }
+
+  void read_updates(updates_request from, std::function<void(updates_page)> done) override {
+    later([this, from, done = std::move(done)] {
+      updates_page page;
+      const auto log = disk_.logs_.find({from.from, from.lane});
+      if (log != disk_.logs_.end()) {
+        std::size_t bytes = 0;
+        for (auto i = log->second.upper_bound(from.after); i != log->second.end(); ++i) {
+          bytes += i->second.ByteSizeLong();
+          if ((page.more = !page.updates.empty() && bytes > from.bytes_max)) break;
+          page.updates.push_back(i->second);
+        }
+      }
+      done(std::move(page));
+    });
+  }
+
+  const stream_image& streams() const override { return streams_; }
   const std::map<shard_id, v1::StoredPromise>& promises() const override { return promises_; }
   v1::StoreIdentity identity() const override { return identity_; }
 
@@ -101,9 +143,32 @@ public:
   }
 
 private:
+  /// Calls back after a while, unless the process is gone by then, and this object with it.
+  template <class Then> void later(Then then) {
+    auto& d = disk_;
+    if (d.life_ != life_) return;
+    const auto delay = d.world_.random().between(std::chrono::microseconds{5}, std::chrono::microseconds{200});
+    d.world_.after(delay, [&d, life = life_, then = std::move(then)] {
+      if (d.life_ == life) then();
+    });
+  }
+
+  weak_result weak(const std::pair<shard_id, std::string>& place) {
+    auto& d = disk_;
+    const auto i = d.weak_records_.find(place);
+    if (i == d.weak_records_.end()) return std::monostate{};
+    if (i->second.damaged) {
+      ++d.damaged_;
+      return damaged{"checksum"};
+    }
+    if (d.options_.rotting > 0 && d.world_.random().chance(d.options_.rotting)) i->second.damaged = true;
+    return d.weak_records_.at(place).record;
+  }
+
   disk& disk_;
   std::uint64_t life_; ///< the start of the node that opened it; calls of an earlier one do nothing
   std::map<shard_id, v1::StoredPromise> promises_;
+  stream_image streams_;
   v1::StoreIdentity identity_;
 };
 
@@ -130,11 +195,43 @@ void disk::apply(const batch& b) {
       if (stored) stored(record->shard, offered.first, offered.second);
     } else if (const auto* erase = std::get_if<record_erase>(&w)) {
       records_.erase({erase->shard, erase->key});
+    } else if (const auto* promise = std::get_if<promise_write>(&w)) {
+      promises_[promise->shard] = promise->promise;
+    } else if (const auto* update = std::get_if<update_write>(&w)) {
+      apply(*update);
+    } else if (const auto* folded = std::get_if<updates_erase>(&w)) {
+      apply(*folded);
+    } else if (const auto* weak = std::get_if<weak_write>(&w)) {
+      weak_records_[{weak->shard, weak->key}] = {weak->record, false};
+    } else if (const auto* gone = std::get_if<weak_erase>(&w)) {
+      weak_records_.erase({gone->shard, gone->key});
     } else {
-      promises_[std::get<promise_write>(w).shard] = std::get<promise_write>(w).promise;
+      const auto& mark = std::get<mark_write>(w);
+      if (mark.value.empty()) {
+        marks_.erase(mark.name);
+      } else {
+        marks_[mark.name] = mark.value;
+      }
     }
   }
   written_ += b.writes.size();
+}
+
+void disk::apply(const update_write& write) { logs_[{write.from, write.lane}][write.update.seq()] = write.update; }
+
+void disk::apply(const updates_erase& erase) {
+  const auto log = logs_.find({erase.from, erase.lane});
+  if (log == logs_.end()) return;
+  log->second.erase(log->second.begin(), log->second.upper_bound(erase.upto));
+  if (log->second.empty()) logs_.erase(log);
+}
+
+stream_image disk::streams() const {
+  stream_image image;
+  image.marks = marks_;
+  for (const auto& [name, updates] : logs_)
+    image.logs.push_back({name.first, name.second, updates.begin()->first, updates.rbegin()->first});
+  return image;
 }
 
 void disk::sync_next() {

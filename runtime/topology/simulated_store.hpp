@@ -48,8 +48,16 @@ private:
     std::vector<store_write> writes;
     std::vector<std::function<void(errc)>> done;
   };
+  struct weak_slot {
+    v1::WeakRecord record;
+    bool damaged = false;
+  };
+  using log_name = std::pair<origin, stream_lane>;
   void sync_next();
   void apply(const batch& b);
+  void apply(const update_write& write);
+  void apply(const updates_erase& erase);
+  stream_image streams() const;
   static void damage(v1::StoredRecord& record) { record.set_checksum(record.checksum() + 1); }
 
   world& world_;
@@ -57,6 +65,9 @@ private:
   v1::StoreIdentity identity_;
   std::map<std::pair<shard_id, std::string>, v1::StoredRecord> records_;
   std::map<shard_id, v1::StoredPromise> promises_;
+  std::map<std::pair<shard_id, std::string>, weak_slot> weak_records_;
+  std::map<log_name, std::map<std::uint64_t, v1::Update>> logs_; ///< no log is empty
+  std::map<std::string, std::string> marks_;
   batch syncing_; ///< under way
   batch waiting_; ///< for the next sync
   bool busy_ = false;

@@ -127,10 +127,17 @@ instant clock::now() const noexcept {
 
 nanoseconds clock::until(instant at) const noexcept {
   if (at == never) return nanoseconds::max();
-  const auto local = at - now();
-  if (local <= nanoseconds{0}) return nanoseconds{0};
+  const auto time = now();
+  if (at <= time) return nanoseconds{0};
+  const auto local = at - time;
   // Rounded up, so that now() has reached `at` when the timer fires.
   return nanoseconds{local.count() - local.count() / 1'000'000 * drift_ppm_ + 2'000};
+}
+
+std::uint64_t clock::wall_ms() const noexcept {
+  constexpr milliseconds begun{1'600'000'000'000}; // some day in 2020
+  return static_cast<std::uint64_t>(
+      std::chrono::duration_cast<milliseconds>(begun + world_.now() + wall_error_).count());
 }
 
 } // namespace troupe::simulated

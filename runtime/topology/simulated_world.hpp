@@ -117,11 +117,16 @@ public:
       : world_{w}, offset_{offset}, drift_ppm_{drift_ppm} {}
   instant now() const noexcept override;
   nanoseconds until(instant at) const noexcept override;
+  std::uint64_t wall_ms() const noexcept override;
+
+  /// From now on this machine takes the time to be so much later, or earlier, than it is.
+  void set_wall_error(nanoseconds error) { wall_error_ = error; }
 
 private:
   const world& world_;
   nanoseconds offset_;
   std::int64_t drift_ppm_;
+  nanoseconds wall_error_{0};
 };
 
 } // namespace troupe::simulated

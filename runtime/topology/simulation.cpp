@@ -6,6 +6,7 @@
 #include "runtime/topology/simulated_judge.hpp"
 #include "runtime/topology/simulated_lockers.hpp"
 #include "runtime/topology/simulated_network.hpp"
+#include "runtime/topology/simulated_shoppers.hpp"
 #include "runtime/topology/simulated_store.hpp"
 #include "runtime/topology/simulated_strays.hpp"
 #include "runtime/topology/simulated_world.hpp"
@@ -94,6 +95,7 @@ private:
   std::vector<std::unique_ptr<client>> clients_;
   judge judge_;
   lockers lockers_;
+  shoppers shoppers_;
   simulation_report report_;
   bool faults_ = true;
   std::uint32_t quota_ = 0; ///< operations per client in this phase
@@ -108,8 +110,9 @@ cluster simulation::shape_of(const simulation_options& o) {
   c.replicas = std::min<std::uint32_t>(o.nodes, 5);
   c.lease = o.lease;
   for (std::uint32_t i = 1; i <= o.nodes; ++i)
-    c.members.push_back({{i}, "n" + std::to_string(i), "r" + std::to_string(i % 3), "", 0});
+    c.members.push_back({{i}, "n" + std::to_string(i), "r" + std::to_string(i % o.regions), "", 0});
   c.types["data"] = {level::strong, o.rollback ? on_timeout::rollback : on_timeout::unknown};
+  if (o.shoppers > 0) shoppers::add_types(c, o);
   return c;
 }
 
@@ -126,7 +129,8 @@ simulation::simulation(const simulation_options& options, const simulation_outpu
       strays_{world_, {.chance = options.stray, .late = 2 * nanoseconds{options.lease}}},
       keys_{options.keys},
       judge_{shape_.replicas / 2 + 1},
-      lockers_{world_, options, shape_, judge_} {
+      lockers_{world_, options, shape_, judge_},
+      shoppers_{world_, options, judge_} {
   machines_.resize(options_.nodes + options_.guests);
   for (std::uint32_t i = 0; i < machines_.size(); ++i) {
     auto& m = machines_[i];
@@ -228,6 +232,7 @@ void simulation::start(machine& m) {
   world_.spawn_for(
       m.index, [&] { m.running = std::make_unique<node>(world_.system(), std::move(setup), std::move(stands_on)); });
   if (options_.lockers > 0) lockers_.started(m.index, *m.time, open_session(m));
+  if (options_.shoppers > 0) shoppers_.started(m.index, *m.time, [this, &m] { return open_session(m); });
 }
 
 void simulation::crash(machine& m) {
@@ -237,6 +242,7 @@ void simulation::crash(machine& m) {
   m.running.reset();
   judge_.ended(m.name);
   lockers_.ended(m.index);
+  shoppers_.ended(m.index);
   for (auto& s : m.sessions)
     caf::anon_send_exit(s, caf::exit_reason::kill);
   m.sessions.clear();
@@ -417,6 +423,10 @@ void simulation::plant_faults() {
   repeat(options_.cut_every, [this] { cut_something(); });
   repeat(options_.lag_every, [this] { lag_something(); });
   plant_strays();
+  repeat(options_.wall_jump_every, [this] {
+    const auto most = nanoseconds{options_.wall_jump_max};
+    if (auto& m = any(); m.running) m.time->set_wall_error(random_.between(-most, most));
+  });
   repeat(options_.break_every, [this] {
     ++report_.breaks;
     network_.break_connection(any().id, any().id);
@@ -516,6 +526,8 @@ void simulation::check_liveness() {
   quota_ = ~std::uint32_t{0};
   lockers_.rest(false);
   lockers_.count_anew();
+  shoppers_.rest(false);
+  shoppers_.count_anew();
   for (auto& c : clients_) {
     c->done = 0;
     if (!c->busy()) next(*c);
@@ -524,7 +536,10 @@ void simulation::check_liveness() {
     return std::all_of(clients_.begin(), clients_.end(),
                        [](const auto& c) { return c->done >= liveness_operations; });
   };
-  world_.run_until(world_.now() + liveness_max, [&] { return served() && lockers_.all_served(); });
+  world_.run_until(world_.now() + liveness_max,
+                   [&] { return served() && lockers_.all_served() && shoppers_.all_served(); });
+  if (!shoppers_.all_served())
+    judge_.accuse("liveness", "some shopper did not complete three operations in 20 s after everything had healed");
   if (!lockers_.all_served())
     judge_.accuse("liveness", "some locker did not get a lock in 20 s after everything had healed");
   if (!served())
@@ -532,7 +547,12 @@ void simulation::check_liveness() {
                                   + " operations in 20 s after everything had healed");
   quota_ = 0;
   lockers_.rest(true);
-  world_.run_until(world_.now() + std::chrono::seconds{5}, [this] { return idle() && lockers_.idle(); });
+  shoppers_.rest(true);
+  world_.run_until(world_.now() + std::chrono::seconds{5},
+                   [this] { return idle() && lockers_.idle() && shoppers_.idle(); });
+  if (options_.shoppers == 0 || !judge_.content()) return;
+  shoppers_.compare(liveness_max);
+  world_.run_until(world_.now() + 2 * liveness_max, [this] { return shoppers_.compared(); });
 }
 
 /// Every node is killed at once; the cluster must come back by itself, and what was acknowledged must be there (D1,
@@ -562,6 +582,7 @@ simulation_report simulation::run() {
   quota_ = options_.operations;
   for (auto& c : clients_)
     next(*c);
+  shoppers_.begin();
   world_.run_until(safety_max, [this] { return idle() || !judge_.content(); });
   if (judge_.content()) {
     heal();
@@ -580,6 +601,9 @@ simulation_report simulation::run() {
   report_.events = world_.events();
   report_.strays = strays_.count();
   report_.locks_held = lockers_.grants();
+  report_.weak_operations = shoppers_.operations();
+  report_.weak_done = shoppers_.done();
+  report_.moves = shoppers_.moves();
   report_.leaderships = judge_.leaderships();
   report_.collections = judge_.collections();
   report_.virtual_time = world_.now();

@@ -5,6 +5,7 @@
 /// final reads. Then the histories that the clients recorded are checked.
 #pragma once
 
+#include "protocol/cluster.hpp"
 #include "protocol/ids.hpp"
 #include "protocol/strong/home.hpp"
 
@@ -24,10 +25,17 @@ struct simulation_options {
   milliseconds think_max{20};    ///< between two operations of a client
   milliseconds deadline_min{200}, deadline_max{1500};
   milliseconds lease{200};
-  std::uint32_t read_percent = 30;   ///< of a client's operations
-  std::uint32_t lockers = 0;         ///< on each node, beside the clients: they take named locks
-  milliseconds held_max{0};          ///< for so long they take them
-  bool readers = false;              ///< beside the clients, one on each node that reads all the time
+  std::uint32_t read_percent = 30; ///< of a client's operations
+  std::uint32_t lockers = 0;       ///< on each node, beside the clients: they take named locks
+  milliseconds held_max{0};        ///< for so long they take them
+  bool readers = false;            ///< beside the clients, one on each node that reads all the time
+  std::uint32_t shoppers = 0;      ///< beside them: clients of the weaker levels; 0 = every type is strong
+  double wander = 0;               ///< chance that a shopper goes to another node before an operation
+  bool async_weak = false;         ///< durability of their types
+  write_ack weak_ack = write_ack::local;
+  std::uint32_t regions = 3;
+  milliseconds wall_jump_every{0},
+      wall_jump_max{0};              ///< a machine's wall clock is wrong by up to so much from then on
   std::uint32_t remove_percent = 10; ///< of its writes of texts; of numbers a third of it
   double rest = 0;                   ///< chance that a removed key is left alone for a while
   collection_options collection;     ///< of tombstones
@@ -62,6 +70,8 @@ struct simulation_options {
 
 /// Draws all options from a seed.
 simulation_options options_for(std::uint64_t seed);
+/// The same for the weaker levels: most clients are shoppers.
+simulation_options weak_options_for(std::uint64_t seed);
 /// One line per group, for people: every value that the run depends on.
 std::string describe(const simulation_options& o);
 
@@ -72,10 +82,11 @@ struct simulation_report {
   std::uint64_t events = 0, lines = 0;
   std::uint64_t operations = 0, done = 0, not_done = 0, unknown = 0;
   std::uint64_t crashes = 0, leaves = 0, pauses = 0, cuts = 0, breaks = 0, lags = 0, strays = 0, leaderships = 0;
-  std::uint64_t locks_held = 0;                 ///< grants of named locks that were answered
-  std::uint64_t memory_hits = 0, evictions = 0; ///< of the memory tables of all nodes
-  std::uint64_t collections = 0;                ///< of tombstones
-  bool undecided = false;                       ///< the checker ran out of its budget for some key
+  std::uint64_t locks_held = 0;                                ///< grants of named locks that were answered
+  std::uint64_t memory_hits = 0, evictions = 0;                ///< of the memory tables of all nodes
+  std::uint64_t collections = 0;                               ///< of tombstones
+  std::uint64_t weak_operations = 0, weak_done = 0, moves = 0; ///< of shoppers
+  bool undecided = false;                                      ///< the checker ran out of its budget for some key
   nanoseconds virtual_time{0};
   std::vector<std::string> last_events;
   bool clean() const { return violated.empty(); }

@@ -78,6 +78,32 @@ simulation_options options_for(std::uint64_t seed) {
   return o;
 }
 
+simulation_options weak_options_for(std::uint64_t seed) {
+  auto o = options_for(seed);
+  dice d{seed * 0xD1B5'4A32'D192'ED03ULL + 7};
+  auto ms = [&](std::int64_t low, std::int64_t high) { return milliseconds{d.between(low, high)}; };
+  // Little of the strong types: the view needs them, and they are judged elsewhere.
+  o.clients = 1;
+  o.readers = false;
+  o.lockers = 0;
+  o.operations = std::min<std::uint32_t>(o.operations, 40);
+  o.damage = false;
+  o.rotting_disk = 0;
+  o.failing_disk = 0;
+  o.value_bytes_max = 24;
+  o.nodes = d.chance(0.7) ? 3 : 5;
+  o.regions = static_cast<std::uint32_t>(d.between(1, 3));
+  o.shoppers = static_cast<std::uint32_t>(d.between(3, 8));
+  o.wander = d.chance(0.7) ? 0.15 : 0.01;
+  o.async_weak = d.chance(0.3);
+  o.weak_ack = d.chance(0.5) ? write_ack::local : d.chance(0.5) ? write_ack::one_remote : write_ack::majority;
+  if (d.chance(0.5)) {
+    o.wall_jump_every = ms(50, 1'000);
+    o.wall_jump_max = d.chance(0.5) ? milliseconds{3'600'000} : ms(10, 5'000);
+  }
+  return o;
+}
+
 std::string describe(const simulation_options& o) {
   std::ostringstream out;
   out << "seed=" << o.seed << " nodes=" << o.nodes << " guests=" << o.guests << " shards=" << o.shards
@@ -86,6 +112,9 @@ std::string describe(const simulation_options& o) {
       << " think_max_ms=" << o.think_max.count() << " deadline_ms=" << o.deadline_min.count() << ".."
       << o.deadline_max.count() << " lease_ms=" << o.lease.count() << " read_percent=" << o.read_percent
       << " remove_percent=" << o.remove_percent << " rest=" << o.rest << " readers=" << (o.readers ? "yes" : "no")
+      << " shoppers=" << o.shoppers << " wander=" << o.wander << " regions=" << o.regions
+      << " weak=" << (o.async_weak ? "async" : "sync") << "," << name_of(o.weak_ack)
+      << " wall_jump_every_ms=" << o.wall_jump_every.count() << " wall_jump_max_ms=" << o.wall_jump_max.count()
       << " on_timeout=" << (o.rollback ? "rollback" : "unknown") << " value_bytes_max=" << o.value_bytes_max
       << " chunk_bytes=" << o.chunk_bytes << " memory_bytes=" << o.memory_bytes << "\n"
       << "tombstones every_ms=" << o.collection.every.count() << " after_ms=" << o.collection.after.count()

@@ -73,6 +73,13 @@ std::string with(std::string_view from, std::string_view to) {
   return text.replace(at, from.size(), to);
 }
 
+/// Without the one about tokens that anybody could make, which has a test of its own.
+std::vector<std::string> notes_of(const node_config& config) {
+  auto notes = config.notes;
+  std::erase_if(notes, [](const auto& n) { return n.starts_with("security.token_keys"); });
+  return notes;
+}
+
 std::string problems_of(const std::string& text) {
   auto config = parse_config(text, "us-1.toml");
   if (config) return "";
@@ -114,7 +121,7 @@ TEST_CASE("config: a valid file is read to the last key") {
   CHECK(config->history_file == "/etc/troupe/us-1.jsonl");
   REQUIRE(config->delays.size() == 1);
   CHECK(config->delays[0].round_trip == std::chrono::microseconds{12'500});
-  CHECK(config->notes.empty());
+  CHECK(notes_of(*config).empty());
 }
 
 TEST_CASE("config: the room for copies is 256 MiB, what the file says, or none") {
@@ -127,6 +134,35 @@ TEST_CASE("config: the room for copies is 256 MiB, what the file says, or none")
     CHECK(config->memory_bytes_max == bytes);
     CHECK(parse_config(print_config(*config), "printed")->memory_bytes_max == bytes);
   }
+}
+
+TEST_CASE("config: alerts go nowhere but to the log, and nothing is audited, unless the file says so") {
+  const auto usual = parse_config(valid, "us-1.toml");
+  REQUIRE(usual);
+  CHECK(usual->alerts.webhook.empty());
+  CHECK(usual->alerts.fold == std::chrono::minutes{5});
+  CHECK(usual->audit.sample == 0);
+  const auto config = parse_config(with("[log]", R"([alerts]
+webhook = "http://127.0.0.1:9093/hook"
+fold_s = 60
+resolve_s = 120
+instance = "blue"
+
+[audit]
+sample = 0.25
+window_s = 5
+directory = "proofs"
+
+[log])"),
+                                   "us-1.toml", "/etc/troupe");
+  if (!config) FAIL(config.error().front());
+  CHECK(config->alerts.webhook == "http://127.0.0.1:9093/hook");
+  CHECK(config->alerts.fold == std::chrono::seconds{60});
+  CHECK(config->alerts.resolve == std::chrono::seconds{120});
+  CHECK(config->alerts.instance == "blue");
+  CHECK(config->audit.sample == 0.25);
+  CHECK(config->audit.window == std::chrono::seconds{5});
+  CHECK(config->audit.directory == "/etc/troupe/proofs");
 }
 
 TEST_CASE("config: every rule names file, line, key, value and what is allowed") {
@@ -142,6 +178,17 @@ TEST_CASE("config: every rule names file, line, key, value and what is allowed")
       {"[log]", "[memory]\nbytes_max = 4096\n[log]",
        "memory.bytes_max is 4096; allowed: 0 (none), or 65536 to 1099511627776"},
       {"[log]", "[memory]\nbytes_max = -1\n[log]", "memory.bytes_max is -1; allowed"},
+      {"[log]", "[alerts]\nwebhook = \"host:9093\"\n[log]",
+       "alerts.webhook is 'host:9093'; allowed: \"http://host:port/path\", or https"},
+      {"[log]", "[alerts]\nwebhook = \"http://\"\n[log]", "alerts.webhook is 'http://'; allowed"},
+      {"[log]", "[alerts]\nwebhook = \"http://host:0/\"\n[log]", "alerts.webhook is 'http://host:0/'; allowed"},
+      {"[log]", "[alerts]\nwebhook = \"http://ho st/\"\n[log]", "alerts.webhook is 'http://ho st/'; allowed"},
+      {"[log]", "[alerts]\nfold_s = 0\n[log]", "alerts.fold_s is 0; allowed: a whole number from 1 to 86400"},
+      {"[log]", "[alerts]\nresolve_s = 86401\n[log]", "alerts.resolve_s is 86401; allowed"},
+      {"[log]", "[alerts]\ninstance = \"a b\"\n[log]", "alerts.instance is 'a b'; allowed: a name"},
+      {"[log]", "[alerts]\nfold = 1\n[log]", "alerts.fold is not a key of [alerts]; did you mean \"fold_s\"?"},
+      {"[log]", "[audit]\nsample = 1.5\n[log]", "audit.sample is 1.5; allowed: a number from 0 to 1"},
+      {"[log]", "[audit]\nwindow_s = 0\n[log]", "audit.window_s is 0; allowed: a whole number from 1 to 3600"},
       {"lease_ms = 400", "lease_ms = 49", "us-1.toml:5: cluster.lease_ms is 49; allowed: a whole number from 50 to"},
       {"lease_ms = 400", "lease_ms = 60001", "us-1.toml:5: cluster.lease_ms is 60001; allowed"},
       {"drift = 0.01", "drift = 0.21",
@@ -225,15 +272,17 @@ TEST_CASE("config: an empty file is told which sections it lacks") {
 TEST_CASE("config: an even number of replicas is allowed, with a note") {
   const auto config = parse_config(with("replicas = 3", "replicas = 2"), "us-1.toml");
   REQUIRE(config);
-  REQUIRE(config->notes.size() == 1);
-  CHECK(config->notes[0].find("cluster.replicas is 2") == 0);
+  const auto notes = notes_of(*config);
+  REQUIRE(notes.size() == 1);
+  CHECK(notes[0].find("cluster.replicas is 2") == 0);
 }
 
 TEST_CASE("config: a delay that leaves a lease no time is allowed, with a note") {
   const auto config = parse_config(with("= 12.5", "= 100"), "us-1.toml");
   REQUIRE(config);
-  REQUIRE(config->notes.size() == 1);
-  CHECK(config->notes[0].find("the delay between us and eu") == 0);
+  const auto notes = notes_of(*config);
+  REQUIRE(notes.size() == 1);
+  CHECK(notes[0].find("the delay between us and eu") == 0);
 }
 
 TEST_CASE("config: a client node has a name and a region of its own, and no store") {
@@ -270,8 +319,12 @@ TEST_CASE("config: what is printed is read back as the same configuration") {
   for (const auto* self : {"eu-1", "us-1", "ap-1", "web-1"}) {
     auto config = example_config(self);
     config.shape.drift_ppm = 1;
+    config.alerts = {"https://[::1]:9093/api/v2/alerts?a=b", std::chrono::seconds{1}, std::chrono::seconds{2},
+                     "blue"};
+    config.audit = {0.01, std::chrono::seconds{3}, "proofs of eu-1"};
     config.history_file = "odd \"name\"\n\t\\.jsonl";
     config.delays = {{"eu", "us", milliseconds{40}}, {"eu", "eu", std::chrono::microseconds{1500}}};
+    config.token_keys = {{7, std::string(32, '\xee')}, {1, std::string(40, 'k')}};
     const auto text = print_config(config);
     CAPTURE(text);
     const auto back = parse_config(text, "printed");
@@ -286,8 +339,47 @@ TEST_CASE("config: what is printed is read back as the same configuration") {
     CHECK(back->resp == config.resp);
     CHECK(back->admin == config.admin);
     CHECK(back->history_file == config.history_file);
+    CHECK(back->alerts.webhook == config.alerts.webhook);
+    CHECK(back->alerts.instance == config.alerts.instance);
+    CHECK(back->alerts.fold == config.alerts.fold);
+    CHECK(back->alerts.resolve == config.alerts.resolve);
+    CHECK(back->audit.sample == config.audit.sample);
+    CHECK(back->audit.window == config.audit.window);
+    CHECK(back->audit.directory == config.audit.directory);
+    CHECK(back->token_keys == config.token_keys);
     CHECK(back->delays.size() == 2);
     CHECK(back->delays[1].round_trip == std::chrono::microseconds{1500});
     CHECK(print_config(*back) == text);
   }
+}
+
+TEST_CASE("config: token keys are read in order, and a mistake in one shows no secret") {
+  const std::string hex(64, 'e');
+  const auto keyed = [&](const std::string& list) {
+    return parse_config(with("[log]", "[security]\ntoken_keys = " + list + "\n[log]"), "us-1.toml");
+  };
+  const auto two = keyed("[\"2:" + hex + "\", \"1:" + hex + "ff\"]");
+  if (!two) FAIL(two.error().front());
+  REQUIRE(two->token_keys.size() == 2);
+  CHECK(two->token_keys[0].id == 2);
+  CHECK(two->shape.hash() == parse_config(valid, "us-1.toml")->shape.hash()); // or no key could be replaced
+  for (const auto& list : {std::string{"[]"}, "\"1:" + hex + "\"", std::string{"[1]"}, "[\"0:" + hex + "\"]",
+                           "[\"1:" + hex + "\", \"1:" + hex + "\"]", "[\"1:" + std::string(62, 'e') + "\"]"}) {
+    CAPTURE(list);
+    const auto refused = keyed(list);
+    REQUIRE_FALSE(refused.has_value());
+    REQUIRE_FALSE(refused.error().empty());
+    CHECK(refused.error().front().find("token_keys") != std::string::npos);
+    CHECK(refused.error().front().find("eee") == std::string::npos);
+  }
+}
+
+TEST_CASE("config: without token keys, who has weaker types is told that tokens can be forged") {
+  const auto plain = parse_config(valid, "us-1.toml");
+  REQUIRE(plain);
+  CHECK(plain->token_keys == session_token::key_ring{session_token::key_of_name(plain->shape.name)});
+  const auto weak = parse_config(std::string{valid} + "\n[types.views]\nlevel = \"eventual\"\n", "us-1.toml");
+  REQUIRE(weak);
+  const auto& notes = weak->notes;
+  CHECK(std::any_of(notes.begin(), notes.end(), [](const auto& n) { return n.find("security.token_keys") == 0; }));
 }

@@ -36,6 +36,8 @@ struct lone_runtime_options {
   bool admin = false;         ///< its own admin HTTP, at a free port
   bool log_to_stderr = false; ///< else to a file in its folder
   log_settings log;
+  alert_settings alerts;
+  audit_settings audit; ///< its directory is in the folder of the runtime
 };
 
 class lone_runtime {
@@ -57,6 +59,9 @@ public:
     c.deadline = std::chrono::seconds{10};
     c.directory = folder_.path / "store";
     c.log = options.log;
+    c.alerts = options.alerts;
+    c.audit = options.audit;
+    if (!c.audit.directory.empty()) c.audit.directory = folder_.path / c.audit.directory;
     if (!options.log_to_stderr) c.log.file = folder_.path / "log";
     rocksdb_options store;
     store.directory = c.directory;
@@ -73,6 +78,7 @@ public:
   }
 
   runtime& node() { return *node_; }
+  std::filesystem::path folder() const { return folder_.path; }
   std::filesystem::path log_file() const { return folder_.path / "log"; }
 
 private:

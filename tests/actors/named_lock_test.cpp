@@ -218,7 +218,7 @@ TEST_CASE("named lock: what is asked for wrongly is refused by name") {
   CHECK(error_of(s.a.lock("inventory", "l", {.ttl = 0ms})) == errc::invalid_argument);
   CHECK(error_of(s.a.lock("inventory", "l", {.ttl = 2h})) == errc::invalid_argument);
   CHECK(error_of(s.a.lock("nothing", "l")) == errc::unknown_type);
-  CHECK(error_of(s.a.lock("drafts", "l")) == errc::unsupported_level);
+  CHECK(error_of(s.a.lock("drafts", "l")) == errc::unsupported_operation);
   CHECK(error_of(s.a.lock("inventory", "")) == errc::key_too_long);
   CHECK(error_of(s.a.lock("inventory", std::string(1010, 'l'))) == errc::key_too_long); // its floors need five bytes
   CHECK(s.a.lock("inventory", std::string(1009, 'l')));

@@ -60,7 +60,7 @@ TEST_CASE("public headers: include the standard library, tl::expected and each o
 TEST_CASE("public headers: each compiles alone") {
   const auto folder = fs::temp_directory_path() / "troupe-public-headers";
   fs::create_directories(folder);
-  for (const auto* name : {"errc", "level", "error", "config", "session", "runtime", "caf"}) {
+  for (const auto* name : {"errc", "level", "error", "config", "weak", "session", "runtime", "caf"}) {
     CAPTURE(name);
     CHECK(compiles("#include <troupe/" + std::string{name} + ".hpp>\n", folder));
   }

@@ -21,6 +21,7 @@ class still_clock final : public node_clock {
 public:
   instant now() const noexcept override { return time; }
   nanoseconds until(instant at) const noexcept override { return std::max(nanoseconds{0}, at - time); }
+  std::uint64_t wall_ms() const noexcept override { return 0; }
   instant time{1h};
 };
 
@@ -32,19 +33,27 @@ public:
     syncs.push_back(std::move(done));
   }
   void load(std::vector<load_request> keys, std::function<void(std::vector<load_result>)> done) override {
-    done(std::vector<load_result>(keys.size()));
+    std::vector<load_result> results(keys.size());
+    if (disk_damaged) results.assign(keys.size(), damaged{"planted"});
+    done(std::move(results));
   }
   void scan(shard_id, std::string, std::function<void(scan_result)> done) override { done({}); }
+  void load_weak(std::vector<load_request>, std::function<void(std::vector<weak_result>)> done) override { done({}); }
+  void scan_weak(shard_id, std::string, std::function<void(weak_page)> done) override { done({}); }
+  void read_updates(updates_request, std::function<void(updates_page)> done) override { done({}); }
+  const stream_image& streams() const override { return streams_; }
   const std::map<shard_id, v1::StoredPromise>& promises() const override { return none_; }
   v1::StoreIdentity identity() const override { return {}; }
   void remember_disk(node_id, std::uint64_t, std::function<void(errc)> done) override { done(errc::none); }
   counters count() const override { return {}; }
 
+  bool disk_damaged = false;
   std::deque<std::function<void(errc)>> syncs; ///< not answered yet, oldest first
   std::vector<std::vector<store_write>> calls; ///< all of them
 
 private:
   const std::map<shard_id, v1::StoredPromise> none_;
+  const stream_image streams_;
 };
 
 struct scripted_replica {
@@ -54,10 +63,12 @@ struct scripted_replica {
       return {
           [this](const home_seen& h) { seen.push_back(h.era); },
           [this](node_id, const v1::Granted&) { ++grants; },
+          [this](const violation_event& v) { violations.push_back(v); },
       };
     });
     board->self = self;
     board->lock_managers = {caf::actor_cast<lock_manager_actor>(told)};
+    board->monitor = caf::actor_cast<monitor_actor>(told);
     board->replica = spawn_replica(system, {.context = {&clock, board, nullptr, {}},
                                             .store = &store,
                                             .options = {.self = self, .shards = 1, .index_max = 10, .loads_max = 10},
@@ -106,7 +117,8 @@ struct scripted_replica {
 
   still_clock clock;
   slow_store store;
-  std::vector<epoch> seen; ///< lessees that the lock manager was told of
+  std::vector<epoch> seen;                 ///< lessees that the lock manager was told of
+  std::vector<violation_event> violations; ///< that the monitor was told of
   std::size_t grants = 0;
   std::size_t failures = 0;
   caf::actor_system system;
@@ -188,4 +200,29 @@ TEST_CASE("replica: one whose store has failed promises and answers nothing more
   }
   CHECK(rings < 10);
   CHECK_FALSE(r.scheduler().has_pending_timeout());
+}
+
+TEST_CASE("D2: replica: the monitor is told of damaged bytes, which are not served; not when the store has failed") {
+  for (const bool failed : {false, true}) {
+    CAPTURE(failed);
+    scripted_replica r;
+    r.claim(1, rival);
+    r.sync(failed ? errc::storage_failed : errc::none);
+    r.store.disk_damaged = true;
+    v1::ReadLatest question;
+    question.set_number(2);
+    question.set_key("inventory:k");
+    to_wire(epoch{1, rival, {1}}, *question.mutable_epoch());
+    caf::anon_send(r.board->replica, self, std::move(question));
+    r.run();
+    if (failed) {
+      CHECK(r.violations.empty());
+      continue;
+    }
+    REQUIRE(r.violations.size() == 1);
+    CHECK(r.violations[0].kind == violation_kind::checksum);
+    CHECK(r.violations[0].end == violation_end::prevented);
+    CHECK(r.violations[0].type == "inventory");
+    CHECK(r.violations[0].key == "inventory:k");
+  }
 }

@@ -128,11 +128,30 @@ TEST_CASE("runtime: three nodes in one process serve every operation, from membe
     CHECK(error_of(unknown) == errc::unknown_type);
     CHECK(unknown.error().not_done());
     CHECK(unknown.error().message().find("drafts, inventory, orders") != std::string::npos);
-    const auto weaker = here.get("drafts", "a");
-    CHECK(error_of(weaker) == errc::unsupported_level);
-    CHECK(weaker.error().message().find("drafts is configured as causal") != std::string::npos);
+    const auto stronger = here.get("drafts", "a", {.at = level::strong});
+    CHECK(error_of(stronger) == errc::unsupported_level);
+    CHECK(stronger.error().message().find("drafts is causal, and cannot be read at strong") != std::string::npos);
+    auto strong = members[0].open_session({.consistency = level::strong});
+    CHECK(error_of(strong.get("drafts", "a")) == errc::unsupported_level);
+    CHECK(error_of(here.compare_and_set("drafts", "a", {.expected = {}, .value = "v"}))
+          == errc::unsupported_operation);
+    CHECK(error_of(here.add("drafts", "a", 1)) == errc::unsupported_operation);
+    CHECK(error_of(here.get_siblings("inventory", "a")) == errc::unsupported_operation);
+    CHECK(error_of(here.get_many("inventory", {"a"})) == errc::unsupported_operation);
+    CHECK(error_of(here.get_many("drafts", {})) == errc::invalid_argument);
+    CHECK(error_of(here.put("drafts", "a", "v", {.after = "t1.nonsense"})) == errc::bad_token);
+    CHECK(error_of(here.join("t1.nonsense")) == errc::bad_token);
+    auto forged = members[0].open_session({.token = "t1.nonsense"});
+    CHECK(error_of(forged.get("inventory", "a")) == errc::bad_token); // not from nothing
+    // A strong type is read strongly whatever weaker level is asked for, and says so.
     auto causal = members[0].open_session({.consistency = level::causal});
-    CHECK(error_of(causal.get("inventory", "a")) == errc::unsupported_level);
+    CHECK(here.put("inventory", "weak", "1"));
+    const auto read = causal.get("inventory", "weak", {.receipt = true});
+    REQUIRE(read);
+    REQUIRE(*read);
+    REQUIRE((*read)->receipt);
+    CHECK((*read)->receipt->given == level::strong);
+    CHECK((*read)->receipt->staleness == 0ns);
     CHECK(error_of(here.get("inventory", "")) == errc::key_too_long);
     CHECK(error_of(here.get("inventory", std::string(limits::key_bytes_max + 1, 'k'))) == errc::key_too_long);
     CHECK(error_of(here.put("inventory", "a", std::string(limits::value_bytes_max + 1, 'v')))

@@ -5,12 +5,11 @@
 
 #include "protocol/mutation.hpp"
 #include "runtime/runtime_access.hpp"
+#include "tests/actors/stall.hpp"
 #include "tests/actors/three_nodes.hpp"
 
 #include <doctest/doctest.h>
 
-#include <future>
-#include <memory>
 #include <optional>
 #include <string>
 
@@ -19,33 +18,6 @@ using namespace troupe::test;
 using namespace std::chrono_literals;
 
 namespace {
-
-template <class T> T value_of(result<T> r) {
-  if (!r) FAIL(r.error().message());
-  return std::move(*r);
-}
-
-/// While it lives, nothing runs on the thread of a node's actors.
-class stall {
-public:
-  explicit stall(const runtime& node) {
-    auto stands = std::make_shared<std::promise<void>>();
-    auto over = over_.get_future().share();
-    runtime_access{node}.with_parts([&](assembly& parts) {
-      parts.thread().post([stands, over] {
-        stands->set_value();
-        over.wait_for(30s);
-      });
-    });
-    REQUIRE(stands->get_future().wait_for(10s) == std::future_status::ready);
-  }
-  ~stall() { over_.set_value(); }
-  stall(const stall&) = delete;
-  stall& operator=(const stall&) = delete;
-
-private:
-  std::promise<void> over_;
-};
 
 /// What a client node that stands still reads after another node's write has been acknowledged.
 result<std::optional<found>> read_after_write_elsewhere() {

@@ -58,8 +58,29 @@ TEST_CASE("bench levels: a quick run reports every mix with the promise and with
   CHECK(logs == 2);
 }
 
-TEST_CASE("bench levels: a level that is not there yet is refused") {
-  const auto refused = run({troupe_binary(), "bench", "levels", "--level", "causal", "--quick"});
+TEST_CASE("bench levels: the weaker levels are measured in a member, with their copies and without the promise") {
+  for (const std::string level : {"causal", "session", "eventual"}) {
+    CAPTURE(level);
+    const temporary_folder folder;
+    const auto measured = run({troupe_binary(), "bench", "levels", "--level", level, "--quick", "--json",
+                               "--work-dir", folder.path().string()},
+                              std::chrono::seconds{60});
+    REQUIRE_MESSAGE(measured.exit_code == 0, measured.errors);
+    const auto told = nlohmann::json::parse(measured.output, nullptr, false);
+    REQUIRE(told.is_object());
+    CHECK(told["level"] == level);
+    for (const char* mix : {"A", "B", "C"})
+      for (const char* variant : {"on", "off"}) {
+        CAPTURE(mix);
+        CAPTURE(variant);
+        CHECK(told["mixes"][mix][variant].value("per_s", 0.0) > 0);
+        CHECK(told["mixes"][mix][variant].value("hits_percent", 0.0) > 0);
+      }
+  }
+}
+
+TEST_CASE("bench levels: a level that does not exist is refused, with those that do") {
+  const auto refused = run({troupe_binary(), "bench", "levels", "--level", "linear", "--quick"});
   CHECK(refused.exit_code != 0);
   CHECK(refused.errors.find("causal") != std::string::npos);
 }

@@ -90,7 +90,19 @@ TEST_CASE("ecommerce: a small run keeps every promise while the home of the hott
   CHECK(result["reconciled"]["items_off"] == 0);
   CHECK(result["reconciled"]["unread"] == 0);
   CHECK(result["checked"]["linearizable"] == "yes");
-  CHECK(result["checked"]["operations"] >= result["operations"].get<int>() - result["unknown"].get<int>());
+  REQUIRE(result["levels"].size() == 4);
+  std::uint64_t strong = 0;
+  for (const auto& level : result["levels"]) {
+    INFO(level.dump());
+    CHECK(level["operations"] > 0);
+    CHECK(level["checks"] > 0);
+    CHECK(level["violations"] == 0);
+    if (level["level"] == "strong")
+      strong = level["operations"].get<std::uint64_t>() - level["unknown"].get<std::uint64_t>();
+  }
+  CHECK(result["checked"]["operations"] >= strong);
+  CHECK(result["sessions_checked"]["session"] == "yes");
+  CHECK(result["sessions_checked"]["operations"] > 0);
   CHECK_FALSE(result["killed"].get<std::string>().empty());
   CHECK(result["recovery_ms"].is_number());
   CHECK(result["ready_again_ms"].is_number());

@@ -48,6 +48,9 @@ report kept_report() {
   all_well.regions = {{"eu", {1000, 0, 0}, latency{std::chrono::microseconds{900}, std::chrono::microseconds{1500}}}};
   all_well.books = reconciliation{};
   all_well.history = checked{"yes", 1200};
+  all_well.sessions_checked = checked{"yes", 300};
+  for (const auto at : levels)
+    all_well.levels.push_back({at, {1000, 0, 0}, {100, 0}, std::nullopt});
   return all_well;
 }
 
@@ -267,20 +270,27 @@ TEST_CASE("report: a promise broken, a proof that is missing and an incomplete r
   CHECK(changed([](report& r) { r.books->orders_missing = 1; }) == verdict::violated);
   CHECK(changed([](report& r) { r.books->items_oversold = 1; }) == verdict::violated);
   CHECK(changed([](report& r) { r.books->items_off = 1; }) == verdict::violated);
-  CHECK(changed([](report& r) { r.history->linearizable = "no"; }) == verdict::violated);
+  CHECK(changed([](report& r) { r.history->answer = "no"; }) == verdict::violated);
+  CHECK(changed([](report& r) { r.sessions_checked->answer = "no"; }) == verdict::violated);
+  CHECK(changed([](report& r) { r.levels.back().seen.broken = 1; }) == verdict::violated);
   CHECK(changed([](report& r) { r.books->unread = 1; }) == verdict::undecided);
-  CHECK(changed([](report& r) { r.history->linearizable = "undecided"; }) == verdict::undecided);
+  CHECK(changed([](report& r) { r.sessions_checked->answer = "undecided"; }) == verdict::undecided);
+  CHECK(changed([](report& r) { r.sessions_checked.reset(); }) == verdict::failed);
+  CHECK(changed([](report& r) { r.history->answer = "undecided"; }) == verdict::undecided);
   CHECK(changed([](report& r) { r.books.reset(); }) == verdict::failed);
   CHECK(changed([](report& r) { r.history.reset(); }) == verdict::failed);
   CHECK(changed([](report& r) { r.problems.push_back("a node did not come back"); }) == verdict::failed);
   auto undecided = well;
-  undecided.history->linearizable = "undecided";
+  undecided.history->answer = "undecided";
   CHECK(judge(undecided, true) == verdict::kept);
 }
 
 TEST_CASE("report: the table compares with the targets, and an unknown counts as a failure") {
   auto some = kept_report();
   some.regions.front().operations = {9980, 0, 20};
+  some.levels[0].operations = {9980, 0, 20};
+  some.levels[1].operations = {9980, 0, 20};
+  some.levels[3].seen = {500, 3};
   some.books->orders = 1000;
   some.killed = "eu-1";
   some.recovery = std::chrono::milliseconds{1234};
@@ -292,8 +302,11 @@ TEST_CASE("report: the table compares with the targets, and an unknown counts as
       if (line.find(what) != std::string::npos) return line;
     return std::string{};
   };
-  CHECK(line_with("success").find("99.800 %") != std::string::npos);
-  CHECK(line_with("success").find("MISSED") != std::string::npos);
+  CHECK(line_with("strong: success of 10,000").find("99.800 %") != std::string::npos);
+  CHECK(line_with("strong: success of 10,000").find("MISSED") != std::string::npos);
+  CHECK(line_with("causal: success of 10,000").find("met") != std::string::npos); // its target is 99.8 %
+  CHECK(line_with("eventual: violations in 500 checks").find("MISSED") != std::string::npos);
+  CHECK(line_with("session: violations in 100 checks").find("met") != std::string::npos);
   CHECK(line_with("recovery after SIGKILL of eu-1").find("1,234 ms") != std::string::npos);
   CHECK(line_with("recovery after SIGKILL of eu-1").find("MISSED") != std::string::npos);
   CHECK(line_with("latency in eu").find("0.9 / 1.5 ms") != std::string::npos);

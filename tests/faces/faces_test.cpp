@@ -309,7 +309,7 @@ TEST_CASE("http: the probes, the status and the metrics of a cluster at work") {
   REQUIRE(before);
   REQUIRE(after);
   const std::string puts =
-      R"(troupe_operations_total{level="strong",operation="put",outcome="done",type="inventory"})";
+      R"(troupe_operations_total{given="strong",level="strong",operation="put",outcome="done",type="inventory"})";
   CHECK(series(before->body, puts) >= 1);
   CHECK(series(after->body, puts) == series(before->body, puts) + 1);
   CHECK(series(after->body, R"(troupe_link_up{peer="node-2"})") == 1);

@@ -1,6 +1,7 @@
 #include "tests/layers/store_fixture.hpp"
 
 #include "actors/layers/rocksdb_image.hpp"
+#include "actors/layers/rocksdb_streams.hpp"
 
 #include <rocksdb/db.h>
 
@@ -48,7 +49,11 @@ struct filled_store {
         const auto shard = static_cast<std::uint32_t>(i);
         records[key] = std::string(100, static_cast<char>('a' + i % 26)) + key;
         rounds[shard] = static_cast<std::uint64_t>(10 * start + 1);
-        REQUIRE(persist(*store, {a_record(1, key, records[key]), a_promise(shard, rounds[shard])}) == errc::none);
+        const auto seq = static_cast<std::uint64_t>(40 * start + i + 1);
+        REQUIRE(persist(*store, {a_record(1, key, records[key]), a_promise(shard, rounds[shard]),
+                                 a_weak_record(2, key, records[key]), an_update(2, seq, records[key]),
+                                 mark_write{"position", std::to_string(seq)}})
+                == errc::none);
       }
     }
   }
@@ -76,7 +81,28 @@ struct filled_store {
       } else {
         CHECK(bytes_of(found) == bytes);
       }
+      const auto weak = load_weak(**store, 2, key);
+      if (std::holds_alternative<damaged>(weak)) {
+        ++lost;
+      } else {
+        CHECK(testing::value_of(weak) == bytes);
+      }
     }
+    CHECK((*store)->streams().marks.at("position") == "80");
+    updates_request from{{{2}, 1}, stream_lane::ordered, 0, 1'000'000};
+    for (;;) {
+      const auto page = read_updates(**store, from);
+      for (const auto& u : page.updates) {
+        CHECK(u.seq() == from.after + 1);
+        from.after = u.seq();
+      }
+      if (page.damaged != 0) {
+        ++lost;
+        from.after = page.damaged;
+      }
+      if (!page.more) break;
+    }
+    CHECK(from.after >= 80);
     return false;
   }
 };
@@ -190,15 +216,16 @@ TEST_CASE("store refused: its format is of another version") {
   plant_identity(options, identity, false);
   const auto what = refusal_of(options);
   CHECK(what == Contains("version 7"));
-  CHECK(what == Contains("version 2"));
+  CHECK(what == Contains("version 3"));
 }
 
-TEST_CASE("store: one of the format before tombstones were known is opened, and is of the new one from then on") {
+TEST_CASE("store: one of an earlier format is opened, and is of the new one from then on") {
   const temporary_directory home;
   const auto options = options_for(home / "store");
   auto identity = must_create(options);
   CHECK(identity.format() == rocksdb_image::format);
-  identity.set_format(1);
+  SUBCASE("before tombstones were known") { identity.set_format(1); }
+  SUBCASE("before there were streams") { identity.set_format(2); }
   plant_identity(options, identity, true);
   {
     const auto store = must_open(options);
@@ -238,6 +265,53 @@ TEST_CASE("store refused: a promise is damaged") {
   SUBCASE("another shard's") { promise = a_promise(18, 5).promise; }
   plant(options, rocksdb_image::promise_key({17}), promise.SerializeAsString());
   CHECK(refusal_of(options) == Contains("promise of shard 17"));
+}
+
+TEST_CASE("store refused: a mark of the streams is damaged") {
+  const temporary_directory home;
+  const auto options = options_for(home / "store");
+  must_create(options);
+  const auto key = rocksdb_streams::mark_key("r.ordered.2.1");
+  auto value = rocksdb_streams::sealed(key, "17 4");
+  SUBCASE("its bytes") { value.back() = '5'; }
+  SUBCASE("its checksum") { value.front() = static_cast<char>(value.front() ^ 1); }
+  SUBCASE("cut short") { value.resize(4); }
+  SUBCASE("another one's") { value = rocksdb_streams::sealed(rocksdb_streams::mark_key("r.ordered.3.1"), "17 4"); }
+  plant(options, key, value);
+  CHECK(refusal_of(options) == Contains("the mark 'r.ordered.2.1'"));
+}
+
+TEST_CASE("store: damage among what the streams keep is found where it is read, and nothing else suffers (D2)") {
+  const temporary_directory home;
+  const auto options = options_for(home / "store");
+  must_create(options);
+  {
+    const auto store = must_open(options);
+    CHECK(persist(*store, {a_weak_record(1, "a", "1"), a_weak_record(1, "b", "2"), a_weak_record(1, "c", "3"),
+                           an_update(2, 1, "x"), an_update(2, 2, "y"), an_update(2, 3, "z")})
+          == errc::none);
+  }
+  auto damaged_record = a_weak_record(1, "b", "2").record;
+  damaged_record.mutable_siblings(0)->set_value("3");
+  plant(options, rocksdb_streams::weak_key({1}, "b"), damaged_record.SerializeAsString());
+  const auto entry = rocksdb_streams::update_key({{2}, 1}, stream_lane::ordered, 2);
+  plant(options, entry, rocksdb_streams::sealed(entry, an_update(2, 2, "y").update.SerializeAsString()).append("!"));
+  const auto store = must_open(options);
+  CHECK(std::holds_alternative<damaged>(load_weak(*store, 1, "b")));
+  CHECK(testing::value_of(load_weak(*store, 1, "a")) == "1");
+  const auto page = scan_weak(*store, 1);
+  REQUIRE(page.records.size() == 3);
+  CHECK(std::holds_alternative<damaged>(page.records[1].found));
+  CHECK(testing::value_of(page.records[2].found) == "3");
+  const auto first = read_updates(*store, {{{2}, 1}, stream_lane::ordered, 0, 1'000'000});
+  CHECK(first.updates.size() == 1);
+  CHECK(first.damaged == 2);
+  CHECK(first.more);
+  const auto rest = read_updates(*store, {{{2}, 1}, stream_lane::ordered, 2, 1'000'000});
+  REQUIRE(rest.updates.size() == 1);
+  CHECK(rest.updates[0].value() == "z");
+  CHECK_FALSE(rest.more);
+  CHECK(store->count().damaged_found == 3);
 }
 
 TEST_CASE("store refused: it is open elsewhere") {

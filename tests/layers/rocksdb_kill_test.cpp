@@ -34,6 +34,8 @@ std::uint64_t log_number(const std::filesystem::path& log) { return std::stoull(
 std::string key_of(std::uint64_t number, std::size_t i) { return std::to_string(number) + "." + std::to_string(i); }
 /// Of a record that the next call erases.
 std::string passing_of(std::uint64_t number) { return "passing." + std::to_string(number); }
+/// Of the log that is written along, this many entries stay.
+constexpr std::uint64_t log_kept = 20;
 std::string value_of(std::uint64_t number) { return std::string(150, static_cast<char>('a' + number % 26)); }
 
 /// Runs this executable again as the child, kills it once it has had `calls` calls acknowledged, and returns the
@@ -100,6 +102,21 @@ std::uint64_t check_everything(const rocksdb_options& options, std::uint64_t ack
       }
     }
   }
+  // What the streams keep is as of the same call.
+  const auto& streams = store->streams();
+  CHECK(streams.marks.at("position") == std::to_string(promised));
+  REQUIRE(streams.logs.size() == 1);
+  CHECK(streams.logs[0].last == promised);
+  CHECK(streams.logs[0].first == (promised > log_kept ? promised - log_kept + 1 : 1));
+  const auto page = read_updates(*store, {{{2}, 1}, stream_lane::ordered, 0, 1'000'000});
+  CHECK(page.updates.size() == std::min(promised, log_kept));
+  for (const auto& u : page.updates)
+    CHECK(u.value() == value_of(u.seq()));
+  for (std::uint64_t number = promised > 50 ? promised - 49 : 1; number <= promised; ++number) {
+    CHECK(testing::value_of(load_weak(*store, 5, key_of(number % 50, 0))) == value_of(number));
+    const bool gone = std::holds_alternative<std::monostate>(load_weak(*store, 5, passing_of(number)));
+    CHECK(gone == (number != promised));
+  }
   return promised;
 }
 
@@ -131,6 +148,12 @@ TEST_CASE("child: writes to a store until it is killed" * doctest::skip()) {
     writes.emplace_back(a_record(4, passing_of(number), value_of(number)));
     writes.emplace_back(record_erase{{4}, passing_of(number - 1)});
     writes.emplace_back(a_promise(4, number));
+    writes.emplace_back(a_weak_record(5, key_of(number % 50, 0), value_of(number), number));
+    writes.emplace_back(a_weak_record(5, passing_of(number), value_of(number), number));
+    writes.emplace_back(weak_erase{{5}, passing_of(number - 1)});
+    writes.emplace_back(an_update(2, number, value_of(number)));
+    if (number > log_kept) writes.emplace_back(updates_erase{{{2}, 1}, stream_lane::ordered, number - log_kept});
+    writes.emplace_back(mark_write{"position", std::to_string(number)});
     store->persist(std::move(writes), [&, number](errc code) {
       if (code != errc::none) std::abort();
       const auto log = database_files(options, ".log").back();

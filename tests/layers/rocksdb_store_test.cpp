@@ -311,3 +311,85 @@ TEST_CASE("store: options that cannot be meant are refused before anything is to
   CHECK_FALSE(open_store(options).has_value());
   CHECK_FALSE(std::filesystem::exists(options.directory));
 }
+
+TEST_CASE("store: what the streams keep is read as it was written, replaced, erased and opened again") {
+  const temporary_directory home;
+  const auto options = options_for(home / "store");
+  must_create(options);
+  {
+    const auto store = must_open(options);
+    CHECK(store->streams().logs.empty());
+    CHECK(store->streams().marks.empty());
+    CHECK(persist(*store, {a_weak_record(1, "a", "1"), a_weak_record(1, "b", "2"), a_weak_record(2, "a", "3"),
+                           mark_write{"one", "1"}, mark_write{"two", "2"}})
+          == errc::none);
+    std::vector<store_write> writes;
+    for (std::uint64_t seq = 1; seq <= 9'000; ++seq)
+      writes.emplace_back(an_update(2, seq, std::to_string(seq)));
+    for (std::uint64_t seq = 1; seq <= 5; ++seq)
+      writes.emplace_back(an_update(2, seq, "free" + std::to_string(seq), stream_lane::free));
+    writes.emplace_back(an_update(3, 70, "seventy"));
+    CHECK(persist(*store, std::move(writes)) == errc::none);
+    CHECK(persist(*store,
+                  {weak_erase{{1}, "b"}, a_weak_record(2, "a", "4", 2), mark_write{"one", ""},
+                   mark_write{"two", "22"}, updates_erase{{{2}, 1}, stream_lane::ordered, 10},
+                   updates_erase{{{2}, 1}, stream_lane::free, 3}, updates_erase{{{9}, 1}, stream_lane::free, 3}})
+          == errc::none);
+    CHECK(std::holds_alternative<std::monostate>(load_weak(*store, 1, "b")));
+    CHECK(testing::value_of(load_weak(*store, 2, "a")) == "4");
+    CHECK(store->streams().logs.empty()); // as it was when it was opened
+  }
+  const auto store = must_open(options);
+  const auto& image = store->streams();
+  CHECK(image.marks == std::map<std::string, std::string>{{"two", "22"}});
+  REQUIRE(image.logs.size() == 3);
+  CHECK(image.logs[0].from == origin{{2}, 1});
+  CHECK(image.logs[0].lane == stream_lane::ordered);
+  CHECK(image.logs[0].first == 11);
+  CHECK(image.logs[0].last == 9'000);
+  CHECK(image.logs[1].lane == stream_lane::free);
+  CHECK(image.logs[1].first == 4);
+  CHECK(image.logs[1].last == 5);
+  CHECK(image.logs[2].from == origin{{3}, 1});
+  CHECK(image.logs[2].first == 70);
+
+  updates_request from{{{2}, 1}, stream_lane::ordered, 0, 10'000};
+  std::uint64_t next = 11, pages = 0;
+  for (bool more = true; more; ++pages) {
+    const auto page = read_updates(*store, from);
+    REQUIRE(!page.updates.empty());
+    for (const auto& u : page.updates) {
+      CHECK(u.seq() == next);
+      CHECK(u.value() == std::to_string(next));
+      from.after = next++;
+    }
+    more = page.more;
+  }
+  CHECK(next == 9'001);
+  CHECK(pages > 10);
+  from.bytes_max = 0;
+  from.after = 8'000;
+  CHECK(read_updates(*store, from).updates.size() == 1); // one at least
+  // Many at once, and then those behind them.
+  CHECK(persist(*store, {updates_erase{{{2}, 1}, stream_lane::ordered, 8'990}}) == errc::none);
+  CHECK(persist(*store, {updates_erase{{{2}, 1}, stream_lane::ordered, 8'995}}) == errc::none);
+  from = {{{2}, 1}, stream_lane::ordered, 0, 1'000'000};
+  const auto rest = read_updates(*store, from);
+  REQUIRE(rest.updates.size() == 5);
+  CHECK(rest.updates[0].seq() == 8'996);
+  CHECK_FALSE(rest.more);
+
+  std::vector<store_write> writes;
+  for (int i = 0; i < 600; ++i)
+    writes.emplace_back(a_weak_record(3, std::to_string(1'000 + i), std::to_string(i)));
+  CHECK(persist(*store, std::move(writes)) == errc::none);
+  std::string after;
+  int found = 0;
+  do {
+    const auto page = scan_weak(*store, 3, after);
+    for (const auto& entry : page.records)
+      CHECK(testing::value_of(entry.found) == std::to_string(found++));
+    after = page.next;
+  } while (!after.empty());
+  CHECK(found == 600);
+}

@@ -100,6 +100,28 @@ inline promise_write a_promise(std::uint32_t shard, std::uint64_t round, std::ui
   return write;
 }
 
+inline weak_write a_weak_record(std::uint32_t shard, std::string key, std::string value, std::uint64_t seq = 1) {
+  weak_write write{.shard = {shard}, .key = std::move(key), .record = {}};
+  auto& s = *write.record.add_siblings();
+  s.set_node(2);
+  s.set_life(1);
+  s.set_seq(seq);
+  s.set_clock(seq << 16);
+  s.set_value(std::move(value));
+  write.record.set_checksum(checksum_of(write.shard, write.key, write.record));
+  return write;
+}
+
+inline update_write an_update(std::uint32_t node, std::uint64_t seq, std::string value,
+                              stream_lane lane = stream_lane::ordered) {
+  update_write write{.from = {{node}, 1}, .lane = lane, .update = {}};
+  write.update.set_seq(seq);
+  write.update.set_clock(seq << 16);
+  write.update.set_key("type:key");
+  write.update.set_value(std::move(value));
+  return write;
+}
+
 inline constexpr std::chrono::seconds patience{20};
 
 /// Waits for what a callback delivers.
@@ -134,6 +156,34 @@ inline scan_result scan(store_driver& store, std::uint32_t shard, std::string af
   std::promise<scan_result> done;
   store.scan({shard}, std::move(after), [&done](scan_result found) { done.set_value(std::move(found)); });
   return must_get(done.get_future());
+}
+
+inline weak_result load_weak(store_driver& store, std::uint32_t shard, std::string key) {
+  std::promise<std::vector<weak_result>> done;
+  store.load_weak({{.shard = {shard}, .key = std::move(key)}},
+                  [&done](std::vector<weak_result> results) { done.set_value(std::move(results)); });
+  auto results = must_get(done.get_future());
+  REQUIRE(results.size() == 1);
+  return std::move(results.front());
+}
+
+inline weak_page scan_weak(store_driver& store, std::uint32_t shard, std::string after = {}) {
+  std::promise<weak_page> done;
+  store.scan_weak({shard}, std::move(after), [&done](weak_page page) { done.set_value(std::move(page)); });
+  return must_get(done.get_future());
+}
+
+inline updates_page read_updates(store_driver& store, const updates_request& from) {
+  std::promise<updates_page> done;
+  store.read_updates(from, [&done](updates_page page) { done.set_value(std::move(page)); });
+  return must_get(done.get_future());
+}
+
+/// The value of the only sibling; fails the test when there is none.
+inline std::string value_of(const weak_result& result) {
+  REQUIRE(std::holds_alternative<v1::WeakRecord>(result));
+  REQUIRE(std::get<v1::WeakRecord>(result).siblings_size() == 1);
+  return std::get<v1::WeakRecord>(result).siblings(0).value();
 }
 
 /// The bytes of the record that was found; fails the test when there is none.

@@ -10,11 +10,12 @@
 
 namespace troupe::test {
 
-inline void check_clean(std::uint64_t first, std::uint64_t count) {
+inline void check_clean(std::uint64_t first, std::uint64_t count, bool weaker = false) {
   std::ostringstream said;
   simulated::simulate_options options;
   options.seed = first;
   options.seeds = count;
+  options.weaker = weaker;
   options.undecided_max = 0.01;
   const int code = simulated::simulate_command(options, said, said);
   INFO(said.str());

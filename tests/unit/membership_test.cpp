@@ -60,7 +60,7 @@ TEST_CASE("membership: a refusal names what the peer has and what this node has"
   h = hello();
   h.set_protocol(9);
   CHECK(m.admit(h, out).error == errc::wrong_protocol);
-  CHECK(m.admit(h, out).what == "protocol version: n2 has 9, n1 has 2");
+  CHECK(m.admit(h, out).what == "protocol version: n2 has 9, n1 has 3");
   CHECK(m.admit(hello(2, 78), out).error == errc::foreign_disk);
   CHECK(m.admit(hello(2, 78), out).what.find("n2 has 000000000000004e, n1 has remembered 000000000000004d")
         != std::string::npos);

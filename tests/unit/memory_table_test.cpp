@@ -62,6 +62,7 @@ public:
     return time;
   }
   nanoseconds until(instant) const noexcept override { return nanoseconds{0}; }
+  std::uint64_t wall_ms() const noexcept override { return 0; }
 
   instant time = at(50ms);
   std::function<void()> act = [] {};

@@ -77,6 +77,24 @@ cluster shop() {
   return shape;
 }
 
+std::string render(resp::form as, resp::version spoken, const std::vector<v1::Result>& results) {
+  std::vector<v1::WeakAnswer> answers(results.size());
+  for (std::size_t i = 0; i < results.size(); ++i)
+    *answers[i].mutable_result() = results[i];
+  return resp::render(as, spoken, answers);
+}
+
+/// A talk with a node that has types of every kind.
+cluster weak_shape() {
+  cluster shape;
+  shape.types["stock"] = {};
+  shape.types["reviews"] = {.consistency = level::causal};
+  shape.types["cart"] = {.consistency = level::session, .resolver = resolver_kind::map};
+  shape.types["tags"] = {.consistency = level::eventual, .resolver = resolver_kind::set};
+  shape.types["views"] = {.consistency = level::eventual, .resolver = resolver_kind::counter};
+  return shape;
+}
+
 struct talk {
   cluster shape = shop();
   resp::conversation with{shape, 7};
@@ -263,7 +281,7 @@ TEST_CASE("resp: writes and counters become operations") {
 
 TEST_CASE("resp: what Redis has and Troupe does not is refused by name") {
   talk t;
-  CHECK(t.reply({"HSET", "a"}).starts_with("-ERR unknown command 'HSET': Troupe has GET SET DEL"));
+  CHECK(t.reply({"LPUSH", "a"}).starts_with("-ERR unknown command 'LPUSH': Troupe has GET SET DEL"));
   CHECK(t.reply({"SET", "cart:a", "1", "EX", "10"})
         == "-ERR SET takes a key and a value; its option 'EX' is not supported\r\n");
   CHECK(t.reply({"GET"}) == "-ERR wrong number of arguments for 'GET'\r\n");
@@ -276,7 +294,7 @@ TEST_CASE("resp: a request that a browser was talked into ends the connection") 
   talk t;
   CHECK(t.say({"POST", "/", "HTTP/1.1"}).close);
   CHECK(t.say({"Host:", "localhost"}).close);
-  CHECK(!t.say({"HSET", "a"}).close);
+  CHECK(!t.say({"LPUSH", "a"}).close);
   CHECK(t.say({"QUIT"}).close);
 }
 
@@ -286,7 +304,7 @@ TEST_CASE("resp: what clients say when they start") {
   CHECK(t.reply({"PING", "x"}) == "$1\r\nx\r\n");
   CHECK(t.reply({"ECHO", "x"}) == "$1\r\nx\r\n");
   CHECK(t.reply({"COMMAND", "DOCS"}) == "*0\r\n");
-  CHECK(t.reply({"COMMAND", "COUNT"}) == ":14\r\n");
+  CHECK(t.reply({"COMMAND", "COUNT"}) == ":24\r\n");
   CHECK(t.reply({"CLIENT", "ID"}) == ":7\r\n");
   CHECK(t.reply({"CLIENT", "GETNAME"}) == "$-1\r\n");
   CHECK(t.reply({"CLIENT", "SETNAME", "me"}) == "+OK\r\n");
@@ -324,33 +342,144 @@ TEST_CASE("resp: a client's name is bounded, whichever way it is given") {
 
 TEST_CASE("resp: results become replies") {
   const auto v2 = resp::version::resp2;
-  CHECK(resp::render(resp::form::value, v2, {with_value("a\r\nb")}) == "$4\r\na\r\nb\r\n");
-  CHECK(resp::render(resp::form::value, v2, {v1::Result{}}) == "$-1\r\n");
-  CHECK(resp::render(resp::form::value, resp::version::resp3, {v1::Result{}}) == "_\r\n");
-  CHECK(resp::render(resp::form::ok, v2, {with_value("")}) == "+OK\r\n");
+  CHECK(render(resp::form::value, v2, {with_value("a\r\nb")}) == "$4\r\na\r\nb\r\n");
+  CHECK(render(resp::form::value, v2, {v1::Result{}}) == "$-1\r\n");
+  CHECK(render(resp::form::value, resp::version::resp3, {v1::Result{}}) == "_\r\n");
+  CHECK(render(resp::form::ok, v2, {with_value("")}) == "+OK\r\n");
   v1::Result sum;
   sum.set_number(-3);
-  CHECK(resp::render(resp::form::number, v2, {sum}) == ":-3\r\n");
-  CHECK(resp::render(resp::form::removed, v2, {removed(true), removed(false), removed(true)}) == ":2\r\n");
+  CHECK(render(resp::form::number, v2, {sum}) == ":-3\r\n");
+  CHECK(render(resp::form::removed, v2, {removed(true), removed(false), removed(true)}) == ":2\r\n");
 }
 
 TEST_CASE("resp: an error says whether the operation may have happened") {
   const auto v2 = resp::version::resp2;
-  CHECK(resp::render(resp::form::ok, v2, {failed(errc::timeout)})
+  CHECK(render(resp::form::ok, v2, {failed(errc::timeout)})
         == "-UNKNOWN timeout: the deadline passed before the outcome was known\r\n");
-  CHECK(resp::render(resp::form::ok, v2, {failed(errc::overloaded)})
+  CHECK(render(resp::form::ok, v2, {failed(errc::overloaded)})
         == "-NOTDONE overloaded: a bounded queue is full; try again later\r\n");
   v1::Result newer;
   newer.set_error(200);
-  CHECK(resp::render(resp::form::ok, v2, {newer}).starts_with("-UNKNOWN unknown_error: "));
+  CHECK(render(resp::form::ok, v2, {newer}).starts_with("-UNKNOWN unknown_error: "));
 }
 
 TEST_CASE("resp: a command of several keys that failed in part says so, and unknown outweighs not done") {
   const auto v2 = resp::version::resp2;
   const auto as = resp::form::removed;
-  CHECK(resp::render(as, v2, {removed(true), failed(errc::unavailable)}).starts_with("-PARTIAL unavailable: "));
-  CHECK(resp::render(as, v2, {removed(true), failed(errc::unavailable)}).ends_with("; 1 of 2 keys were done\r\n"));
-  CHECK(resp::render(as, v2, {failed(errc::unavailable), failed(errc::timeout)}).starts_with("-UNKNOWN timeout: "));
-  CHECK(resp::render(as, v2, {failed(errc::timeout), failed(errc::unavailable)}).starts_with("-UNKNOWN timeout: "));
-  CHECK(resp::render(as, v2, {failed(errc::unavailable), failed(errc::unavailable)}).starts_with("-NOTDONE "));
+  CHECK(render(as, v2, {removed(true), failed(errc::unavailable)}).starts_with("-PARTIAL unavailable: "));
+  CHECK(render(as, v2, {removed(true), failed(errc::unavailable)}).ends_with("; 1 of 2 keys were done\r\n"));
+  CHECK(render(as, v2, {failed(errc::unavailable), failed(errc::timeout)}).starts_with("-UNKNOWN timeout: "));
+  CHECK(render(as, v2, {failed(errc::timeout), failed(errc::unavailable)}).starts_with("-UNKNOWN timeout: "));
+  CHECK(render(as, v2, {failed(errc::unavailable), failed(errc::unavailable)}).starts_with("-NOTDONE "));
+}
+
+TEST_CASE("resp: sets, maps and counters of the weaker levels become operations") {
+  const auto shape = weak_shape();
+  resp::conversation with{shape, 7};
+  auto plan = with.interpret({"SADD", "tags:a", "x", "y"});
+  CHECK(plan.as == resp::form::count);
+  REQUIRE(plan.operations.size() == 2);
+  CHECK(plan.operations[1].operation.put_field().field() == "y");
+  CHECK(plan.operations[1].view == read_view::elements);
+  plan = with.interpret({"SREM", "tags:a", "x"});
+  CHECK(plan.as == resp::form::removed);
+  CHECK(plan.operations.at(0).operation.remove_field().field() == "x");
+  plan = with.interpret({"SMEMBERS", "tags:a"});
+  CHECK(plan.as == resp::form::members);
+  CHECK(plan.operations.at(0).operation.has_get());
+  plan = with.interpret({"HSET", "cart:a", "f", "1", "g", "2"});
+  CHECK(plan.as == resp::form::count);
+  REQUIRE(plan.operations.size() == 2);
+  CHECK(plan.operations[1].operation.put_field().value() == "2");
+  CHECK(with.interpret({"HDEL", "cart:a", "f", "g"}).operations.size() == 2);
+  plan = with.interpret({"HGET", "cart:a", "f"});
+  CHECK(plan.as == resp::form::field);
+  CHECK(plan.field == "f");
+  CHECK(with.interpret({"HGETALL", "cart:a"}).as == resp::form::map);
+  CHECK(with.interpret({"INCRBY", "views:a", "-2"}).operations.at(0).operation.add().delta() == -2);
+  CHECK(with.interpret({"SADD", "tags:a"}).reply == "-ERR wrong number of arguments for 'SADD'\r\n");
+  CHECK(with.interpret({"HSET", "cart:a", "f"}).reply == "-ERR wrong number of arguments for 'HSET'\r\n");
+  CHECK(with.interpret({"HGET", "cart:a"}).reply == "-ERR wrong number of arguments for 'HGET'\r\n");
+}
+
+TEST_CASE("resp: what a type's level or resolver does not have is refused with what it has") {
+  const auto shape = weak_shape();
+  resp::conversation with{shape, 7};
+  const auto refused = [&](resp::command words, std::string_view has) {
+    const auto plan = with.interpret(std::move(words));
+    CAPTURE(plan.reply);
+    CHECK(plan.operations.empty());
+    CHECK(plan.reply.starts_with("-NOTDONE unsupported_operation: "));
+    CHECK(plan.reply.find(has) != std::string::npos);
+  };
+  refused({"GET", "tags:a"}, "it has elements_of, add_element");
+  refused({"SET", "views:a", "1"}, "it has get and add");
+  refused({"INCR", "reviews:a"}, "it has get, put and remove");
+  refused({"SADD", "reviews:a", "x"}, "last_writer_wins");
+  refused({"HGETALL", "tags:a"}, "with the resolver set");
+  refused({"SMEMBERS", "stock:a"}, "stock is strong");
+}
+
+TEST_CASE("resp: TROUPE.LEVEL weakens reads, and those only of types that are stronger") {
+  const auto shape = weak_shape();
+  resp::conversation with{shape, 7};
+  CHECK(with.interpret({"TROUPE.LEVEL"}).reply == "$7\r\ndefault\r\n");
+  CHECK(with.interpret({"TROUPE.LEVEL", "SESSION"}).reply == "+OK\r\n");
+  CHECK(with.interpret({"TROUPE.LEVEL"}).reply == "$7\r\nsession\r\n");
+  CHECK(with.interpret({"GET", "reviews:a"}).operations.at(0).at == level::session);
+  CHECK(with.interpret({"GET", "stock:a"}).operations.at(0).at == level::session);
+  CHECK_FALSE(with.interpret({"GET", "views:a"}).operations.at(0).at);
+  CHECK_FALSE(with.interpret({"SET", "reviews:a", "1"}).operations.at(0).at);
+  CHECK(with.interpret({"TROUPE.LEVEL", "default"}).reply == "+OK\r\n");
+  CHECK_FALSE(with.interpret({"GET", "reviews:a"}).operations.at(0).at);
+  CHECK(with.interpret({"TROUPE.LEVEL", "linear"}).reply.starts_with("-ERR TROUPE.LEVEL is eventual, session"));
+}
+
+TEST_CASE("resp: TROUPE.TOKEN asks for the session's token, or hands one in") {
+  const auto shape = weak_shape();
+  resp::conversation with{shape, 7};
+  CHECK(with.interpret({"TROUPE.TOKEN"}).as == resp::form::token);
+  const auto plan = with.interpret({"troupe.token", "t1.abc"});
+  CHECK(plan.join == "t1.abc");
+  CHECK(plan.operations.empty());
+}
+
+TEST_CASE("resp: MGET reads one causal cut where its keys are of one type that has them") {
+  const auto shape = weak_shape();
+  resp::conversation with{shape, 7};
+  auto plan = with.interpret({"MGET", "reviews:a", "reviews:b"});
+  CHECK(plan.snapshot);
+  CHECK(plan.as == resp::form::values);
+  CHECK(plan.operations.at(1).view == read_view::snapshot);
+  plan = with.interpret({"MGET", "reviews:a", "stock:b"});
+  CHECK_FALSE(plan.snapshot);
+  CHECK(plan.operations.size() == 2);
+  CHECK_FALSE(with.interpret({"MGET", "views:a", "views:b"}).snapshot);
+  resp::command many(258, "reviews:a");
+  many[0] = "MGET";
+  CHECK(with.interpret(many).reply.starts_with("-NOTDONE invalid_argument: "));
+}
+
+TEST_CASE("resp: items become sets, maps and arrays, in both versions of the protocol") {
+  using resp::form;
+  const auto v2 = resp::version::resp2;
+  const auto v3 = resp::version::resp3;
+  v1::WeakAnswer answer;
+  for (const auto* name : {"f", "g"}) {
+    auto& item = *answer.add_items();
+    item.set_field(name);
+    item.set_value(std::string{"="} + name);
+  }
+  CHECK(resp::render(form::members, v2, {answer}) == "*2\r\n$1\r\nf\r\n$1\r\ng\r\n");
+  CHECK(resp::render(form::members, v3, {answer}) == "~2\r\n$1\r\nf\r\n$1\r\ng\r\n");
+  CHECK(resp::render(form::map, v2, {answer}) == "*4\r\n$1\r\nf\r\n$2\r\n=f\r\n$1\r\ng\r\n$2\r\n=g\r\n");
+  CHECK(resp::render(form::map, v3, {answer}).starts_with("%2\r\n"));
+  CHECK(resp::render(form::field, v2, {answer}, "g") == "$2\r\n=g\r\n");
+  CHECK(resp::render(form::field, v2, {answer}, "h") == "$-1\r\n");
+  CHECK(resp::render(form::members, v2, {v1::WeakAnswer{}}) == "*0\r\n");
+  CHECK(render(form::values, v2, {with_value("a"), v1::Result{}}) == "*2\r\n$1\r\na\r\n$-1\r\n");
+  CHECK(render(form::count, v2, {v1::Result{}, v1::Result{}}) == ":2\r\n");
+  answer.mutable_result()->set_error(static_cast<std::uint32_t>(errc::dependency_timeout));
+  answer.set_detail("everybody waits for us-1");
+  CHECK(resp::render(form::map, v2, {answer}).ends_with("; everybody waits for us-1\r\n"));
 }

@@ -1,0 +1,226 @@
+/// Internal to the stream replica's core: its state, and which part of it is decided in which file.
+#pragma once
+
+#include "protocol/assert.hpp"
+#include "protocol/mutation.hpp"
+#include "protocol/stream/own_log.hpp"
+#include "protocol/stream/request_table.hpp"
+#include "protocol/stream/resolver.hpp"
+#include "protocol/stream/staging.hpp"
+#include "protocol/stream/stream_key.hpp"
+#include "protocol/stream/stream_replica.hpp"
+#include "protocol/wire.hpp"
+
+#include <array>
+#include <deque>
+#include <list>
+#include <set>
+#include <tuple>
+#include <unordered_map>
+#include <utility>
+
+namespace troupe {
+
+struct stream_replica::impl {
+  impl(stream_replica_options o, stream_image i, instant now);
+
+  // --- state ---
+
+  /// An operation that has to wait. A read, or a write that is not numbered yet.
+  struct operation {
+    node_id from;
+    v1::WeakOperation what;
+    const data_type* type = nullptr;
+    instant arrived, deadline;
+    bool awaiting = false; ///< the frontier answers for its deadline
+    bool waited = false;   ///< for what its session had seen
+    dot expects;           ///< its place in `expecting`; seq 0 = none
+    std::size_t bytes = 0;
+  };
+  /// Which attempt an answer is to.
+  struct attempt {
+    v1::RequestId id;
+    std::uint32_t number = 0;
+    std::uint32_t level = 0; ///< names the manager that asks
+  };
+  /// Somebody who wants to know what became of a write.
+  struct asker {
+    node_id to;
+    attempt what;
+    instant deadline;
+  };
+  /// An own write that is not durable here, or not yet where its type's `ack` wants it.
+  struct own_write {
+    request_id id;
+    write_outcome outcome;
+    write_ack ack = write_ack::local;
+    shard_id shard;
+    shared_update update;
+    version_vector seen; ///< for the answer, see named_by()
+    std::vector<asker> askers;
+  };
+  /// What persisted() brings about.
+  struct own_durable {
+    stream_lane lane;
+    std::uint64_t upto = 0;
+  };
+  struct position_durable {
+    received what;
+  };
+  struct ceiling_durable {
+    std::uint64_t clock = 0;
+  };
+  struct records_durable {
+    std::vector<stream_key*> keys;
+  };
+  struct pending_persist {
+    std::uint64_t number = 0;
+    std::variant<std::monostate, own_durable, position_durable, ceiling_durable, records_durable> then;
+  };
+
+  struct lane_state {
+    explicit lane_state(version_vector folded) : staged{std::move(folded)} {}
+    staging staged;
+    version_vector taken;    ///< accepted, durable or not; own ones too
+    version_vector received; ///< durable
+    version_vector stable;
+    std::uint64_t seq = 0;                             ///< of the newest own update of the running life
+    std::deque<own_write> undurable;                   ///< by seq, without gaps, up to `seq`
+    std::map<std::uint64_t, own_write> unacknowledged; ///< durable, by seq
+    std::map<std::uint64_t, own_log> logs;             ///< by life; the running one and earlier ones
+    std::deque<incoming> held;                         ///< while the lane is overfull
+    std::uint64_t durable_upto = 0;                    ///< own, running life
+    std::uint64_t stated_clock = 0;                    ///< with it
+    std::optional<instant> current;                    ///< see current()
+    bool shortened_due = false;                        ///< a peer has acknowledged something
+  };
+
+  stream_replica_options options;
+  stream_image image; ///< marks and extents; emptied once it was read
+  std::uint64_t life = 0;
+  std::uint64_t life_before = 0; ///< the highest that left something here
+  bool is_ready = false, failed = false;
+  std::size_t replaying = 0; ///< the log in `image.logs` that is being read
+
+  stamp_clock clock;
+  std::array<lane_state, stream_lanes> lanes;
+  request_table requests;
+  refusal_table refusals{limits::stream_refusals_max};
+  std::set<node_id> peers;   ///< all that store some shard with this node
+  std::set<node_id> counted; ///< in the view
+
+  std::unordered_map<std::string, std::unique_ptr<stream_key>> keys; ///< looked up only, never walked through
+  std::list<stream_key*> idle;                     ///< may be dropped; the one used last is in front
+  std::set<std::string, std::less<>> damaged_keys; ///< whose records are not whole; as many as the store has of them
+  std::size_t cached_bytes = 0;
+  std::vector<stream_key*> changed;                                   ///< to be published
+  std::multimap<std::uint64_t, std::string> tombstones[stream_lanes]; ///< by clock: what may be collected one day
+
+  std::map<std::uint64_t, operation> operations; ///< by cookie
+  std::uint64_t last_cookie = 0;
+  std::size_t waiting_bytes = 0;
+  std::set<std::pair<instant, std::uint64_t>> operation_deadlines;
+  std::set<std::tuple<instant, stream_lane, std::uint64_t>> write_deadlines;
+  std::deque<std::uint64_t> unstamped;                 ///< writes that wait for a ceiling of the clock
+  std::map<dot, std::vector<std::uint64_t>> expecting; ///< ordered lane: reads that wait for an own write's arrival
+
+  std::uint64_t persist_number = 0;
+  std::deque<pending_persist> persists;
+  std::uint64_t applied_number = 0;
+  instant statement_at = never; ///< when idle lanes state their clocks again
+  status counts;
+
+  // --- stream_replica.cpp: life, replay, persistence, time ---
+
+  lane_state& of(stream_lane l) { return lanes[static_cast<std::size_t>(l)]; }
+  const lane_state& of(stream_lane l) const { return lanes[static_cast<std::size_t>(l)]; }
+  origin self_origin() const { return {options.self, life}; }
+  void read_marks();
+  void read_on(std::size_t log, std::uint64_t after, effects& out);
+  void log_read(const updates_request& request, updates_page page, instant now, effects& out);
+  void replayed(instant now, effects& out);
+  void begin(std::uint64_t new_life, effects& out);
+  void store(std::vector<stream_write> writes, decltype(pending_persist::then) then, effects& out);
+  void persisted(std::uint64_t number, instant now, std::uint64_t wall_ms, effects& out);
+  void own_up_to(stream_lane l, std::uint64_t upto, instant now, effects& out);
+  void tick(instant now, std::uint64_t wall_ms, effects& out);
+  void state_clocks(std::uint64_t wall_ms, effects& out);
+  instant wake_at() const;
+
+  // --- stream_replica_streams.cpp: what peers and the frontier say ---
+
+  void accept(incoming what, instant now, effects& out);
+  void take(incoming what, instant now, effects& out);
+  bool acceptable(const v1::Update& u, stream_lane l) const;
+  void stage(const origin& from, stream_lane l, shared_update u, instant now, effects& out);
+  void show(stream_lane l, const version_vector& upto, instant now, effects& out);
+  void shown(staged_update& u, instant now, effects& out);
+  void fold(stream_lane l, instant now, effects& out);
+  void shorten(stream_lane l, std::vector<stream_write>& writes, effects& out);
+  void collect(stream_lane l, std::uint64_t upto, effects& out);
+
+  // --- stream_replica_keys.cpp: records in memory ---
+
+  stream_key& key_of(std::string_view key, stream_lane l, const data_type& type, effects& out);
+  void loaded(const std::string& key, found what, effects& out);
+  void merge(stream_key& k, const staged_update& u, effects& out);
+  void note_change(stream_key& k);
+  void publish_changes(effects& out);
+  void touched(stream_key& k); ///< after anything: what it weighs, whether it may be dropped
+  void trim();
+  const data_type* type_of(std::string_view key) const;
+  static stream_lane lane_of(const data_type& type) {
+    return type.consistency == level::eventual ? stream_lane::free : stream_lane::ordered;
+  }
+  void watch_tombstones(const stream_key& k, const sibling_set& folded);
+
+  // --- stream_replica_writes.cpp, stream_replica_reads.cpp: operations ---
+
+  void execute(node_id from, v1::WeakOperation&& what, instant now, std::uint64_t wall_ms, effects& out);
+  errc defect_of(const v1::WeakOperation& what, const data_type*& type) const;
+  /// Goes on as far as it can; true: it was answered, or has become an own write.
+  bool proceed(std::uint64_t cookie, operation& o, instant now, std::uint64_t wall_ms, effects& out);
+  bool write(std::uint64_t cookie, operation& o, instant now, std::uint64_t wall_ms, effects& out);
+  bool known(operation& o, effects& out);
+  bool read(std::uint64_t cookie, operation& o, instant now, effects& out);
+  bool read_record(operation& o, stream_key& k, instant now, effects& out);
+  /// The key as of a frontier, or as the session sees it: over what is shown, its own writes.
+  sibling_set state_at(const stream_key& k, const version_vector& cut, const std::vector<dot>& own) const;
+  void resume(std::uint64_t cookie, instant now, std::uint64_t wall_ms, effects& out);
+  void drop(std::uint64_t cookie);
+  bool has_room() const;
+  void join(own_write& w, asker a);
+  void settle(own_write& w, stream_lane l, effects& out); ///< all its askers are told that it is done
+  bool acknowledged(const own_write& w, stream_lane l) const;
+  own_write* under_way(const write_outcome& o);
+  void check_acknowledged(stream_lane l, std::uint64_t upto, effects& out);
+  void expire(instant now, effects& out);
+
+  void fail(const operation& o, errc error, effects& out);
+  v1::WeakAnswer failure(const operation& o, errc error);
+  void refuse_for_good(const operation& o);
+  void answer_forgotten(const operation& o, effects& out);
+  static attempt attempt_of(const v1::WeakOperation& o) { return {o.id(), o.attempt(), o.level()}; }
+  v1::WeakAnswer answer_to(const attempt& a) const;
+  v1::WeakAnswer done(const write_outcome& w, const attempt& a) const;
+  void raise_session(v1::WeakAnswer& a, const version_vector& seen, std::uint64_t stamp) const;
+  void check_answer(const operation& o, const v1::WeakAnswer& a, const sibling_set& state);
+  void prevented(violation v) { ++counts.violations.prevented[static_cast<std::size_t>(v)]; }
+  void served(violation v) { ++counts.violations.served[static_cast<std::size_t>(v)]; }
+};
+
+/// Names of marks: one kind of them per first letter.
+namespace stream_marks {
+
+inline constexpr char ceiling[] = "ceiling";                ///< of the stamps
+std::string received(const origin& from, stream_lane lane); ///< "r.ordered.2.7" -> "upto clock"
+std::string erased(std::uint64_t life, stream_lane lane);   ///< of every own life: "e.free.7" -> "upto clock"
+std::string folded(stream_lane lane);                       ///< "f.ordered" -> a serialized Vector
+inline constexpr char shown[] = "s.ordered"; ///< likewise: what was shown when records were last taken from it
+std::string damaged(std::string_view key);   ///< "d." + stored key: its record is not whole
+std::string numbers(std::uint64_t a, std::uint64_t b);
+std::optional<std::pair<std::uint64_t, std::uint64_t>> numbers_in(std::string_view text);
+
+} // namespace stream_marks
+
+} // namespace troupe

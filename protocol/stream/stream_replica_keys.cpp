@@ -1,0 +1,148 @@
+// Records in memory: read when they are needed, published when they change, dropped when there are too many.
+#include "protocol/stream/stream_replica_impl.hpp"
+
+#include <algorithm>
+
+namespace troupe {
+
+namespace {
+
+constexpr std::size_t key_bytes = 512; ///< of a key in memory, whatever it holds
+
+bool is_counter(resolver_kind r) { return r == resolver_kind::counter || r == resolver_kind::growing_counter; }
+bool is_published(resolver_kind r) { return r == resolver_kind::last_writer_wins || is_counter(r); }
+bool has_losers(resolver_kind r) { return r == resolver_kind::last_writer_wins || r == resolver_kind::map; }
+
+} // namespace
+
+const data_type* stream_replica::impl::type_of(std::string_view key) const {
+  const auto colon = key.find(':');
+  if (colon == std::string_view::npos) return nullptr;
+  const auto i = options.types.find(std::string{key.substr(0, colon)});
+  return i == options.types.end() || i->second.consistency == level::strong ? nullptr : &i->second;
+}
+
+stream_key& stream_replica::impl::key_of(std::string_view key, stream_lane l, const data_type& type, effects& out) {
+  auto& slot = keys[std::string{key}];
+  if (slot) return *slot;
+  slot = std::make_unique<stream_key>();
+  slot->key = key;
+  slot->shard = shard_of(key, options.shards);
+  slot->lane = l;
+  slot->type = &type;
+  slot->record = stream_key::bytes::loading;
+  ++counts.cache_misses;
+  ++counts.loading;
+  out.push_back(load{slot->shard, slot->key});
+  touched(*slot);
+  return *slot;
+}
+
+void stream_replica::impl::loaded(const std::string& key, found what, effects& out) {
+  auto& k = *keys.at(key);
+  k.record = stream_key::bytes::here;
+  --counts.loading;
+  k.damaged = damaged_keys.contains(key);
+  if (auto* record = std::get_if<v1::WeakRecord>(&what)) {
+    const bool sound = record->checksum() == checksum_of(k.shard, k.key, *record);
+    auto state = sound ? from_wire(*record) : std::nullopt;
+    if (state) {
+      k.visible = std::move(*state);
+    } else {
+      what = damage{};
+    }
+  }
+  if (std::holds_alternative<damage>(what)) k.damaged = true;
+  if (k.damaged) {
+    damaged_keys.insert(key);
+    ++counts.damaged;
+    prevented(violation::checksum);
+    out.push_back(damaged_record{k.shard, k.key});
+  }
+  watch_tombstones(k, k.visible);
+  const auto& folded = of(k.lane).staged.folded();
+  for (const auto* u : k.unfolded)
+    if (u->visible) merge(k, *u, out);
+  if (k.own_hidden > 0) {
+    k.latest = k.visible;
+    for (const auto* u : k.unfolded)
+      if (u->own && !u->visible) k.latest->merge(u->at.from, *u->what, {.received = folded});
+  }
+  note_change(k);
+  touched(k);
+}
+
+void stream_replica::impl::merge(stream_key& k, const staged_update& u, effects& out) {
+  if (k.record != stream_key::bytes::here) return;
+  const auto& folded = of(k.lane).staged.folded();
+  if (!k.base) k.base = k.visible;
+  std::vector<loser> lost;
+  sibling_set::loser_list losers{.origin = options.self, .lost = lost};
+  k.visible.merge(u.at.from, *u.what,
+                  {.received = folded, .losers = has_losers(k.type->resolver) ? &losers : nullptr});
+  if (k.latest) k.latest->merge(u.at.from, *u.what, {.received = folded});
+  for (auto& l : lost) {
+    ++counts.conflicts;
+    out.push_back(conflict_found{k.lane, k.key, std::move(l)});
+  }
+}
+
+void stream_replica::impl::note_change(stream_key& k) {
+  if (k.changed || !is_published(k.type->resolver)) return;
+  k.changed = true;
+  changed.push_back(&k);
+}
+
+void stream_replica::impl::publish_changes(effects& out) {
+  for (auto* k : changed) {
+    k->changed = false;
+    if (k->record != stream_key::bytes::here || k->damaged) {
+      out.push_back(withdraw{k->shard, k->key});
+      continue;
+    }
+    publish p;
+    p.shard = k->shard;
+    p.key = k->key;
+    p.lane = k->lane;
+    if (is_counter(k->type->resolver)) {
+      auto seen = resolve(k->type->resolver, k->visible);
+      p.exists = seen.exists;
+      p.value = std::move(seen.value);
+      p.written = seen.winner;
+      p.clock = seen.when.clock;
+    } else if (const auto* last = last_writer(k->visible)) {
+      p.exists = last->kind == sibling_kind::value;
+      if (p.exists) p.value = last->value;
+      p.written = last->at;
+      p.clock = last->when.clock;
+    }
+    out.push_back(std::move(p));
+  }
+  changed.clear();
+}
+
+void stream_replica::impl::touched(stream_key& k) {
+  const auto weighs = key_bytes + k.key.size() + k.visible.bytes() + (k.base ? k.base->bytes() : 0)
+                      + (k.latest ? k.latest->bytes() : 0);
+  cached_bytes += weighs - k.counted_bytes;
+  k.counted_bytes = weighs;
+  if (k.idle) idle.erase(*k.idle);
+  k.idle.reset();
+  if (k.pinned()) return;
+  idle.push_front(&k);
+  k.idle = idle.begin();
+}
+
+void stream_replica::impl::trim() {
+  // What the node's table has of a key that is dropped here stays true: the next update of it is told as before.
+  while (cached_bytes > options.cache_bytes && !idle.empty()) {
+    auto* k = idle.back();
+    if (k->changed) break;
+    idle.pop_back();
+    cached_bytes -= k->counted_bytes;
+    const auto name = k->key;
+    keys.erase(name);
+  }
+}
+
+} // namespace troupe

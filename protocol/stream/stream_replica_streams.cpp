@@ -1,0 +1,240 @@
+// What peers and the frontier say: staging, showing, folding, forgetting.
+#include "protocol/stream/stream_replica_impl.hpp"
+
+#include <algorithm>
+
+namespace troupe {
+
+namespace {
+
+/// Tombstones that one statement of the frontier may lead to be looked at.
+constexpr std::size_t collect_max = 256;
+constexpr std::size_t tombstones_max = 1'000'000;
+
+} // namespace
+
+void stream_replica::impl::accept(incoming what, instant now, effects& out) {
+  if (failed) return;
+  if (what.from.node == options.self || !what.from || static_cast<std::size_t>(what.lane) >= stream_lanes) {
+    ++counts.refused;
+    out.push_back(note{"stream.updates_refused", "origin=" + to_string(what.from)});
+    return;
+  }
+  auto& lane = of(what.lane);
+  if (!is_ready || !lane.held.empty() || lane.staged.bytes() >= options.unfolded_bytes_max) {
+    lane.held.push_back(std::move(what)); // bounded by what the peers' streams send without an acknowledgement
+    return;
+  }
+  take(std::move(what), now, out);
+}
+
+void stream_replica::impl::take(incoming what, instant now, effects& out) {
+  auto& lane = of(what.lane);
+  std::vector<stream_write> writes;
+  const auto before = lane.taken.at(what.from);
+  auto last = before;
+  for (auto& u : what.updates) {
+    if (u->seq() <= last || u->seq() > what.upto) continue;
+    last = u->seq();
+    if (lane.staged.folded().covers({what.from, last})) continue;
+    clock.saw({.clock = u->clock(), .origin = what.from.node});
+    if (!acceptable(*u, what.lane)) {
+      ++counts.refused;
+      out.push_back(note{"stream.update_refused", "origin=" + to_string(what.from) + " seq=" + std::to_string(last)});
+      continue;
+    }
+    writes.emplace_back(update_write{what.from, what.lane, *u});
+    stage(what.from, what.lane, u, now, out);
+  }
+  const received position{what.from, what.lane, what.upto, what.clock};
+  if (what.upto <= before) {
+    // Nothing new but a clock, or a repetition: said again as soon as it is true.
+    if (what.upto <= lane.received.at(what.from)) {
+      out.push_back(position);
+    } else {
+      store({}, position_durable{position}, out);
+    }
+    return;
+  }
+  lane.taken.raise(what.from, what.upto);
+  writes.emplace_back(
+      mark_write{stream_marks::received(what.from, what.lane), stream_marks::numbers(what.upto, what.clock)});
+  store(std::move(writes), position_durable{position}, out);
+  if (what.lane == stream_lane::free) show(what.lane, version_vector{{what.from, what.upto}}, now, out);
+
+  // Whoever waits for an own write that was accepted elsewhere may find it here now.
+  if (what.lane != stream_lane::ordered || expecting.empty()) return;
+  std::vector<std::uint64_t> woken;
+  const auto first = expecting.upper_bound(dot{what.from, before});
+  const auto end = expecting.upper_bound(dot{what.from, what.upto});
+  for (auto i = first; i != end; ++i)
+    woken.insert(woken.end(), i->second.begin(), i->second.end());
+  expecting.erase(first, end);
+  for (const auto cookie : woken)
+    resume(cookie, now, 0, out);
+}
+
+bool stream_replica::impl::acceptable(const v1::Update& u, stream_lane l) const {
+  if (u.seq() == 0 || u.clock() == 0 || u.key().empty() || u.key().size() > limits::key_bytes_max) return false;
+  if (!v1::Update::Kind_IsValid(u.kind()) || u.value().size() > limits::value_bytes_max) return false;
+  if (static_cast<std::size_t>(u.context().entries_size()) > limits::stream_vector_entries_max
+      || static_cast<std::size_t>(u.depends().entries_size()) > limits::stream_vector_entries_max)
+    return false;
+  const auto* type = type_of(u.key());
+  if (type == nullptr || lane_of(*type) != l) return false;
+  const shard_id shard{u.shard()};
+  return shard == shard_of(u.key(), options.shards) && options.stored.contains(shard);
+}
+
+void stream_replica::impl::stage(const origin& from, stream_lane l, shared_update u, instant now, effects& out) {
+  auto& lane = of(l);
+  auto& k = key_of(u->key(), l, *type_of(u->key()), out);
+  auto depends = l == stream_lane::ordered ? from_wire(u->depends()) : version_vector{};
+  const dot at{from, u->seq()};
+  auto& staged = lane.staged.add({.at = at,
+                                  .what = std::move(u),
+                                  .key = &k,
+                                  .depends = std::move(depends),
+                                  .arrived = now,
+                                  .own = from.node == options.self,
+                                  .visible = false});
+  k.unfolded.push_back(&staged);
+  if (staged.own) {
+    ++k.own_hidden;
+    if (k.record == stream_key::bytes::here) {
+      if (!k.latest) k.latest = k.visible;
+      k.latest->merge(from, *staged.what, {.received = lane.staged.folded()});
+    }
+  }
+  touched(k);
+}
+
+void stream_replica::impl::show(stream_lane l, const version_vector& upto, instant now, effects& out) {
+  std::vector<staged_update*> visible;
+  of(l).staged.show(upto, now, visible);
+  for (auto* u : visible)
+    shown(*u, now, out);
+}
+
+void stream_replica::impl::shown(staged_update& u, instant now, effects& out) {
+  auto& k = *u.key;
+  counts.visible_delay_max = std::max(counts.visible_delay_max, now - u.arrived);
+  merge(k, u, out);
+  if (u.own) {
+    TROUPE_ASSERT(k.own_hidden > 0);
+    if (--k.own_hidden == 0) k.latest.reset();
+  }
+  note_change(k);
+  touched(k);
+}
+
+void stream_replica::impl::fold(stream_lane l, instant now, effects& out) {
+  auto& lane = of(l);
+  const auto before = lane.staged.folded();
+  const auto window = l == stream_lane::ordered ? options.snapshot_window : options.fold_every;
+  const auto folded =
+      lane.staged.fold(now, window, [](const staged_update& u) { return u.key->record == stream_key::bytes::here; });
+  const auto& after = lane.staged.folded();
+  std::vector<stream_write> writes;
+  std::vector<stream_key*> touched_keys; // in the order in which they come up
+  std::set<origin> from;
+  for (const auto& u : folded) {
+    auto& k = *u->key;
+    if (!k.base) k.base = k.visible; // as a key that is damaged has it; others have one since something was shown
+    k.base->merge(u->at.from, *u->what, {.received = before});
+    if (u->at.from.node != options.self) from.insert(u->at.from);
+    u->folded = true;
+    if (!k.folding) touched_keys.push_back(&k);
+    k.folding = true;
+  }
+  counts.folded += folded.size();
+  for (auto* k : touched_keys) {
+    k->folding = false;
+    std::erase_if(k->unfolded, [](const auto* u) { return u->folded; });
+    k->base->prune(after);
+    weak_write write{k->shard, k->key, {}};
+    to_wire(*k->base, write.record);
+    write.record.set_checksum(checksum_of(k->shard, k->key, write.record));
+    writes.emplace_back(std::move(write));
+    if (k->damaged) writes.emplace_back(mark_write{stream_marks::damaged(k->key), "1"});
+    watch_tombstones(*k, *k->base);
+    const bool more = std::any_of(k->unfolded.begin(), k->unfolded.end(), [](const auto* u) { return u->visible; });
+    if (!more) {
+      k->visible = std::move(*k->base);
+      k->base.reset();
+    }
+    ++k->unsynced;
+    touched(*k);
+  }
+  for (const auto& o : from)
+    writes.emplace_back(updates_erase{o, l, after.at(o)});
+  if (!folded.empty()) {
+    v1::Vector v;
+    to_wire(after, v);
+    writes.emplace_back(mark_write{stream_marks::folded(l), v.SerializeAsString()});
+    if (l == stream_lane::ordered) {
+      to_wire(lane.staged.shown(), v);
+      writes.emplace_back(mark_write{stream_marks::shown, v.SerializeAsString()});
+    }
+  }
+  shorten(l, writes, out);
+  if (!writes.empty()) store(std::move(writes), records_durable{std::move(touched_keys)}, out);
+}
+
+void stream_replica::impl::shorten(stream_lane l, std::vector<stream_write>& writes, effects& out) {
+  auto& lane = of(l);
+  for (auto& [of_life, log] : lane.logs) {
+    if (!lane.shortened_due && log.bytes() <= options.own_log_bytes_max) continue;
+    const origin own{options.self, of_life};
+    const auto s = log.shorten(peers, lane.staged.folded().at(own), options.own_log_bytes_max);
+    if (s.upto.seq == 0) continue;
+    writes.emplace_back(updates_erase{own, l, s.upto.seq});
+    writes.emplace_back(
+        mark_write{stream_marks::erased(of_life, l), stream_marks::numbers(s.upto.seq, s.upto.clock)});
+    if (s.cut) out.push_back(log_cut{of_life, l, s.upto.seq});
+  }
+  lane.shortened_due = false;
+}
+
+void stream_replica::impl::watch_tombstones(const stream_key& k, const sibling_set& folded) {
+  auto& list = tombstones[static_cast<std::size_t>(k.lane)];
+  if (list.size() >= tombstones_max) return; // found again when the key is read or written
+  for (const auto& s : folded.entries()) {
+    if (s.kind != sibling_kind::tombstone) continue;
+    list.emplace(s.when.clock, k.key);
+    return;
+  }
+}
+
+void stream_replica::impl::collect(stream_lane l, std::uint64_t upto, effects& out) {
+  auto& list = tombstones[static_cast<std::size_t>(l)];
+  const auto& lane = of(l);
+  std::vector<stream_write> writes;
+  std::vector<stream_key*> written;
+  for (std::size_t n = 0; n < collect_max && !list.empty() && list.begin()->first <= upto; ++n) {
+    const auto name = list.begin()->second;
+    list.erase(list.begin());
+    auto& k = key_of(name, l, *type_of(name), out);
+    // What is being read, or has news, comes back into the list by that.
+    if (k.record != stream_key::bytes::here || k.damaged || !k.unfolded.empty()) continue;
+    const bool hides = k.type->resolver == resolver_kind::last_writer_wins || k.type->resolver == resolver_kind::map;
+    // Only what is folded counts as merged here: nothing of the key is on its way, see above.
+    const auto result = k.visible.collect_tombstones({.stable = lane.stable, .clock = upto, .hides = hides});
+    if (result.collected == 0) continue;
+    counts.collected += result.collected;
+    if (k.visible.empty()) {
+      writes.emplace_back(weak_erase{k.shard, k.key});
+    } else {
+      weak_write write{k.shard, k.key, {}};
+      to_wire(k.visible, write.record);
+      write.record.set_checksum(checksum_of(k.shard, k.key, write.record));
+      writes.emplace_back(std::move(write));
+    }
+    ++k.unsynced;
+    touched(k);
+    written.push_back(&k);
+  }
+  if (!writes.empty()) store(std::move(writes), records_durable{std::move(written)}, out);
+}
+
+} // namespace troupe
