@@ -110,6 +110,8 @@ private:
   /// Of all regions, the lines of certain types.
   done merge_histories(const std::filesystem::path& file, const std::vector<std::string_view>& types);
   done reconcile_books();
+  /// What `troupe check` says of the lines of certain types.
+  tl::expected<checked, std::string> check(const std::string& property, const std::vector<std::string_view>& types);
   done check_history();
   done check_sessions();
   void write_report();
@@ -467,32 +469,33 @@ done shop_run::merge_histories(const std::filesystem::path& file, const std::vec
   return {};
 }
 
-done shop_run::check_history() {
-  const auto history = options_.folder / "history.jsonl";
-  if (auto merged = merge_histories(history, {"user_sessions", "inventory", "orders"}); !merged) return merged;
-  const auto answer = options_.folder / "check.json";
-  auto code = troupe::run_to_end({options_.troupe.string(), "check", "linearizability", "--json", history.string()},
-                                 answer, proof_patience);
+tl::expected<checked, std::string> shop_run::check(const std::string& property,
+                                                   const std::vector<std::string_view>& types) {
+  const auto history = options_.folder / (property + ".jsonl");
+  if (auto merged = merge_histories(history, types); !merged) return failure{merged.error()};
+  const auto answer = options_.folder / ("check-" + property + ".json");
+  auto code = troupe::run_to_end({options_.troupe.string(), "check", property, "--json", history.string()}, answer,
+                                 proof_patience);
   if (!code) return failure{code.error()};
   const auto verdict = nlohmann::json::parse(content_of(answer), nullptr, false);
-  if (!verdict.is_object() || !verdict.contains("linearizable"))
+  const std::string key = property == "linearizability" ? "linearizable" : property;
+  if (!verdict.is_object() || !verdict.contains(key))
     return failure{"troupe check ended with code " + std::to_string(*code) + ": " + content_of(answer)};
-  report_.history = checked{verdict.value("linearizable", ""), verdict.value("operations", std::uint64_t{0})};
+  return checked{verdict.value(key, ""), verdict.value("operations", std::uint64_t{0})};
+}
+
+done shop_run::check_history() {
+  auto found = check("linearizability", {"user_sessions", "inventory", "orders"});
+  if (!found) return failure{found.error()};
+  report_.history = std::move(*found);
   return {};
 }
 
 /// All four guarantees of every session, over the causal and the session types together.
 done shop_run::check_sessions() {
-  const auto history = options_.folder / "sessions.jsonl";
-  if (auto merged = merge_histories(history, {"threads", "reviews", "carts"}); !merged) return merged;
-  const auto answer = options_.folder / "check-sessions.json";
-  auto code = troupe::run_to_end({options_.troupe.string(), "check", "session", "--json", history.string()}, answer,
-                                 proof_patience);
-  if (!code) return failure{code.error()};
-  const auto verdict = nlohmann::json::parse(content_of(answer), nullptr, false);
-  if (!verdict.is_object() || !verdict.contains("session"))
-    return failure{"troupe check ended with code " + std::to_string(*code) + ": " + content_of(answer)};
-  report_.sessions_checked = checked{verdict.value("session", ""), verdict.value("operations", std::uint64_t{0})};
+  auto found = check("session", {"threads", "reviews", "carts"});
+  if (!found) return failure{found.error()};
+  report_.sessions_checked = std::move(*found);
   return {};
 }
 
