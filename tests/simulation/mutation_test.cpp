@@ -1,27 +1,16 @@
-#include "protocol/mutation.hpp"
-#include "runtime/topology/simulation.hpp"
+#include "tests/simulation/planted.hpp"
 
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <iterator>
-#include <string>
-#include <string_view>
-#include <vector>
 
 using namespace troupe;
+using namespace troupe::test;
 
 namespace {
 
-constexpr std::uint64_t seeds_max = 1000;
-
-/// What a planted mistake breaks. The judge reports the first violation that it sees, so a mistake that breaks
-/// several invariants names each that may come first.
-struct expectation {
-  mutation planted;
-  std::vector<std::string_view> breaks;
-};
+constexpr planted_search usual{simulated::options_for, 1000};
 
 const expectation table[] = {
     // Two candidates get the promise of one replica: two homes lead at once, and what one commits the other
@@ -80,53 +69,6 @@ const expectation named_lock_table[] = {
     {mutation::renewal_after_expiry, {"S5"}},
 };
 
-/// TROUPE_MUTATION=name restricts the table to one planted mistake, for whoever works on the simulation.
-bool wanted(std::string_view name) {
-  const char* only = std::getenv("TROUPE_MUTATION");
-  return only == nullptr || name == only;
-}
-
-/// The first of the seeds; TROUPE_FIRST_SEED moves the range, to see how robust the table is.
-std::uint64_t first_seed() {
-  const char* asked = std::getenv("TROUPE_FIRST_SEED");
-  return asked == nullptr ? 1 : std::max<std::uint64_t>(std::strtoull(asked, nullptr, 10), 1);
-}
-
-struct caught {
-  std::uint64_t seed = 0; ///< 0 = in none
-  std::string violated;
-};
-
-caught first_caught(mutation m) {
-  plant(m);
-  caught c;
-  for (std::uint64_t n = 0; n < seeds_max && c.seed == 0; ++n) {
-    const auto seed = first_seed() + n;
-    const auto report = simulated::simulate(simulated::options_for(seed));
-    if (!report.clean()) c = {seed, report.violated};
-  }
-  plant(mutation::none);
-  return c;
-}
-
-/// @param lines  of one of the tables.
-template <class Table> void check_caught(const Table& lines) {
-  for (const auto& line : lines) {
-    const std::string name{name_of(line.planted)};
-    if (!wanted(name)) continue;
-    CAPTURE(name);
-    const auto c = first_caught(line.planted);
-    CHECK(c.seed != 0);
-    MESSAGE(name << ": "
-                 << (c.seed == 0 ? "not caught" : "caught by " + c.violated + " at seed " + std::to_string(c.seed)));
-    if (c.seed == 0) continue;
-    const bool expected = std::find(line.breaks.begin(), line.breaks.end(), c.violated) != line.breaks.end();
-    CHECK_MESSAGE(expected, c.violated << " is not what this mistake is known to break");
-    const auto honest = simulated::simulate(simulated::options_for(c.seed));
-    CHECK_MESSAGE(honest.clean(), "the honest build fails seed " << c.seed << " as well: " << honest.what);
-  }
-}
-
 } // namespace
 
 TEST_CASE("simulation: every mutation has its line in the table") {
@@ -140,13 +82,13 @@ TEST_CASE("simulation: every mutation has its line in the table") {
 
 TEST_CASE("simulation: every planted mistake is caught within 1,000 seeds by the invariant that it breaks, with no "
           "schedule made for it") {
-  check_caught(table);
+  check_caught(table, usual);
 }
 
 TEST_CASE("simulation: every planted mistake about read locks is caught within 1,000 seeds by what is read") {
-  check_caught(lock_table);
+  check_caught(lock_table, usual);
 }
 
 TEST_CASE("simulation: every planted mistake about named locks is caught within 1,000 seeds by S4 or S5") {
-  check_caught(named_lock_table);
+  check_caught(named_lock_table, usual);
 }
