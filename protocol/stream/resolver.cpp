@@ -171,11 +171,11 @@ void to_wire(const item& i, v1::Item& out) {
 // -- draft
 // -----------------------------------------------------------------------------------------------------------
 
-namespace {
-
 bool is_counter(resolver_kind kind) {
   return kind == resolver_kind::counter || kind == resolver_kind::growing_counter;
 }
+
+namespace {
 
 bool has_fields(resolver_kind kind) { return kind == resolver_kind::set || kind == resolver_kind::map; }
 

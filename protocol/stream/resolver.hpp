@@ -47,6 +47,7 @@ struct resolved {
 };
 
 resolved resolve(resolver_kind kind, const sibling_set& state);
+bool is_counter(resolver_kind kind);
 
 /// What last_writer_wins shows without a copy; a tombstone = absent; null = never written.
 const sibling* last_writer(const sibling_set& state);

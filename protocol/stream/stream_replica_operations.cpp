@@ -1,13 +1,13 @@
 // Operations: what is wrong with one, what it has to wait for, and what becomes of it when its time is over.
 #include "protocol/stream/stream_replica_impl.hpp"
 
+#include "protocol/session/session_vector.hpp"
+
 #include <algorithm>
 
 namespace troupe {
 
 namespace {
-
-bool is_write(const v1::WeakOperation& o) { return o.what_case() != v1::WeakOperation::kGet; }
 
 bool fits(const v1::Vector& v) {
   return static_cast<std::size_t>(v.entries_size()) <= limits::stream_vector_entries_max;

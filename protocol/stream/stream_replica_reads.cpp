@@ -1,15 +1,11 @@
 // Reads: what has to be here first, and what is seen then.
 #include "protocol/stream/stream_replica_impl.hpp"
 
+#include "protocol/session/session_vector.hpp"
+
 #include <algorithm>
 
 namespace troupe {
-
-namespace {
-
-constexpr std::uint32_t read_your_writes = 1, monotonic_reads = 2;
-
-} // namespace
 
 bool stream_replica::impl::read(std::uint64_t cookie, operation& o, instant now, effects& out) {
   const auto l = lane_of(*o.type);
@@ -32,11 +28,12 @@ bool stream_replica::impl::read(std::uint64_t cookie, operation& o, instant now,
     }
     if (!lane.staged.shown().contains(cut)) return wait_for(cut);
   } else if (promised != level::eventual) {
-    const bool asked = promised == level::causal || (what.guarantees() & (read_your_writes | monotonic_reads)) != 0;
+    const bool asked = promised == level::causal
+                       || (what.guarantees() & (guarantee::read_your_writes | guarantee::monotonic_reads)) != 0;
     auto seen = asked ? from_wire(what.session().seen()) : version_vector{};
     if (!lane.staged.shown().contains(seen)) return wait_for(std::move(seen));
   }
-  const bool with_own = promised == level::causal || (what.guarantees() & read_your_writes) != 0;
+  const bool with_own = promised == level::causal || (what.guarantees() & guarantee::read_your_writes) != 0;
   if (l == stream_lane::ordered && promised != level::eventual && with_own && !mutated(mutation::own_write_hidden)) {
     for (const auto& d : what.own()) {
       const auto at = from_wire(d);
@@ -104,7 +101,7 @@ bool stream_replica::impl::read_record(operation& o, stream_key& k, instant now,
   const auto cut = what.has_cut() ? from_wire(what.cut()) : lane.staged.shown();
   std::vector<dot> own;
   const bool with_own =
-      static_cast<level>(what.level()) == level::causal || (what.guarantees() & read_your_writes) != 0;
+      static_cast<level>(what.level()) == level::causal || (what.guarantees() & guarantee::read_your_writes) != 0;
   if (ordered && with_own && !mutated(mutation::own_write_hidden))
     for (const auto& d : what.own()) // one that is not among the staged is part of the record
       if (const auto* u = lane.staged.find(from_wire(d)); u != nullptr && (!u->visible || what.has_cut()))
@@ -153,7 +150,7 @@ void stream_replica::impl::check_answer(const operation& o, const v1::WeakAnswer
   if (lane_of(*o.type) != stream_lane::ordered || static_cast<level>(what.level()) == level::eventual) return;
   const auto at = from_wire(a.session().seen());
   const bool reads = static_cast<level>(what.level()) == level::causal
-                     || (what.guarantees() & (read_your_writes | monotonic_reads)) != 0;
+                     || (what.guarantees() & (guarantee::read_your_writes | guarantee::monotonic_reads)) != 0;
   if (reads && !what.has_cut() && !at.contains(from_wire(what.session().seen()))) served(violation::behind_session);
   std::set<dot> own;
   for (const auto& d : what.own())
@@ -169,7 +166,8 @@ void stream_replica::impl::check_answer(const operation& o, const v1::WeakAnswer
       served(violation::dependency_missing);
   }
   // Each own write is what is seen, or something that replaced it, or something that beats it.
-  if ((what.guarantees() & read_your_writes) == 0 && static_cast<level>(what.level()) != level::causal) return;
+  if ((what.guarantees() & guarantee::read_your_writes) == 0 && static_cast<level>(what.level()) != level::causal)
+    return;
   for (const auto& d : own) {
     if (d.seq == 0 || staged.folded().covers(d)) continue;
     const auto* u = staged.find(d);

@@ -1,13 +1,13 @@
 // Writes: numbered and stamped once, found again by their retries, answered when their type's promise is kept.
 #include "protocol/stream/stream_replica_impl.hpp"
 
+#include "protocol/session/session_vector.hpp"
+
 #include <algorithm>
 
 namespace troupe {
 
 namespace {
-
-constexpr std::uint32_t writes_monotonic = 4, writes_follow_reads = 8;
 
 /// Below `hidden`.
 void lower(version_vector& context, const dot& hidden) {
@@ -24,8 +24,6 @@ version_vector named_by(const v1::WeakOperation& o, stream_lane lane) {
   named.forget(from_wire(o.session().seen()));
   return named;
 }
-
-bool is_counter(resolver_kind r) { return r == resolver_kind::counter || r == resolver_kind::growing_counter; }
 
 } // namespace
 
@@ -94,7 +92,8 @@ bool stream_replica::impl::write(std::uint64_t cookie, operation& o, instant now
       depends = from_wire(o.what.depends());
       for (const auto& d : own)
         depends.raise(d);
-    } else if (causal || (o.what.guarantees() & (writes_monotonic | writes_follow_reads)) != 0) {
+    } else if (causal
+               || (o.what.guarantees() & (guarantee::monotonic_writes | guarantee::writes_follow_reads)) != 0) {
       depends = seen;
     }
     depends.forget(lane.stable);
