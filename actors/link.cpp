@@ -209,6 +209,7 @@ void link_state::announce(bool up) {
   if (const auto stream = board.update_streams.find(config.peer); stream != board.update_streams.end())
     self->send(stream->second, peer_change{config.peer, peer_life, up});
   if (board.frontier) self->send(board.frontier, peer_change{config.peer, peer_life, up});
+  if (board.stream_replica) self->send(board.stream_replica, peer_change{config.peer, peer_life, up});
   if (config.board->membership) self->send(config.board->membership, peer_change{config.peer, peer_life, up});
 }
 

@@ -132,6 +132,12 @@ lock_manager_actor::behavior_type lock_manager(self_ptr self, lock_manager_confi
         step(self, [](home& core, instant now, home::effects& out) { core.tick(now, out); });
       },
       [self](status_atom) { return describe(self->state, self->state.context->now()); },
+      [self](const key_question& q) {
+        v1::ExplainTold told;
+        if (auto view = self->state.core->explain(q.key, self->state.context->now()))
+          *told.add_views() = std::move(*view);
+        return told;
+      },
   };
 }
 

@@ -136,6 +136,16 @@ struct performer {
     if (context(self).log)
       context(self).log->warn("stream.log_cut life={} lane={} upto={}", c.life, name_of(c.lane), c.upto);
   }
+  void operator()(stream_replica::ask_freshness& a) const {
+    v1::Envelope envelope;
+    *envelope.mutable_freshness_asked() = std::move(a.what);
+    board().post(a.to, std::move(envelope));
+  }
+  void operator()(stream_replica::tell_freshness& t) const {
+    v1::Envelope envelope;
+    *envelope.mutable_freshness_told() = std::move(t.what);
+    board().post(t.to, std::move(envelope));
+  }
   void operator()(const stream_replica::ready&) const {
     if (context(self).log) context(self).log->info("stream.ready");
   }
@@ -273,6 +283,21 @@ stream_replica_actor::behavior_type stream_replica_behavior(self_ptr self, strea
           core.execute(from, std::move(m), at, out);
         });
       },
+      [self](node_id from, const v1::FreshnessAsked& question) {
+        step(self, [&](stream_replica& core, const stream_replica::times&, stream_replica::effects& out) {
+          core.freshness_asked(from, question, out);
+        });
+      },
+      [self](node_id from, const v1::FreshnessTold& answer) {
+        step(self, [&](stream_replica& core, const stream_replica::times& at, stream_replica::effects& out) {
+          core.freshness_told(from, answer, at, out);
+        });
+      },
+      [self](const peer_change& p) {
+        step(self, [&](stream_replica& core, const stream_replica::times& at, stream_replica::effects& out) {
+          core.peer(p.peer, p.up, at.now, out);
+        });
+      },
       [self](incoming_updates& m) {
         step(self, [&](stream_replica& core, const stream_replica::times& at, stream_replica::effects& out) {
           core.accept(std::move(m.what), at.now, out);
@@ -339,6 +364,11 @@ stream_replica_actor::behavior_type stream_replica_behavior(self_ptr self, strea
       [self](flush_atom) { flush(self); },
       [self](tick_atom) { on_tick(self); },
       [self](status_atom) { return self->state.core->report(); },
+      [self](const key_question& q) {
+        v1::ExplainTold told;
+        if (auto view = self->state.core->explain(q.key, context(self).now())) *told.add_views() = std::move(*view);
+        return told;
+      },
   };
 }
 

@@ -135,6 +135,14 @@ bool switchboard::deliver(node_id from, v1::Envelope& e) const {
     return hand_to_stream(update_streams, from, e.mutable_updates_acknowledged());
   case v1::Envelope::kFrontierFacts:
     return hand_over(frontier, from, e.mutable_frontier_facts());
+  case v1::Envelope::kFreshnessAsked:
+    return hand_over(stream_replica, from, e.mutable_freshness_asked());
+  case v1::Envelope::kFreshnessTold:
+    return hand_over(stream_replica, from, e.mutable_freshness_told());
+  case v1::Envelope::kExplainAsked:
+    return hand_over(explainer, from, e.mutable_explain_asked());
+  case v1::Envelope::kExplainTold:
+    return hand_over(explainer, from, e.mutable_explain_told());
   case v1::Envelope::kViewChanged:
     return hand_over(view_keeper, from, e.mutable_view_changed());
   case v1::Envelope::kViewHeartbeat:

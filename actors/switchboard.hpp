@@ -33,6 +33,7 @@ public:
   timekeeper_actor timekeeper;                           ///< none on a client node
   door_actor door;                                       ///< keeps the links of client nodes
   monitor_actor monitor;
+  explainer_actor explainer;
 
   /// Sends `envelope` to node `to`: to the owner of its kind when that is this node, else to the link.
   void post(node_id to, v1::Envelope envelope) const;

@@ -47,6 +47,9 @@ inline constexpr std::size_t session_bytes_max = std::size_t{64} << 20;
 /// Writes of one session to causal and session types that it can tell apart by key, while they are not visible in its
 /// region; older ones are waited for when anything is read. So an operation names no more of them either.
 inline constexpr std::size_t session_own_writes_max = 1'024;
+/// Questions of `troupe explain` that are open at a node, and what one node may say of a key.
+inline constexpr std::size_t explanations_max = 16;
+inline constexpr std::size_t explain_views_max = 64;
 /// Nodes that hold read locks of one shard, what their locks take together, and messages on their way to each of
 /// them: at its home.
 inline constexpr std::size_t holders_max = 1'024;

@@ -43,6 +43,8 @@ lane lane_of(const v1::Envelope& envelope) {
   case v1::Envelope::kRecalled:
   case v1::Envelope::kUpdatesAcknowledged:
   case v1::Envelope::kFrontierFacts:
+  case v1::Envelope::kFreshnessAsked:
+  case v1::Envelope::kFreshnessTold:
   case v1::Envelope::kViewHeartbeat:
     return lane::priority;
   case v1::Envelope::kReadLatest:
@@ -61,6 +63,8 @@ lane lane_of(const v1::Envelope& envelope) {
   case v1::Envelope::kWeakOperation: // whatever its size: the attempts of one operation have to stay in order
   case v1::Envelope::kWeakAnswer:
   case v1::Envelope::kUpdates:
+  case v1::Envelope::kExplainAsked:
+  case v1::Envelope::kExplainTold:
   case v1::Envelope::BODY_NOT_SET:
     return lane::bulk;
   }

@@ -100,6 +100,10 @@ std::string_view name_of(mutation m) {
     return "life_recognised_by_number";
   case mutation::second_executor:
     return "second_executor";
+  case mutation::fresh_from_answer:
+    return "fresh_from_answer";
+  case mutation::fresh_before_shown:
+    return "fresh_before_shown";
   case mutation::unknown_write_not_settled:
     return "unknown_write_not_settled";
   case mutation::token_not_verified:

@@ -58,6 +58,8 @@ enum class mutation : std::uint8_t {
   view_taken_unconfirmed,             ///< a view is believed when its compare-and-set may not have happened
   life_recognised_by_number,          ///< a start takes the life that it asked for as its own, whoever has it
   second_executor,                    ///< a manager asks another replica to execute a write that the first may have
+  fresh_from_answer,                  ///< what a member has accepted counts as of when its answer came
+  fresh_before_shown,                 ///< and before it is shown
   unknown_write_not_settled,          ///< a session goes on with the next write while an earlier one may yet happen
   token_not_verified,                 ///< a token is opened without a look at its seal
   collapse_forgets,                   ///< a token that names too many lives drops the earlier ones
@@ -116,6 +118,12 @@ inline constexpr mutation replica_mutations[] = {
     mutation::dependency_vector_ignored,  mutation::token_not_raised_on_errors, mutation::incarnation_reused,
     mutation::received_counted_as_merged, mutation::retry_executed_twice,       mutation::sent_before_sync,
     mutation::own_write_hidden,           mutation::refusal_forgotten,
+};
+
+/// Those of bounds of staleness.
+inline constexpr mutation freshness_mutations[] = {
+    mutation::fresh_from_answer,
+    mutation::fresh_before_shown,
 };
 
 /// Those of the update streams' cores.

@@ -1,6 +1,7 @@
 #include "runtime/node.hpp"
 
 #include "actors/door.hpp"
+#include "actors/explainer.hpp"
 #include "actors/link.hpp"
 #include "actors/lock_manager.hpp"
 #include "actors/membership.hpp"
@@ -139,6 +140,7 @@ std::vector<caf::actor> all_of(const switchboard& board) {
   add(board.replica);
   add(board.membership);
   add(board.monitor);
+  add(board.explainer);
   return all;
 }
 
@@ -230,6 +232,12 @@ node::node(caf::actor_system& system, node_setup setup, node_seams seams)
   board_->monitor = spawn_monitor(
       system_,
       {.context = context, .options = setup_.alerts, .listeners = seams_.alert_listeners, .tallies = seams_.tallies});
+
+  board_->explainer = spawn_explainer(system_, {.context = context,
+                                                .shape = setup_.shape,
+                                                .store = seams_.store,
+                                                .memory = setup_.unpromised ? nullptr : memory_,
+                                                .copies = copies_});
 
   // The switchboard is complete: from here on it is only read.
   die_together();

@@ -32,6 +32,7 @@ stream_replica_config replica_of(const stream_parts& parts) {
   auto& options = config.options;
   options.self = parts.setup.self;
   options.shards = parts.setup.shape.shards;
+  options.drift_ppm = parts.setup.shape.drift_ppm;
   for (const auto& [name, type] : parts.setup.shape.types)
     if (type.consistency != level::strong) options.types.emplace(name, type);
   for (std::uint32_t shard = 0; shard < parts.replica_sets.size(); ++shard) {

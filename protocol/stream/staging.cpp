@@ -106,6 +106,14 @@ void staging::show(const version_vector& upto, instant now, std::vector<staged_u
   remember(now);
 }
 
+bool staging::shows(const version_vector& upto) const {
+  if (!late_.empty() || !shown_.contains(upto)) return false;
+  for (const auto& [from, waiting] : blocked_)
+    for (const auto& [seq, u] : waiting)
+      if (upto.covers(u->at)) return false;
+  return true;
+}
+
 void staging::remember(instant now) {
   if (history_.size() > 1 && (now - history_[history_.size() - 2].since < step_min || history_.size() >= steps_max)) {
     history_.back() = {now, shown_};

@@ -79,6 +79,10 @@ public:
   /// When fold() has something to do; `never` when it has not.
   instant fold_at(nanoseconds window) const { return history_.empty() ? never : history_.front().since + window; }
 
+  /// Everything up to here is shown, and none of it hidden by what it depends on.
+  /// @cost  O(what is blocked).
+  bool shows(const version_vector& upto) const;
+
   const version_vector& shown() const { return shown_; }
   const version_vector& folded() const { return folded_; }
   std::size_t size() const { return size_; }

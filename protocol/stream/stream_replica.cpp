@@ -62,12 +62,14 @@ stream_replica::impl::impl(stream_replica_options o, stream_image i, instant now
       lanes{lane_state{vector_in(image, stream_marks::folded(stream_lane::ordered))},
             lane_state{vector_in(image, stream_marks::folded(stream_lane::free))}},
       requests{options.requests_max, options.requests_bytes_max},
+      fresh{{}},
       statement_at{now} {
   for (const auto& [shard, nodes] : options.stored)
     for (const auto node : nodes)
       if (node != options.self) peers.insert(node);
   counted = peers;
   counted.insert(options.self);
+  fresh = freshness{{.members = counted, .self = options.self}};
   read_marks();
 }
 
@@ -292,6 +294,10 @@ void stream_replica::impl::tick(instant now, std::uint64_t wall_ms, effects& out
     state_clocks(wall_ms, out);
     statement_at = now + statement_every;
   }
+  freshness::questions questions;
+  fresh.tick(now, questions);
+  ask(std::move(questions), now, out);
+  show_fresher(now, out);
   publish_changes(out);
   trim();
 }
@@ -305,6 +311,7 @@ instant stream_replica::impl::wake_at() const {
   at = std::min(at, of(stream_lane::ordered).staged.fold_at(options.snapshot_window));
   at = std::min(at, of(stream_lane::free).staged.fold_at(options.fold_every));
   if (life != 0) at = std::min(at, statement_at);
+  at = std::min(at, fresh.wake_at());
   for (const auto& lane : lanes)
     if (!lane.held.empty() && lane.staged.bytes() < options.unfolded_bytes_max) at = instant::min();
   return at;
@@ -332,6 +339,7 @@ void stream_replica::counted(const std::set<node_id>& nodes, effects& out) {
 }
 void stream_replica::execute(node_id from, v1::WeakOperation operation, const times& at, effects& out) {
   impl_->execute(from, std::move(operation), at.now, at.wall_ms, out);
+  impl_->show_fresher(at.now, out);
   impl_->publish_changes(out);
 }
 void stream_replica::met(std::uint64_t cookie, const times& at, effects& out) {
@@ -356,6 +364,7 @@ void stream_replica::unmet(std::uint64_t cookie, const missing_cause& cause, eff
 }
 void stream_replica::accept(incoming what, instant now, effects& out) {
   impl_->accept(std::move(what), now, out);
+  impl_->show_fresher(now, out);
   impl_->publish_changes(out);
 }
 void stream_replica::peer_durable(node_id peer, const origin& own, const own_position& at, effects& out) {
@@ -372,6 +381,7 @@ void stream_replica::advanced(const version_vector& g, instant now, effects& out
   auto upto = g;
   if (!mutated(mutation::received_counted_as_merged)) upto.meet(lane.received);
   impl_->show(stream_lane::ordered, upto, now, out);
+  impl_->show_fresher(now, out);
   impl_->publish_changes(out);
   out.push_back(applied{lane.staged.shown(), ++impl_->applied_number});
 }
@@ -380,6 +390,8 @@ void stream_replica::ended(const origin& from, std::uint64_t last, instant now, 
   impl_->of(stream_lane::ordered).staged.end({from, last}, now, visible);
   for (auto* u : visible)
     impl_->shown(*u, now, out);
+  impl_->of(stream_lane::ordered).more_shown = true;
+  impl_->show_fresher(now, out);
   // Whoever waits for an own write that was lost is told so.
   const auto first = impl_->expecting.upper_bound(dot{from, last});
   const auto end = impl_->expecting.upper_bound(dot{from, UINT64_MAX});
@@ -395,13 +407,10 @@ void stream_replica::stable(stream_lane lane, const version_vector& s, std::uint
   impl_->of(lane).stable.join(s);
   impl_->collect(lane, clock, out);
 }
-void stream_replica::current(stream_lane lane, instant as_of) {
-  auto& known = impl_->of(lane).current;
-  if (!known || *known < as_of) known = as_of;
-}
 void stream_replica::persisted(std::uint64_t number, const times& at, effects& out) {
   if (impl_->failed) return;
   impl_->persisted(number, at.now, at.wall_ms, out);
+  impl_->show_fresher(at.now, out);
   impl_->publish_changes(out);
   impl_->trim();
 }
@@ -475,16 +484,6 @@ const violation_counts& stream_replica::violations() const { return impl_->count
 const version_vector& stream_replica::received_vector(stream_lane lane) const { return impl_->of(lane).received; }
 const version_vector& stream_replica::applied_vector(stream_lane lane) const {
   return impl_->of(lane).staged.shown();
-}
-
-std::optional<stream_replica::hidden_update> stream_replica::explain(const std::string& key) const {
-  const auto k = impl_->keys.find(key);
-  if (k == impl_->keys.end() || k->second->unfolded.empty()) return std::nullopt;
-  const auto& u = *k->second->unfolded.back();
-  if (u.visible) return std::nullopt;
-  const auto& shown = impl_->of(k->second->lane).staged.shown();
-  if (!shown.covers(u.at)) return hidden_update{u.at, u.at};
-  return hidden_update{u.at, impl_->of(k->second->lane).staged.missing(shown, u.depends)};
 }
 
 } // namespace troupe

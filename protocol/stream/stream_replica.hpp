@@ -3,6 +3,8 @@
 /// What managers send:    WeakOperation (execute).           What it answers: WeakAnswer.
 /// From the streams:      updates of other origins (accept), what a peer has on disk (peer_durable).
 /// From the frontier:     what may be shown (advanced), what is stable (stable), the end of a wait (met, unmet).
+/// From its like:         what they have accepted, for reads with a bound of staleness (FreshnessAsked,
+/// FreshnessTold).
 ///
 /// What the environment must provide: effects performed in order; `persisted()` after each `persist`, whose numbers
 /// are consecutive, in their order; one `loaded()` for each `load` and one `log_read()` for each `read_log`; exactly
@@ -61,6 +63,7 @@ struct stream_replica_options {
   /// Who stores what: one entry per shard that this node stores, with all nodes that store it, this one included.
   std::map<shard_id, std::vector<node_id>> stored;
   std::uint64_t max_clock_ahead_ms = 10'000;
+  std::uint32_t drift_ppm = 10'000; ///< between the clocks of two machines, at most
 
   nanoseconds snapshot_window{std::chrono::seconds{1}};  ///< how long an overwritten version can still be read
   nanoseconds fold_every{std::chrono::milliseconds{50}}; ///< the free lane's records go to the store this often
@@ -169,11 +172,21 @@ public:
     stream_lane lane = stream_lane::ordered;
     std::uint64_t upto = 0;
   };
+  /// For the stream replica of a member: what has it accepted so far? Then freshness_told(), or nothing.
+  struct ask_freshness {
+    node_id to;
+    v1::FreshnessAsked what;
+  };
+  struct tell_freshness {
+    node_id to;
+    v1::FreshnessTold what;
+  };
   /// Everything that survived was read: from here on reads are answered. Comes once.
   struct ready {};
 
   using effect = std::variant<persist, load, read_log, answer, durable_updates, received, own_ended, publish,
-                              withdraw, applied, await, forget, conflict_found, damaged_record, log_cut, ready, note>;
+                              withdraw, applied, await, forget, conflict_found, damaged_record, log_cut,
+                              ask_freshness, tell_freshness, ready, note>;
   using effects = std::vector<effect>;
 
   /// What a load found: nothing, a verified record, or damage.
@@ -252,9 +265,12 @@ public:
   /// Every replica has it: what the frontier says of the lane. `clock`: no update with a stamp up to it is still to
   /// come from anybody.
   void stable(stream_lane lane, const version_vector& s, std::uint64_t clock, effects& out);
-  /// All that anybody had accepted at `as_of` of this node's clock, in that lane, is visible here. For readers with a
-  /// bound of staleness; nobody has to call it, and without it such reads are refused.
-  void current(stream_lane lane, instant as_of);
+  /// A member wants to know what this node has accepted. Not answered before everything that survived was read.
+  void freshness_asked(node_id from, const v1::FreshnessAsked& question, effects& out);
+  /// @errors  one that is malformed or late changes nothing.
+  void freshness_told(node_id from, const v1::FreshnessTold& told, const times& at, effects& out);
+  /// A connection to a member has begun or ended. In order with what it brings.
+  void peer(node_id who, bool connected, instant now, effects& out);
 
   // --- store and time ---
 
@@ -291,12 +307,9 @@ public:
   const version_vector& received_vector(stream_lane lane) const;
   const version_vector& applied_vector(stream_lane lane) const;
 
-  /// Why is the newest update of this key that is here not visible? Nothing = it is, or there is none.
-  struct hidden_update {
-    dot what;
-    dot waits_for; ///< the first of its causes, or itself, that is not in G
-  };
-  std::optional<hidden_update> explain(const std::string& key) const;
+  /// For people: what is shown of a key here, what is here and hidden, and what that waits for. Nothing = the key is
+  /// not in memory, where everything is that is not in the store.
+  std::optional<v1::KeyView> explain(const std::string& key, instant now) const;
 
 private:
   struct impl;

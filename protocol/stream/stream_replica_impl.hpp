@@ -3,6 +3,7 @@
 
 #include "protocol/assert.hpp"
 #include "protocol/mutation.hpp"
+#include "protocol/stream/freshness.hpp"
 #include "protocol/stream/own_log.hpp"
 #include "protocol/stream/request_table.hpp"
 #include "protocol/stream/resolver.hpp"
@@ -35,6 +36,7 @@ struct stream_replica::impl {
     bool awaiting = false; ///< the frontier answers for its deadline
     bool waited = false;   ///< for what its session had seen
     dot expects;           ///< its place in `expecting`; seq 0 = none
+    node_id stale_of;      ///< waits for what this member has accepted; value 0 = does not
     std::size_t bytes = 0;
   };
   /// Which attempt an answer is to.
@@ -91,7 +93,8 @@ struct stream_replica::impl {
     std::deque<incoming> held;                         ///< while the lane is overfull
     std::uint64_t durable_upto = 0;                    ///< own, running life
     std::uint64_t stated_clock = 0;                    ///< with it
-    std::optional<instant> current;                    ///< see current()
+    std::set<std::uint64_t> stale;                     ///< reads that wait for something fresher, by cookie
+    bool more_shown = false;                           ///< since that was looked at last
     bool shortened_due = false;                        ///< a peer has acknowledged something
   };
 
@@ -107,6 +110,7 @@ struct stream_replica::impl {
   request_table requests;
   refusal_table refusals{limits::stream_refusals_max};
   std::set<node_id> peers;   ///< all that store some shard with this node
+  freshness fresh;           ///< of them, and of this node
   std::set<node_id> counted; ///< in the view
 
   std::unordered_map<std::string, std::unique_ptr<stream_key>> keys; ///< looked up only, never walked through
@@ -159,6 +163,20 @@ struct stream_replica::impl {
   void shorten(stream_lane l, std::vector<stream_write>& writes, effects& out);
   void collect(stream_lane l, std::uint64_t upto, effects& out);
 
+  // --- stream_replica_freshness.cpp: bounds of staleness ---
+
+  /// Asks for what is not fresh enough; true: it all is.
+  bool fresh_enough(std::uint64_t cookie, operation& o, instant now, effects& out);
+  /// What is shown of the shard is no older than this, by a clock as slow as can be.
+  std::optional<nanoseconds> age_of(shard_id shard, stream_lane l, instant now) const;
+  void freshness_asked(node_id from, const v1::FreshnessAsked& question, effects& out);
+  void ask(freshness::questions questions, instant now, effects& out);
+  void resume_stale(stream_lane l, instant now, effects& out);
+  /// After more may have been shown.
+  void show_fresher(instant now, effects& out);
+  freshness::is_shown shows(stream_lane l) const;
+  version_vector accepted(stream_lane l) const;
+
   // --- stream_replica_keys.cpp: records in memory ---
 
   stream_key& key_of(std::string_view key, stream_lane l, const data_type& type, effects& out);
@@ -198,6 +216,7 @@ struct stream_replica::impl {
 
   void fail(const operation& o, errc error, effects& out);
   v1::WeakAnswer failure(const operation& o, errc error);
+  v1::WeakAnswer too_late(const operation& o);
   void refuse_for_good(const operation& o);
   void answer_forgotten(const operation& o, effects& out);
   static attempt attempt_of(const v1::WeakOperation& o) { return {o.id(), o.attempt(), o.level()}; }

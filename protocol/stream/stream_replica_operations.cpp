@@ -86,7 +86,7 @@ void stream_replica::impl::resume(std::uint64_t cookie, instant now, std::uint64
   const auto o = operations.find(cookie);
   if (o == operations.end() || o->second.awaiting) return;
   if (now >= o->second.deadline) {
-    fail(o->second, is_write(o->second.what) ? errc::expired : errc::dependency_timeout, out);
+    out.push_back(answer{o->second.from, too_late(o->second)});
     return drop(cookie);
   }
   if (proceed(cookie, o->second, now, wall_ms, out)) return drop(cookie);
@@ -102,6 +102,7 @@ void stream_replica::impl::drop(std::uint64_t cookie) {
     std::erase(e->second, cookie);
     if (e->second.empty()) expecting.erase(e);
   }
+  if (o->second.stale_of.value != 0) of(lane_of(*o->second.type)).stale.erase(cookie);
   waiting_bytes -= o->second.bytes;
   operations.erase(o);
 }
@@ -113,16 +114,7 @@ void stream_replica::impl::expire(instant now, effects& out) {
     const auto o = operations.find(cookie);
     if (o == operations.end() || o->second.awaiting) continue;
     // Where it stands in a list of those that wait, it is passed over when its turn comes.
-    auto a = answer_to(attempt_of(o->second.what));
-    refuse_for_good(o->second);
-    const bool reading = !is_write(o->second.what);
-    a.mutable_result()->set_error(
-        static_cast<std::uint32_t>(reading && o->second.waited ? errc::dependency_timeout : errc::expired));
-    if (reading && o->second.what.own_size() > 0) {
-      *a.mutable_waits_for() = o->second.what.own(o->second.what.own_size() - 1);
-      a.set_waits_for_node(a.waits_for().node());
-    }
-    out.push_back(answer{o->second.from, std::move(a)});
+    out.push_back(answer{o->second.from, too_late(o->second)});
     drop(cookie);
   }
   while (!write_deadlines.empty() && std::get<0>(*write_deadlines.begin()) <= now) {
@@ -146,6 +138,22 @@ void stream_replica::impl::expire(instant now, effects& out) {
 
 void stream_replica::impl::fail(const operation& o, errc error, effects& out) {
   out.push_back(answer{o.from, failure(o, error)});
+}
+
+/// To one whose time was over before what it waits for had come.
+v1::WeakAnswer stream_replica::impl::too_late(const operation& o) {
+  if (o.stale_of.value != 0) {
+    auto a = failure(o, errc::too_stale);
+    a.set_waits_for_node(o.stale_of.value);
+    return a;
+  }
+  if (is_write(o.what) || !o.waited) return failure(o, errc::expired);
+  auto a = failure(o, errc::dependency_timeout);
+  if (o.what.own_size() > 0) {
+    *a.mutable_waits_for() = o.what.own(o.what.own_size() - 1);
+    a.set_waits_for_node(a.waits_for().node());
+  }
+  return a;
 }
 
 /// Not a write that was executed, or may have been.

@@ -56,14 +56,7 @@ bool stream_replica::impl::read(std::uint64_t cookie, operation& o, instant now,
       return false;
     }
   }
-  if (what.staleness_us() != 0 && promised == level::eventual) {
-    const auto bound = std::chrono::microseconds{std::min<std::uint64_t>(what.staleness_us(), 86'400'000'000)};
-    if (!lane.current || now - *lane.current > bound) {
-      prevented(violation::bound_exceeded);
-      fail(o, errc::too_stale, out);
-      return true;
-    }
-  }
+  if (what.staleness_us() != 0 && promised == level::eventual && !fresh_enough(cookie, o, now, out)) return false;
   auto& k = key_of(what.key(), l, *o.type, out);
   if (k.record != stream_key::bytes::here) {
     k.waiting.push_back(cookie);
@@ -135,10 +128,8 @@ bool stream_replica::impl::read_record(operation& o, stream_key& k, instant now,
   a.set_waited_us(o.waited ? static_cast<std::uint64_t>(
                       std::chrono::duration_cast<std::chrono::microseconds>(now - o.arrived).count())
                            : 0);
-  if (lane.current) {
-    a.set_staleness_us(static_cast<std::uint64_t>(
-        std::chrono::duration_cast<std::chrono::microseconds>(now - *lane.current).count()));
-  }
+  if (const auto age = age_of(k.shard, k.lane, now))
+    a.set_staleness_us(static_cast<std::uint64_t>(std::chrono::ceil<std::chrono::microseconds>(*age).count()));
   check_answer(o, a, state);
   out.push_back(answer{o.from, std::move(a)});
   return true;

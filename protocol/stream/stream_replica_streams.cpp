@@ -112,6 +112,7 @@ void stream_replica::impl::stage(const origin& from, stream_lane l, shared_updat
 void stream_replica::impl::show(stream_lane l, const version_vector& upto, instant now, effects& out) {
   std::vector<staged_update*> visible;
   of(l).staged.show(upto, now, visible);
+  of(l).more_shown = true;
   for (auto* u : visible)
     shown(*u, now, out);
 }

@@ -407,4 +407,15 @@ void holders::tick(instant now, effects& out) {
   }
 }
 
+holders::key_holders holders::of(const std::string& key) const {
+  key_holders out;
+  const auto found = held_.find(key);
+  if (found == held_.end()) return out;
+  for (const auto& l : found->second) {
+    out.all.push_back(l.of->node);
+    if (l.at == lock::state::recalled) out.awaited.push_back(l.of->node);
+  }
+  return out;
+}
+
 } // namespace troupe

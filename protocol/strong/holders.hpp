@@ -88,6 +88,11 @@ public:
   bool any_ended() const { return !ended_.empty(); }
 
   bool hold(const std::string& key) const { return held_.contains(key); }
+  /// For people: the nodes that hold the key, and those among them whose answer to a recall is waited for.
+  struct key_holders {
+    std::vector<node_id> all, awaited;
+  };
+  key_holders of(const std::string& key) const;
   bool empty() const { return held_.empty(); }
   std::size_t locks() const { return locks_; }
   std::size_t bytes() const { return bytes_; }

@@ -132,6 +132,9 @@ public:
 
   /// The named locks that this home knows to be taken, or waited for: the first `max` of them, by key.
   std::vector<lock_view> locks(instant now, std::size_t max) const;
+  /// For people: what this home has of a key, and why a read of it would wait here. Nothing = it is not home, and
+  /// knows who is.
+  std::optional<v1::KeyView> explain(const std::string& key, instant now) const;
 
 private:
   /// An operation that is not answered yet, and whom to answer.

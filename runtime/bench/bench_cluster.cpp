@@ -86,13 +86,16 @@ std::string bench_cluster::shared_toml() const {
   for (std::size_t i = 0; i < nodes; ++i)
     out << "\n[[cluster.nodes]]\nname = \"" << processes_[i].name << "\"\nid = " << i + 1 << "\nregion = \"r" << i + 1
         << "\"\naddress = \"" << address(processes_[i].port) << "\"\n";
-  out << "\n[types.bench]\nlevel = \"" << name_of(options_.at) << "\"\n\n[log]\nlevel = \"warn\"\n";
+  out << "\n[types.bench]\nlevel = \"" << name_of(options_.at) << "\"\n"
+      << options_.settings << "\n"
+      << options_.more_types << "\n[log]\nlevel = \"warn\"\n";
   return out.str();
 }
 
-std::string bench_cluster::client_toml(const std::string& name) const {
+std::string bench_cluster::client_toml(const std::string& name, std::size_t near) const {
   return shared_toml() + "file = \"" + (options_.folder / (name + ".log")).string()
-         + "\"\n\n[node]\nrole = \"client\"\nname = \"" + name + "\"\nregion = \"r1\"\n";
+         + "\"\n\n[node]\nrole = \"client\"\nname = \"" + name + "\"\nregion = \"r" + std::to_string(near + 1)
+         + "\"\n";
 }
 
 std::string bench_cluster::node_toml(const process& node) const {

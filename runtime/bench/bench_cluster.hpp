@@ -30,7 +30,9 @@ struct cluster_options {
   std::filesystem::path troupe; ///< the program
   std::filesystem::path folder; ///< for stores, configurations and logs; exists, is empty
   std::chrono::milliseconds lease{400};
-  level at = level::strong; ///< of the only data type
+  level at = level::strong; ///< of the data type of every key
+  std::string settings{};   ///< TOML: what else that type has
+  std::string more_types{}; ///< TOML: sections
   /// The first node is left to the caller, who runs it in this process (node_toml).
   bool first_is_callers = false;
 };
@@ -45,8 +47,8 @@ public:
   /// @errors a sentence, with what the node that failed has said.
   static tl::expected<std::unique_ptr<bench_cluster>, std::string> start(cluster_options options);
 
-  /// The configuration of a client node.
-  std::string client_toml(const std::string& name = "clients") const;
+  /// The configuration of a client node, in the region of that node.
+  std::string client_toml(const std::string& name = "clients", std::size_t near = 0) const;
 
   /// The configuration of the first node, for a runtime in this process; its store is made.
   std::string first_node_toml() const;

@@ -36,6 +36,8 @@ std::uint64_t misses_of(const runtime& node) {
   return status_of(node).value("memory", nlohmann::json::object()).value("misses", std::uint64_t{0});
 }
 
+} // namespace
+
 tl::expected<double, std::string> hit_p50_ns(runtime& node, const key_space& keys, std::chrono::nanoseconds length) {
   std::mt19937_64 random{1};
   std::vector<std::uint32_t> plan(planned);
@@ -57,8 +59,6 @@ tl::expected<double, std::string> hit_p50_ns(runtime& node, const key_space& key
   std::sort(groups_ns.begin(), groups_ns.end());
   return quantile(groups_ns, 0.5) / static_cast<double>(group);
 }
-
-} // namespace
 
 tl::expected<void, std::string>
 read_every_key(runtime& client_node, const key_space& keys,

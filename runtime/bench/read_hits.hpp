@@ -23,6 +23,10 @@ tl::expected<void, std::string>
 read_every_key(runtime& client_node, const key_space& keys,
                const std::function<void(const std::string& key, const std::string& value)>& seen = {});
 
+/// The median time of a read by one session that its node's memory answers.
+/// @errors a sentence: a key that was not found.
+tl::expected<double, std::string> hit_p50_ns(runtime& node, const key_space& keys, std::chrono::nanoseconds length);
+
 struct hit_results {
   figure read_hit_p50_ns;
   figure read_hits_per_s_1; ///< one thread with a session of its own

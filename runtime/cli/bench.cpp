@@ -1,6 +1,7 @@
 /// troupe bench: measures this machine with a cluster of its own.
 #include "runtime/bench/levels.hpp"
 #include "runtime/bench/strong.hpp"
+#include "runtime/bench/weaker.hpp"
 #include "runtime/cli/commands.hpp"
 
 #include <cerrno>
@@ -23,6 +24,7 @@ struct bench_options {
   std::string level = "strong"; ///< of `levels`
   bench::strong_options strong;
   bench::levels_options levels;
+  bench::weaker_options weaker;
 };
 
 /// A folder that goes with the object, with everything in it.
@@ -52,6 +54,7 @@ private:
 
 bool sound(const bench::strong_results& results) { return results.hot_value_right(); }
 bool sound(const bench::levels_results&) { return true; }
+bool sound(const bench::weaker_results&) { return true; }
 
 /// Enough to see that it runs.
 void make_quick(bench::strong_options& options) {
@@ -67,6 +70,12 @@ void make_quick(bench::levels_options& options) {
   options.keys = 2'000;
   options.rounds = 1;
   options.mix_length = std::chrono::milliseconds{300};
+}
+
+void make_quick(bench::weaker_options& options) {
+  options.keys = 2'000;
+  options.rounds = 1;
+  options.round_length = std::chrono::milliseconds{300};
 }
 
 /// Measures in a folder of its own, and prints. @return an exit code.
@@ -131,6 +140,16 @@ void add_levels(CLI::App& bench, const std::shared_ptr<bench_options>& given, ac
   });
 }
 
+void add_weaker(CLI::App& bench, const std::shared_ptr<bench_options>& given, action& chosen) {
+  auto* weaker = bench.add_subcommand(
+      "weaker", "Eventual reads and writes, and how long a causal write takes to another region; no injected delay");
+  add_common(*weaker, given);
+  weaker->add_option("--rounds", given->weaker.rounds, "Rounds of each measure")->check(CLI::Range(1, 1'000));
+  weaker->add_option("--keys", given->weaker.keys, "Keys")->check(CLI::Range(100, 10'000'000));
+  weaker->callback(
+      [given, &chosen] { chosen = [given] { return run(*given, given->weaker, bench::measure_weaker); }; });
+}
+
 } // namespace
 
 void add_bench(CLI::App& app, action& chosen) {
@@ -139,6 +158,7 @@ void add_bench(CLI::App& app, action& chosen) {
   command->require_subcommand(1);
   add_strong(*command, given, chosen);
   add_levels(*command, given, chosen);
+  add_weaker(*command, given, chosen);
 }
 
 } // namespace troupe::cli

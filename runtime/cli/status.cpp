@@ -1,12 +1,12 @@
 /// troupe status: what a node says about itself, for people.
 #include "runtime/cli/admin_client.hpp"
 #include "runtime/cli/commands.hpp"
+#include "runtime/cli/table.hpp"
 
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cstdint>
-#include <iomanip>
 #include <iostream>
 #include <map>
 #include <memory>
@@ -18,28 +18,6 @@ namespace troupe::cli {
 namespace {
 
 using nlohmann::json;
-
-/// Rows of text in columns as wide as their widest cell; the first column to the left, the others to the right.
-class table {
-public:
-  explicit table(std::vector<std::string> head) { rows_.push_back(std::move(head)); }
-  void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
-
-  void print(std::ostream& out) const {
-    std::vector<std::size_t> widths(rows_.front().size());
-    for (const auto& row : rows_)
-      for (std::size_t i = 0; i < row.size(); ++i)
-        widths[i] = std::max(widths[i], row[i].size());
-    for (const auto& row : rows_) {
-      for (std::size_t i = 0; i < row.size(); ++i)
-        out << (i == 0 ? std::left : std::right) << "  " << std::setw(static_cast<int>(widths[i])) << row[i];
-      out << "\n";
-    }
-  }
-
-private:
-  std::vector<std::vector<std::string>> rows_;
-};
 
 std::uint64_t number(const json& object, const char* name) {
   const auto found = object.find(name);
@@ -150,6 +128,35 @@ void print_view(const json& status, std::ostream& out) {
   out << "\n";
 }
 
+/// Of the weaker levels: who has not got what, and what waits for it.
+void print_streams(const json& status, std::ostream& out) {
+  const auto streams = status.find("streams");
+  if (streams == status.end() || !streams->is_object()) return;
+  table managers{{"level", "open", "done", "not done", "unknown", "retries", "forwards", "restarts", "waits"}};
+  for (const auto& m : streams->value("managers", json::array()))
+    managers.add({text(m, "level"), std::to_string(number(m, "open")), std::to_string(number(m, "done")),
+                  std::to_string(number(m, "not_done")), std::to_string(number(m, "unknown")),
+                  std::to_string(number(m, "retries")), std::to_string(number(m, "forwards")),
+                  std::to_string(number(m, "restarts")), std::to_string(number(m, "waits"))});
+  managers.print(out << "\n");
+  if (const auto peers = streams->find("peers"); peers != streams->end() && !peers->empty()) {
+    table rows{{"stream", "up", "behind ordered", "behind free", "queued bytes", "sent", "received", "cut"}};
+    for (const auto& p : *peers)
+      rows.add({text(p, "peer"), p.value("up", false) ? "yes" : "no", std::to_string(number(p, "behind_ordered")),
+                std::to_string(number(p, "behind_free")), std::to_string(number(p, "queued_bytes")),
+                std::to_string(number(p, "sent")), std::to_string(number(p, "received")),
+                p.value("cut", false) ? "yes" : "no"});
+    rows.print(out << "\n");
+  }
+  if (const auto frontier = streams->find("frontier"); frontier != streams->end()) {
+    out << "\n  frontier: shows " << text(*frontier, "applied") << "; " << number(*frontier, "waits") << " waits";
+    if (number(*frontier, "behind") > 0)
+      out << "; held up by " << text(*frontier, "held_up_by") << ", which lacks " << number(*frontier, "behind")
+          << " updates";
+    out << "\n";
+  }
+}
+
 void print_store(const json& status, std::ostream& out) {
   const auto store = status.find("store");
   if (store == status.end() || !store->is_object()) return;
@@ -169,6 +176,7 @@ void print_status(const json& status, std::ostream& out) {
   print_locks(status, out);
   print_links(status, out);
   print_view(status, out);
+  print_streams(status, out);
   print_memory(status, out);
   print_store(status, out);
 }

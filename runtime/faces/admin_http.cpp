@@ -2,12 +2,15 @@
 
 #include "actors/transport.hpp"
 #include "protocol/limits.hpp"
+#include "runtime/faces/http_explain.hpp"
 #include "runtime/faces/http_keys.hpp"
 #include "runtime/faces/http_locks.hpp"
 #include "runtime/faces/node_metrics.hpp"
 #include "runtime/faces/request_pool.hpp"
 #include "runtime/status.hpp"
+#include "runtime/weak_calls.hpp"
 
+#include <caf/scoped_actor.hpp>
 #include <caf/send.hpp>
 
 #include <httplib.h>
@@ -62,9 +65,11 @@ struct key_service {
     auto asked = http::interpret(face.shape(), face.seal, std::move(words), bounds.deadline_max);
     if (!asked) return respond(response, std::move(asked.error()));
     const auto kind = http::kind_of(*asked);
+    const auto key = stored_key(asked->operation.type, asked->operation.key);
     const auto budget = asked->deadline.value_or(face.deadline);
     auto done = sessions.perform_whole(face, std::move(asked->operation),
                                        {std::move(asked->seen), asked->wants_token}, budget);
+    if (done.answer.waits_for_node() != 0) done.answer.set_detail(error_of(done.answer, key, face.shape()).detail());
     auto reply = http::answer_to(validators, kind, std::move(done.answer), face.seal);
     if (done.token)
       if (auto text = face.seal.seal(*done.token)) reply.token = std::move(*text);
@@ -156,14 +161,15 @@ private:
 ///
 /// Why: httplib matches paths with std::regex, which takes stack for each of their bytes, megabytes for a long one.
 void shorten_path(httplib::Request& request) {
-  for (const auto prefix : {http::keys_prefix, http::locks_prefix})
+  for (const auto prefix : {http::keys_prefix, http::locks_prefix, http::explain_prefix})
     if (request.path.starts_with(prefix)) request.path = prefix;
 }
 
 http::answer nothing_at(const std::string& path) {
   auto answer = http::failure(errc::invalid_argument, "nothing is at " + path
                                                           + "; there are /healthz /readyz /metrics /v1/status "
-                                                            "/v1/keys/TYPE/KEY and /v1/locks/TYPE/NAME");
+                                                            "/v1/keys/TYPE/KEY /v1/explain/TYPE/KEY and "
+                                                            "/v1/locks/TYPE/NAME");
   answer.status = 404;
   return answer;
 }
@@ -219,6 +225,7 @@ admin_http::admin_http(const face_setup& face, const endpoint& at, const admin_l
   add_probes();
   add_keys();
   add_locks();
+  add_explain();
   listen();
   face_.log->info("admin.listening address={}", to_string(address_));
 }
@@ -302,6 +309,24 @@ void admin_http::add_locks() {
   server_->Delete(pattern, httplib::Server::HandlerWithContentReader{without_body});
   server_->Put(pattern, httplib::Server::HandlerWithContentReader{without_body});
   server_->Post(pattern, httplib::Server::HandlerWithContentReader{without_body});
+}
+
+void admin_http::add_explain() {
+  server_->Get(std::string{http::explain_prefix}, [this](const httplib::Request& request,
+                                                         httplib::Response& response) {
+    response.set_header("Cache-Control", "no-store");
+    const auto asked =
+        http::interpret_explain(face_.shape(), request.target, face_.clock->now() + bounds_.status_patience);
+    if (!asked) return respond(response, asked.error());
+    caf::scoped_actor self{*face_.system};
+    // It answers at its own deadline; what is beyond that is for a node whose threads are busy.
+    self->request(face_.actors->actors().explainer, bounds_.status_patience * 4, *asked)
+        .receive([&](const explanation& found) { respond(response, http::explained(face_.shape(), *asked, found)); },
+                 [&](const caf::error& why) {
+                   respond(response,
+                           http::failure(why.category() == error_category ? errc::overloaded : errc::unavailable));
+                 });
+  });
 }
 
 } // namespace troupe

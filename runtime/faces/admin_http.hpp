@@ -4,6 +4,7 @@
 ///   GET    /readyz                200, or 503 with the reason: every placement of this node is served
 ///   GET    /metrics               Prometheus text
 ///   GET    /v1/status             this node's view of itself, its links and its shards, as JSON
+///   GET    /v1/explain/TYPE/KEY   what every layer of every member has of the key, and why a read would wait
 ///   GET    /v1/keys/TYPE/KEY      the value, ETag = its version; 404 when there is none, 304 by If-None-Match
 ///   PUT    /v1/keys/TYPE/KEY      stores the body; If-None-Match: * only when there is no value yet (else 412)
 ///   DELETE /v1/keys/TYPE/KEY      {"existed":…}
@@ -75,6 +76,7 @@ private:
   void add_probes();
   void add_keys();
   void add_locks();
+  void add_explain();
 
   face_setup face_;
   admin_limits bounds_;

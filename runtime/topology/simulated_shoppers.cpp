@@ -159,10 +159,16 @@ void shoppers::issue(shopper& s) {
   s.open = std::move(s.plan.front());
   s.plan.pop_front();
   ++operations_;
+  s.called = world_.now();
   session_call call;
   call.operation = s.open->what;
   call.operation.set_key(stored_key(s.open->type, s.open->key));
   call.type = s.open->type;
+  if (s.open->staleness > nanoseconds{0}) {
+    call.at = level::eventual;
+    call.extra.set_staleness_us(
+        static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(s.open->staleness).count()));
+  }
   call.deadline = places_[s.node].time->now()
                   + random_.between(nanoseconds{options_.deadline_min}, nanoseconds{options_.deadline_max});
   call.weak_done = [this, &s, number = ++s.call](const v1::WeakAnswer& answer) {
@@ -205,7 +211,7 @@ void shoppers::answered(shopper& s, const v1::WeakAnswer* answer) {
 
 shoppers::planned shoppers::get(shopper& s, const std::string& type, const std::string& key,
                                 std::function<void(std::optional<std::uint64_t>)> then) {
-  planned p{type, key, {}, {}};
+  planned p{type, key, {}, {}, {}};
   p.what.mutable_get();
   p.then = [this, &s, key = stored_key(type, key), then = std::move(then)](const v1::WeakAnswer* answer) {
     if (code_of(answer) != errc::none) return;
@@ -220,7 +226,7 @@ shoppers::planned shoppers::get(shopper& s, const std::string& type, const std::
 
 shoppers::planned shoppers::put_number(shopper& s, const std::string& type, const std::string& key,
                                        std::uint64_t number, std::function<void(bool)> then) {
-  planned p{type, key, {}, {}};
+  planned p{type, key, {}, {}, {}};
   p.what.mutable_put()->set_value(std::to_string(number));
   keys_.insert(stored_key(type, key));
   p.then = [this, &s, key = stored_key(type, key), number, then = std::move(then)](const v1::WeakAnswer* answer) {
@@ -230,6 +236,7 @@ shoppers::planned shoppers::put_number(shopper& s, const std::string& type, cons
       raise_floor(s, key, number);
       auto& highest = written_[key];
       highest = std::max(highest, number);
+      acknowledged_[key].emplace_back(world_.now(), number);
     }
     if (then) then(done);
   };
@@ -256,7 +263,7 @@ void shoppers::raise_floor(shopper& s, const std::string& stored, std::uint64_t 
 }
 
 void shoppers::make_plan(shopper& s) {
-  switch (random_.below(9)) {
+  switch (random_.below(12)) {
   case 0:
     return ask(s);
   case 1:
@@ -272,6 +279,11 @@ void shoppers::make_plan(shopper& s) {
     return count(s);
   case 7:
     return write_page(s);
+  case 8:
+    return raise_price(s);
+  case 9:
+  case 10:
+    return read_fresh(s);
   default:
     return forget_page(s);
   }
@@ -293,12 +305,12 @@ void shoppers::reply(shopper& s) {
 /// Reads an answer, and then its question.
 void shoppers::look(shopper& s) {
   const auto topic = std::to_string(random_.below(shoppers_.size()));
-  planned p{questions, "a" + topic, {}, {}};
+  planned p{questions, "a" + topic, {}, {}, {}};
   p.what.mutable_get();
   p.then = [this, &s, topic](const v1::WeakAnswer* answer) {
     if (code_of(answer) != errc::none) return;
     const auto answered_number = number_in(*answer).value_or(0);
-    planned question{questions, "q" + topic, {}, {}};
+    planned question{questions, "q" + topic, {}, {}, {}};
     question.what.mutable_get();
     question.then = [this, &s, topic, answered_number](const v1::WeakAnswer* a) {
       if (code_of(a) != errc::none) return;
@@ -323,7 +335,7 @@ void shoppers::raise_pair(shopper& s) {
     if (!done) return;
     s.plan.push_back(put_number(s, pairs, "y" + own, number, {}));
     if (!random_.chance(0.5)) return;
-    planned p{pairs, "x" + own, {}, {}};
+    planned p{pairs, "x" + own, {}, {}, {}};
     p.what.mutable_get();
     p.then = [this, &s, own](const v1::WeakAnswer* answer) {
       if (code_of(answer) == errc::none)
@@ -336,7 +348,7 @@ void shoppers::raise_pair(shopper& s) {
 void shoppers::read_pair(shopper& s) {
   const auto whose = std::to_string(random_.below(shoppers_.size()));
   s.plan.push_back(get(s, pairs, "y" + whose, [this, &s, whose](std::optional<std::uint64_t> y) {
-    planned p{pairs, "x" + whose, {}, {}};
+    planned p{pairs, "x" + whose, {}, {}, {}};
     p.what.mutable_get();
     p.then = [this, &s, whose, y](const v1::WeakAnswer* answer) {
       if (code_of(answer) != errc::none) return;
@@ -354,7 +366,7 @@ void shoppers::read_pair(shopper& s) {
 void shoppers::count(shopper& s) {
   const auto key = "n" + std::to_string(random_.below(topics));
   const auto delta = random_.chance(0.8) ? random_.between(1, 9) : random_.between(-5, -1);
-  planned p{views, key, {}, {}};
+  planned p{views, key, {}, {}, {}};
   p.what.mutable_add()->set_delta(delta);
   keys_.insert(stored_key(views, key));
   p.then = [this, key = stored_key(views, key), delta](const v1::WeakAnswer* answer) {
@@ -367,9 +379,41 @@ void shoppers::count(shopper& s) {
   s.plan.push_back(std::move(p));
 }
 
+/// A page that nobody else writes, with a number that grows.
+void shoppers::raise_price(shopper& s) {
+  s.plan.push_back(put_number(s, pages, "r" + std::to_string(s.index), ++s.counted, {}));
+}
+
+/// Somebody's price, or x of a pair, that may be stale, but not staler than it says.
+void shoppers::read_fresh(shopper& s) {
+  const auto whose = std::to_string(random_.below(shoppers_.size()));
+  const bool price = random_.chance(0.5);
+  planned p{price ? pages : pairs, (price ? "r" : "x") + whose, {}, {}, {}};
+  p.what.mutable_get();
+  p.staleness = random_.between(nanoseconds{milliseconds{1}}, nanoseconds{milliseconds{80}});
+  p.then = [this, &s, key = stored_key(p.type, p.key), bound = p.staleness](const v1::WeakAnswer* answer) {
+    if (code_of(answer) != errc::none || lossy_) return;
+    const auto found = number_in(*answer).value_or(0);
+    const auto least = acknowledged_by(key, s.called - bound);
+    if (found < least && !may_be(key, found))
+      judge_.accuse("E4", "shopper" + std::to_string(s.index) + " reads " + std::to_string(found) + " under " + key
+                              + " no staler than " + std::to_string(bound.count()) + " ns, when "
+                              + std::to_string(least) + " had been acknowledged longer than that");
+  };
+  s.plan.push_back(std::move(p));
+}
+
+std::uint64_t shoppers::acknowledged_by(const std::string& stored, nanoseconds when) const {
+  const auto all = acknowledged_.find(stored);
+  if (all == acknowledged_.end()) return 0;
+  const auto later = std::upper_bound(all->second.begin(), all->second.end(), when,
+                                      [](nanoseconds t, const auto& entry) { return t < entry.first; });
+  return later == all->second.begin() ? 0 : std::prev(later)->second;
+}
+
 void shoppers::write_page(shopper& s) {
   const auto key = "p" + std::to_string(random_.below(topics));
-  planned p{pages, key, {}, {}};
+  planned p{pages, key, {}, {}, {}};
   if (random_.chance(0.2))
     p.what.mutable_remove();
   else
@@ -382,12 +426,12 @@ void shoppers::write_page(shopper& s) {
 /// A page of its own that is written, and removed for good.
 void shoppers::forget_page(shopper& s) {
   const auto key = "f" + std::to_string(s.index) + "." + std::to_string(++s.counted);
-  planned p{pages, key, {}, {}};
+  planned p{pages, key, {}, {}, {}};
   p.what.mutable_put()->set_value("1");
   keys_.insert(stored_key(pages, key));
   p.then = [this, &s, key](const v1::WeakAnswer* answer) {
     if (code_of(answer) != errc::none) return;
-    planned removal{pages, key, {}, {}};
+    planned removal{pages, key, {}, {}, {}};
     removal.what.mutable_remove();
     removal.then = [this, key = stored_key(pages, key)](const v1::WeakAnswer* a) {
       if (code_of(a) == errc::none) gone_.insert(key);

@@ -22,6 +22,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace troupe::simulated {
@@ -60,6 +61,7 @@ private:
     std::string type, key;
     v1::Operation what;
     std::function<void(const v1::WeakAnswer*)> then; ///< null = not answered: its node is gone
+    nanoseconds staleness{0};                        ///< of a read, at level eventual: at most; 0 = as its type says
   };
   struct shopper {
     std::uint32_t index = 0;
@@ -70,6 +72,7 @@ private:
     std::deque<planned> plan;
     std::optional<planned> open;
     std::uint64_t call = 0; ///< number of the one that is open
+    nanoseconds called{0};  ///< when
     bool waiting = false;   ///< a step is under way
     std::uint64_t served = 0;
     std::map<std::string, std::uint64_t> floors; ///< by stored key: the least number that this session may read
@@ -107,6 +110,9 @@ private:
   void raise_pair(shopper& s);
   void read_pair(shopper& s);
   void count(shopper& s);
+  void raise_price(shopper& s);
+  void read_fresh(shopper& s);
+  std::uint64_t acknowledged_by(const std::string& stored, nanoseconds when) const;
   void write_page(shopper& s);
   void forget_page(shopper& s);
   void compare_round();
@@ -121,6 +127,8 @@ private:
   std::vector<shopper> shoppers_;
   std::map<std::string, sums> counters_;
   std::map<std::string, std::uint64_t> written_; ///< by stored key with one writer: highest acknowledged number
+  /// By stored key with one writer: when which number was acknowledged; both grow.
+  std::map<std::string, std::vector<std::pair<nanoseconds, std::uint64_t>>> acknowledged_;
   /// By stored key: numbers whose write ended as unknown. Each may happen later, over a higher one that its writer
   /// has written since, in another session.
   std::map<std::string, std::set<std::uint64_t>> unsettled_;

@@ -12,6 +12,7 @@
 #include <httplib.h>
 #include <nlohmann/json.hpp>
 
+#include <map>
 #include <random>
 #include <string>
 #include <string_view>
@@ -380,6 +381,50 @@ TEST_CASE("cli: keys and status by hand, with exit codes that say what happened"
   CHECK(status.exit_code == 0);
   CHECK(status.output.starts_with("node node-1 (id 1, region r1, incarnation 1) of cluster test: ready\n"));
   CHECK(json::parse(troupe({"status", "--json"}).output)["node"] == "node-1");
+}
+
+TEST_CASE("cli: a key is explained: what every layer of every node has of it") {
+  auto& cluster = shared();
+  const auto explain = [&](const std::string& type, const std::string& key, std::vector<std::string> more = {}) {
+    std::vector<std::string> words{troupe_binary(), "explain", type, key, "--admin", cluster.node(1).admin()};
+    words.insert(words.end(), more.begin(), more.end());
+    return run(words);
+  };
+  REQUIRE(run({troupe_binary(), "put", "inventory", "why 7", "5", "--admin", cluster.node(0).admin()}).exit_code
+          == 0);
+  const auto layers = [&](const json& found) {
+    std::map<std::string, int> count;
+    for (const auto& node : found["nodes"]) {
+      CHECK(node["answered"] == true);
+      for (const auto& view : node["views"])
+        ++count[view["layer"].get<std::string>()];
+    }
+    return count;
+  };
+  // A replica that is slow may store what was acknowledged a moment later.
+  json found;
+  CHECK(wait_until(
+      [&] {
+        found = json::parse(explain("inventory", "why 7", {"--json"}).output);
+        return layers(found)["store"] == 3;
+      },
+      10s));
+  CAPTURE(found.dump());
+  CHECK(found["key"] == "inventory:why 7");
+  CHECK(found["level"] == "strong");
+  CHECK(found["replicas"].size() == 3);
+  CHECK(layers(found)["home"] >= 1);
+  const auto shown = explain("inventory", "why 7");
+  CAPTURE(shown.output);
+  CHECK(shown.exit_code == 0);
+  CHECK(shown.output.starts_with("inventory:why 7: strong, shard "));
+  CHECK(shown.output.find("home in epoch ") != std::string::npos);
+  const auto refused = explain("stock", "a");
+  CHECK(refused.exit_code == 1);
+  CHECK(refused.errors.find("there are: ") != std::string::npos);
+  CHECK(http(cluster.node(0)).Get("/v1/explain/inventory")->status == 400);
+  CHECK(http(cluster.node(0)).Get("/v1/explain/inventory/a?b=c")->status == 400);
+  CHECK(http(cluster.node(0)).Get("/v1/explain/inventory/nobody")->status == 200);
 }
 
 TEST_CASE("cli: bad usage is 2 with a sentence, and nobody listening is 1") {

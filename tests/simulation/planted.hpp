@@ -43,6 +43,7 @@ inline std::uint64_t first_seed() {
 struct caught {
   std::uint64_t seed = 0; ///< 0 = in none
   std::string violated;
+  std::string what;
 };
 
 inline caught first_caught(mutation m, const planted_search& search) {
@@ -51,7 +52,7 @@ inline caught first_caught(mutation m, const planted_search& search) {
   for (std::uint64_t n = 0; n < search.seeds_max && c.seed == 0; ++n) {
     const auto seed = first_seed() + n;
     const auto report = simulated::simulate(search.options(seed));
-    if (!report.clean()) c = {seed, report.violated};
+    if (!report.clean()) c = {seed, report.violated, report.what};
   }
   plant(mutation::none);
   return c;
@@ -69,7 +70,7 @@ template <class Table> void check_caught(const Table& lines, const planted_searc
                  << (c.seed == 0 ? "not caught" : "caught by " + c.violated + " at seed " + std::to_string(c.seed)));
     if (c.seed == 0) continue;
     const bool expected = std::find(line.breaks.begin(), line.breaks.end(), c.violated) != line.breaks.end();
-    CHECK_MESSAGE(expected, c.violated << " is not what this mistake is known to break");
+    CHECK_MESSAGE(expected, c.violated << " is not what this mistake is known to break: " << c.what);
     const auto honest = simulated::simulate(search.options(c.seed));
     CHECK_MESSAGE(honest.clean(), "the honest build fails seed " << c.seed << " as well: " << honest.what);
   }

@@ -17,6 +17,8 @@ const expectation table[] = {
     {mutation::refusal_forgotten, {"E2", "E3"}},
     // The same write is executed by two nodes.
     {mutation::second_executor, {"E2", "E3"}},
+    // A read with a bound does not show what had been acknowledged longer ago than that.
+    {mutation::fresh_before_shown, {"E4"}},
 };
 
 } // namespace

@@ -67,15 +67,21 @@ TEST_CASE("stream replica: an update is visible only where its dependencies are 
   r.accept(ordered, {{.at = {two, 1}, .key = "cause:answer", .value = "42", .depends = {{three, 1}}}});
   r.advance({{two, 1}});
   CHECK(r.value_of(r.ask(r.get("cause:answer"))) == "nothing");
-  const auto why = r.core->explain("cause:answer");
+  const auto why = r.core->explain("cause:answer", r.now);
   REQUIRE(why.has_value());
-  CHECK(why->waits_for == dot{three, 1});
+  CHECK(why->waits_for()
+        == "reads that need " + to_string(dot{two, 1}) + ", which waits for " + to_string(dot{three, 1}));
+  CHECK(why->state().find("1 updates are here and hidden") != std::string::npos);
   r.accept(ordered, {{.at = {three, 1}, .key = "cause:question", .value = "?"}});
   CHECK(r.value_of(r.ask(r.get("cause:answer"))) == "nothing");
   r.advance({{two, 1}, {three, 1}});
   CHECK(r.value_of(r.ask(r.get("cause:answer"))) == "42");
   CHECK(r.value_of(r.ask(r.get("cause:question"))) == "?");
-  CHECK_FALSE(r.core->explain("cause:answer").has_value());
+  const auto shown = r.core->explain("cause:answer", r.now);
+  REQUIRE(shown.has_value());
+  CHECK(shown->waits_for().empty());
+  CHECK(shown->version() == to_string(dot{two, 1}));
+  CHECK_FALSE(r.core->explain("cause:nobody", r.now).has_value());
 }
 
 TEST_CASE("stream replica: who depends on what was lost with its node waits for no more than what is left") {
@@ -526,20 +532,6 @@ TEST_CASE("stream replica: a tombstone goes when it is stable, and the key does 
   r.run();
   CHECK(r.disk.records().empty());
   CHECK(r.value_of(r.ask(r.get("view:a"))) == "nothing");
-}
-
-TEST_CASE("stream replica: a bound of staleness is met by what is known to be current, or is an error (E4)") {
-  replica r;
-  auto o = r.get("view:a");
-  o.set_staleness_us(50'000);
-  CHECK(r.error_of(r.ask(o)) == errc::too_stale);
-  r.core->current(free_lane, r.now - milliseconds{40});
-  CHECK(r.error_of(r.ask(r.get("view:a"))) == errc::none);
-  const auto fresh = r.ask(o);
-  CHECK(r.error_of(fresh) == errc::none);
-  CHECK(fresh.staleness_us() == 40'000);
-  r.now += milliseconds{20};
-  CHECK(r.error_of(r.ask(o)) == errc::too_stale);
 }
 
 TEST_CASE("stream replica: a store that fails refuses everything, and leaves nobody without an answer") {
