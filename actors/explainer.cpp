@@ -2,6 +2,7 @@
 
 #include "actors/spawn.hpp"
 #include "protocol/limits.hpp"
+#include "protocol/stream/resolver.hpp"
 #include "protocol/wire.hpp"
 
 #include <caf/typed_event_based_actor.hpp>
@@ -116,16 +117,13 @@ v1::ExplainTold strong_store_view(const load_result& found) {
   return out;
 }
 
-v1::ExplainTold weak_store_view(const weak_result& found) {
+v1::ExplainTold weak_store_view(const weak_result& found, resolver_kind resolver) {
   v1::ExplainTold out;
   if (const auto* record = std::get_if<v1::WeakRecord>(&found)) {
-    const v1::Sibling* newest = nullptr;
-    for (const auto& s : record->siblings())
-      if (newest == nullptr || std::pair{s.clock(), s.node()} > std::pair{newest->clock(), newest->node()})
-        newest = &s;
-    add(out, "store",
-        newest == nullptr ? "" : to_string(dot{{node_id{newest->node()}, newest->life()}, newest->seq()}),
-        std::to_string(record->siblings_size()) + " concurrent versions");
+    const auto state = from_wire(*record).value_or(sibling_set{});
+    const auto seen = resolve(resolver, state);
+    add(out, "store", seen.winner ? to_string(seen.winner) : "",
+        std::to_string(state.entries().size()) + " concurrent versions");
   } else if (const auto* bad = std::get_if<damaged>(&found)) {
     add(out, "store", "", "damaged: " + bad->what);
   }
@@ -150,6 +148,7 @@ struct asked_part {
   self_ptr self;
   std::uint64_t id;
   part which;
+  const char* layer; ///< as people are told when it does not answer
 
   /// Asks an actor of this node; part_found() comes once, by an answer or without one.
   template <class Answer, class Handle, class Question>
@@ -162,7 +161,7 @@ struct asked_part {
             },
             [here = *this](caf::error&) {
               v1::ExplainTold silent;
-              add(silent, here.which == part::frontier ? "frontier" : "replica", "", "does not answer");
+              add(silent, here.layer, "", "does not answer");
               part_found(here.self, here.id, here.which, std::move(silent));
             });
   }
@@ -177,40 +176,41 @@ void gather(self_ptr self, std::uint64_t id, shard_id shard, const std::string& 
   const auto type = config.shape.types.find(key.substr(0, key.find(':')));
   const bool weaker = type != config.shape.types.end() && type->second.consistency != level::strong;
   self->state.gatherings.at(id).missing = 1; // this function
-  asked_part owner{self, id, part::home_or_replica};
   if (weaker) {
-    if (board.stream_replica) owner.ask(board.stream_replica, key_question{shard, key}, as_it_is);
+    if (board.stream_replica)
+      asked_part{self, id, part::home_or_replica, "replica"}.ask(board.stream_replica, key_question{key}, as_it_is);
     if (board.frontier && type->second.consistency != level::eventual)
-      asked_part{self, id, part::frontier}.ask(board.frontier, status_atom::value, frontier_view);
+      asked_part{self, id, part::frontier, "frontier"}.ask(board.frontier, status_atom::value, frontier_view);
   } else if (shard.value < board.lock_managers.size() && board.lock_managers[shard.value]) {
-    owner.ask(board.lock_managers[shard.value], key_question{shard, key}, as_it_is);
+    asked_part{self, id, part::home_or_replica, "home"}.ask(board.lock_managers[shard.value], key_question{key},
+                                                            as_it_is);
   }
   if (config.store != nullptr) {
     ++self->state.gatherings.at(id).missing;
     auto me = caf::actor_cast<explainer_actor>(self);
     const auto found = [me, id](v1::ExplainTold view) { caf::anon_send(me, key_found{id, std::move(view)}); };
     if (weaker)
-      config.store->load_weak({{shard, key}},
-                              [found](const auto& results) { found(weak_store_view(results.at(0))); });
+      config.store->load_weak({{shard, key}}, [found, resolver = type->second.resolver](const auto& results) {
+        found(weak_store_view(results.at(0), resolver));
+      });
     else
       config.store->load({{shard, key}}, [found](const auto& results) { found(strong_store_view(results.at(0))); });
   }
   part_found(self, id, part::memory, memory_view(config, key));
 }
 
-/// @return false: as many as may be are open.
-bool begin_gathering(self_ptr self, node_id asked_by, const v1::ExplainAsked& asked) {
+/// Past as many as may be open, it is not answered, and the node is said not to have.
+void begin_gathering(self_ptr self, node_id asked_by, const v1::ExplainAsked& asked) {
   auto& state = self->state;
   const auto& shape = state.config->shape;
   if (state.gatherings.size() >= limits::explanations_max || asked.shard() >= shape.shards
       || asked.key().size() > limits::key_bytes_max)
-    return false;
+    return;
   const auto id = ++state.last;
   auto& g = state.gatherings[id];
   g.asked_by = asked_by;
   g.number = asked.number();
   gather(self, id, shard_id{asked.shard()}, asked.key());
-  return true;
 }
 
 caf::result<explanation> begin_question(self_ptr self, const explain_request& request) {

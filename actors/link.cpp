@@ -206,11 +206,12 @@ void link_state::announce(bool up) {
   // To those who count on it that what a connection brings comes between its beginning and its end, and that what
   // they say at its beginning is heard: by way of membership this news would come behind the first messages.
   const auto& board = *config.board;
+  const peer_change change{config.peer, peer_life, up};
   if (const auto stream = board.update_streams.find(config.peer); stream != board.update_streams.end())
-    self->send(stream->second, peer_change{config.peer, peer_life, up});
-  if (board.frontier) self->send(board.frontier, peer_change{config.peer, peer_life, up});
-  if (board.stream_replica) self->send(board.stream_replica, peer_change{config.peer, peer_life, up});
-  if (config.board->membership) self->send(config.board->membership, peer_change{config.peer, peer_life, up});
+    self->send(stream->second, change);
+  if (board.frontier) self->send(board.frontier, change);
+  if (board.stream_replica) self->send(board.stream_replica, change);
+  if (board.membership) self->send(board.membership, change);
 }
 
 void link_state::plan_release() {

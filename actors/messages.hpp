@@ -392,7 +392,6 @@ struct explain_request {
 
 /// EXPLAINER -> LOCK MANAGER of the shard, or STREAM REPLICA, of its node. Answered at once; changes nothing.
 struct key_question {
-  shard_id shard;
   std::string key;
 };
 

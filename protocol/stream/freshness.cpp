@@ -76,20 +76,20 @@ instant freshness::as_of(node_id who, stream_lane lane) const {
   return found == known_.end() ? instant::min() : found->second.as_of;
 }
 
+instant freshness::due(node_id who, const knowledge& k) const {
+  if (k.pending || !reachable(who)) return never;
+  return k.asked_at + (k.number != 0 ? options_.retry : options_.measure);
+}
+
 void freshness::tick(instant now, questions& out) {
-  for (auto& [what, k] : known_) {
-    if (k.pending || !reachable(what.first)) continue;
-    const auto due = k.number != 0 ? k.asked_at + options_.retry : k.asked_at + options_.measure;
-    if (due <= now) ask(what.first, what.second, k, now, out);
-  }
+  for (auto& [what, k] : known_)
+    if (due(what.first, k) <= now) ask(what.first, what.second, k, now, out);
 }
 
 instant freshness::wake_at() const {
   auto when = never;
-  for (const auto& [what, k] : known_) {
-    if (k.pending || !reachable(what.first)) continue;
-    when = std::min(when, k.number != 0 ? k.asked_at + options_.retry : k.asked_at + options_.measure);
-  }
+  for (const auto& [what, k] : known_)
+    when = std::min(when, due(what.first, k));
   return when;
 }
 

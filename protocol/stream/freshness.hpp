@@ -83,6 +83,8 @@ private:
     std::optional<answered> pending; ///< an answer that is not shown yet
   };
 
+  /// When it is asked of its own accord; `never` while an answer waits to be shown, or nobody can be asked.
+  instant due(node_id who, const knowledge& k) const;
   bool reachable(node_id who) const { return who == options_.self || connected_.contains(who); }
   void ask(node_id who, stream_lane lane, knowledge& k, instant now, questions& out);
   void ask_if_wanted(node_id who, stream_lane lane, knowledge& k, instant now, questions& out);

@@ -185,4 +185,12 @@ std::string bench_cluster::failure_of(const process& node, const std::string& wh
   return node.name + " " + what + ": " + text_of(file(node, ".out"));
 }
 
+tl::expected<runtime, std::string> ready_runtime(result<config> configuration) {
+  constexpr std::chrono::seconds patience{30};
+  auto started = runtime::start(std::move(configuration));
+  if (!started) return failure{started.error().message()};
+  if (auto ready = started->wait_ready(patience); !ready) return failure{ready.error().message()};
+  return std::move(*started);
+}
+
 } // namespace troupe::bench

@@ -7,6 +7,7 @@
 
 #include <tl/expected.hpp>
 #include <troupe/processes.hpp>
+#include <troupe/runtime.hpp>
 
 #include <array>
 #include <chrono>
@@ -85,5 +86,9 @@ private:
   const cluster_options options_;
   std::array<process, nodes> processes_;
 };
+
+/// Starts a runtime in this process, and waits until it is ready.
+/// @errors a sentence.
+tl::expected<runtime, std::string> ready_runtime(result<config> configuration);
 
 } // namespace troupe::bench

@@ -23,7 +23,6 @@ using step = tl::expected<void, std::string>;
 
 constexpr double skew = 0.99;
 constexpr std::size_t load_clients = 512;
-constexpr std::chrono::seconds ready_patience{30};
 /// Before anything is measured, so that threads, sessions and the nodes' caches are what they will be.
 constexpr std::chrono::milliseconds warm_up{300};
 /// The default of a client node's memory, too: ten times what the keys need.
@@ -63,10 +62,9 @@ public:
     auto configuration = config::from_toml(weaker ? made->nodes_->first_node_toml() : made->nodes_->client_toml(),
                                            "the clients' configuration");
     if (configuration && !promise) configuration = made->copies_->attach_to(*configuration);
-    auto client = runtime::start(std::move(configuration));
-    if (!client) return failure{client.error().message()};
+    auto client = ready_runtime(std::move(configuration));
+    if (!client) return failure{client.error()};
     made->client_.emplace(std::move(*client));
-    if (auto ready = made->client_->wait_ready(ready_patience); !ready) return failure{ready.error().message()};
     return made;
   }
 

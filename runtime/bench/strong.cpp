@@ -21,7 +21,7 @@ constexpr std::size_t warm_clients = 512;
 /// Many, because storing a key the first time is two rounds, and the time of neither is measured.
 constexpr std::size_t store_clients = 2'048;
 constexpr std::chrono::seconds recovery_patience{30};
-constexpr std::chrono::seconds ready_patience{30};
+constexpr std::chrono::seconds stop_patience{30};
 const std::string hot_key = "hot";
 
 usage operator-(usage a, const usage& b) {
@@ -81,10 +81,7 @@ private:
   }
 
   tl::expected<runtime, std::string> client_node(const std::string& name) const {
-    auto started = runtime::start(config::from_toml(nodes_->client_toml(name), "the configuration of " + name));
-    if (!started) return failure{started.error().message()};
-    if (auto ready = started->wait_ready(ready_patience); !ready) return failure{ready.error().message()};
-    return std::move(*started);
+    return ready_runtime(config::from_toml(nodes_->client_toml(name), "the configuration of " + name));
   }
 
   step one_round(std::size_t round) {
@@ -171,7 +168,7 @@ private:
     for (std::size_t round = 0; done && round < options_.rounds; ++round)
       done = measure_hits(*reader, keys, options_.round_length / 4, results_.hits);
     if (!done) return done;
-    if (auto stopped = reader->stop(ready_patience); !stopped) return failure{"reader: " + stopped.error().message()};
+    if (auto stopped = reader->stop(stop_patience); !stopped) return failure{"reader: " + stopped.error().message()};
 
     say_("writes of 1 client to keys that nobody, one and two others hold");
     const key_space held{options_.held_keys, 0};

@@ -31,13 +31,6 @@ std::uint32_t since_us(clock::time_point begun) {
       std::chrono::duration_cast<std::chrono::microseconds>(clock::now() - begun).count());
 }
 
-tl::expected<runtime, std::string> started(const std::string& toml, const std::string& name) {
-  auto node = runtime::start(config::from_toml(toml, "the configuration of " + name));
-  if (!node) return failure{node.error().message()};
-  if (auto ready = node->wait_ready(patience); !ready) return failure{ready.error().message()};
-  return std::move(*node);
-}
-
 class weaker_run {
 public:
   weaker_run(const weaker_options& options, const std::function<void(const std::string&)>& say)
@@ -64,10 +57,10 @@ private:
                                        .first_is_callers = true});
     if (!nodes) return failure{nodes.error()};
     nodes_ = std::move(*nodes);
-    auto member = started(nodes_->first_node_toml(), "the first node");
+    auto member = ready_runtime(config::from_toml(nodes_->first_node_toml(), "the first node's configuration"));
     if (!member) return failure{member.error()};
     member_.emplace(std::move(*member));
-    auto reader = started(nodes_->client_toml("reader", 1), "the reader");
+    auto reader = ready_runtime(config::from_toml(nodes_->client_toml("reader", 1), "the reader's configuration"));
     if (!reader) return failure{reader.error()};
     reader_.emplace(std::move(*reader));
     say_(std::to_string(keys_.size()) + " keys are written and read by one session");

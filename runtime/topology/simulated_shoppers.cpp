@@ -234,8 +234,6 @@ shoppers::planned shoppers::put_number(shopper& s, const std::string& type, cons
     if (is_unknown(answer)) unsettled_[key].insert(number);
     if (done) {
       raise_floor(s, key, number);
-      auto& highest = written_[key];
-      highest = std::max(highest, number);
       acknowledged_[key].emplace_back(world_.now(), number);
     }
     if (then) then(done);
@@ -530,11 +528,14 @@ shoppers::final_complaint(const std::map<std::string, std::optional<std::string>
                                  + std::to_string(sum.acknowledged) + ", unknown " + std::to_string(sum.maybe_less)
                                  + " and +" + std::to_string(sum.maybe_more)};
   }
-  for (const auto& [key, number] : written_)
-    if (key.find(":a") == std::string::npos && number_of(key) < static_cast<std::int64_t>(number)
+  for (const auto& [key, numbers] : acknowledged_) {
+    if (key.find(":a") != std::string::npos) continue; // has several writers
+    const auto number = numbers.back().second;
+    if (number_of(key) < static_cast<std::int64_t>(number)
         && !may_be(key, static_cast<std::uint64_t>(number_of(key))))
       return std::pair{"D1", key + " is " + std::to_string(number_of(key)) + " in the end; acknowledged was "
                                  + std::to_string(number)};
+  }
   for (const auto& key : gone_)
     if (const auto found = state.find(key); found != state.end() && found->second)
       return std::pair{"E3", key + " was removed, and is there in the end"};

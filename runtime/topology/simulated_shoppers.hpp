@@ -126,8 +126,7 @@ private:
   std::vector<place> places_;
   std::vector<shopper> shoppers_;
   std::map<std::string, sums> counters_;
-  std::map<std::string, std::uint64_t> written_; ///< by stored key with one writer: highest acknowledged number
-  /// By stored key with one writer: when which number was acknowledged; both grow.
+  /// By stored key: when which number was acknowledged. Of a key with one writer both grow.
   std::map<std::string, std::vector<std::pair<nanoseconds, std::uint64_t>>> acknowledged_;
   /// By stored key: numbers whose write ended as unknown. Each may happen later, over a higher one that its writer
   /// has written since, in another session.

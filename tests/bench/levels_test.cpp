@@ -1,8 +1,5 @@
 // That `troupe bench levels` runs and says what it promises to say. What the promise costs, no test judges.
-#include "tests/support/cluster.hpp"
-
-#include <doctest/doctest.h>
-#include <nlohmann/json.hpp>
+#include "tests/bench/run_quickly.hpp"
 
 #include <fstream>
 #include <iterator>
@@ -20,12 +17,7 @@ std::string text_of(const std::filesystem::path& file) {
 
 TEST_CASE("bench levels: a quick run reports every mix with the promise and without it, and says where it was off") {
   const temporary_folder folder;
-  const auto run_quickly = run({troupe_binary(), "bench", "levels", "--level", "strong", "--quick", "--json",
-                                "--keep", "--work-dir", folder.path().string()},
-                               std::chrono::seconds{60});
-  REQUIRE_MESSAGE(run_quickly.exit_code == 0, run_quickly.errors);
-  const auto told = nlohmann::json::parse(run_quickly.output, nullptr, false);
-  REQUIRE(told.is_object());
+  const auto told = run_quickly(folder, {"levels", "--level", "strong", "--keep"});
   CHECK(told["level"] == "strong");
   CHECK(told["mixes"].size() == 3);
   for (const char* mix : {"A", "B", "C"})
@@ -62,12 +54,7 @@ TEST_CASE("bench levels: the weaker levels are measured in a member, with their 
   for (const std::string level : {"causal", "session", "eventual"}) {
     CAPTURE(level);
     const temporary_folder folder;
-    const auto measured = run({troupe_binary(), "bench", "levels", "--level", level, "--quick", "--json",
-                               "--work-dir", folder.path().string()},
-                              std::chrono::seconds{60});
-    REQUIRE_MESSAGE(measured.exit_code == 0, measured.errors);
-    const auto told = nlohmann::json::parse(measured.output, nullptr, false);
-    REQUIRE(told.is_object());
+    const auto told = run_quickly(folder, {"levels", "--level", level});
     CHECK(told["level"] == level);
     for (const char* mix : {"A", "B", "C"})
       for (const char* variant : {"on", "off"}) {

@@ -1,19 +1,11 @@
 // That `troupe bench strong` runs and says what it promises to say. How fast it is, no test judges.
-#include "tests/support/cluster.hpp"
-
-#include <doctest/doctest.h>
-#include <nlohmann/json.hpp>
+#include "tests/bench/run_quickly.hpp"
 
 using namespace troupe::test;
 
 TEST_CASE("bench strong: a quick run reports every figure, and the hot key holds what was acknowledged") {
   const temporary_folder folder;
-  const auto run_quickly =
-      run({troupe_binary(), "bench", "strong", "--quick", "--json", "--work-dir", folder.path().string()},
-          std::chrono::seconds{120});
-  REQUIRE_MESSAGE(run_quickly.exit_code == 0, run_quickly.errors);
-  const auto told = nlohmann::json::parse(run_quickly.output, nullptr, false);
-  REQUIRE(told.is_object());
+  const auto told = run_quickly(folder, {"strong"}, std::chrono::seconds{120});
   for (const char* name :
        {"fdatasync_p50_us", "write1_p50_us", "write64_per_s", "write256_per_s", "hotkey64_per_s", "read_hit_p50_ns",
         "read_hits_per_s_1", "read_hits_per_s_2", "l1_bytes_per_entry", "write1_held_0_p50_us",

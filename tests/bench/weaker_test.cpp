@@ -1,19 +1,11 @@
 // That `troupe bench weaker` runs and says what it promises to say. How fast it is, no test judges.
-#include "tests/support/cluster.hpp"
-
-#include <doctest/doctest.h>
-#include <nlohmann/json.hpp>
+#include "tests/bench/run_quickly.hpp"
 
 using namespace troupe::test;
 
 TEST_CASE("bench weaker: a quick run reports every figure, and the token of a session that has touched every key") {
   const temporary_folder folder;
-  const auto measured =
-      run({troupe_binary(), "bench", "weaker", "--quick", "--json", "--work-dir", folder.path().string()},
-          std::chrono::seconds{60});
-  REQUIRE_MESSAGE(measured.exit_code == 0, measured.errors);
-  const auto told = nlohmann::json::parse(measured.output, nullptr, false);
-  REQUIRE(told.is_object());
+  const auto told = run_quickly(folder, {"weaker"});
   for (const char* name : {"fdatasync_p50_us", "eventual_read_p50_ns", "eventual_write_per_s", "causal_write_p50_us",
                            "visible_p50_us", "visible_p99_us", "read_again_p50_us"}) {
     CAPTURE(name);

@@ -25,7 +25,7 @@ TEST_CASE("streams: C1, E1, X1: every node ends with exactly what is meant for i
   stream_outcome sum;
   for (auto seed = first; seed < first + seeds; ++seed) {
     const auto run = run_seed(seed);
-    INFO("run again: TROUPE_SEED=" << seed << " test_unit_stream_lossy");
+    INFO("run again: TROUPE_SEED=" << seed << " test_unit_lossy_streams -sf=*/stream_lossy_test.cpp");
     REQUIRE_MESSAGE(run.violation.empty(), run.violation);
     sum.written += run.written;
     sum.accepted += run.accepted;

@@ -40,7 +40,7 @@ TEST_CASE("S4, S5: no named lock has two owners and no old token writes while ev
   lossy::outcome_of_run sum;
   for (auto seed = first; seed < first + seeds; ++seed) {
     const auto run = lossy::run_seed(with_lockers(seed), seeds == 1 ? 100'000 : 80);
-    INFO("run again: TROUPE_SEED=" << seed << " test_unit_strong_lossy_named_locks");
+    INFO("run again: TROUPE_SEED=" << seed << " test_unit_lossy -sf=*/strong_lossy_named_locks_test.cpp");
     REQUIRE_MESSAGE(run.violation.empty(), run.violation);
     sum.locked += run.locked;
     sum.renewed += run.renewed;

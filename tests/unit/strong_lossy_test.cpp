@@ -24,7 +24,7 @@ TEST_CASE("strong: nothing is violated while everything goes wrong, and all is s
   lossy::outcome_of_run sum;
   for (auto seed = first; seed < first + seeds; ++seed) {
     const auto run = lossy::run_seed(lossy::options::from_seed(seed), seeds == 1 ? 100'000 : 80);
-    INFO("run again: TROUPE_SEED=" << seed << " test_unit_strong_lossy");
+    INFO("run again: TROUPE_SEED=" << seed << " test_unit_lossy -sf=*/strong_lossy_test.cpp");
     REQUIRE_MESSAGE(run.violation.empty(), run.violation);
     sum.operations += run.operations;
     sum.done += run.done;
