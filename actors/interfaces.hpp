@@ -181,7 +181,9 @@ using stream_replica_actor = caf::typed_actor<
     caf::reacts_to<caf::atom_constant<caf::atom("flush")>>, caf::reacts_to<caf::atom_constant<caf::atom("tick")>>,
     /// STATUS, EXPLAINER.
     caf::replies_to<caf::atom_constant<caf::atom("status")>>::with<stream_replica::status>,
-    caf::replies_to<key_question>::with<v1::ExplainTold>>;
+    caf::replies_to<key_question>::with<v1::ExplainTold>,
+    /// ADMIN.
+    caf::replies_to<conflicts_question>::with<conflict_list>, caf::replies_to<conflict_settled>::with<bool>>;
 
 /// One per other member: sends it this node's updates, and takes in its own. Cores: `outbound`, `inbound`.
 using update_stream_actor = caf::typed_actor<
@@ -390,6 +392,9 @@ TROUPE_LOCAL_MESSAGE(troupe::explain_request)
 TROUPE_LOCAL_MESSAGE(troupe::key_question)
 TROUPE_LOCAL_MESSAGE(troupe::key_found)
 TROUPE_LOCAL_MESSAGE(troupe::explanation)
+TROUPE_LOCAL_MESSAGE(troupe::conflicts_question)
+TROUPE_LOCAL_MESSAGE(troupe::conflict_list)
+TROUPE_LOCAL_MESSAGE(troupe::conflict_settled)
 TROUPE_LOCAL_MESSAGE(troupe::audit_begun)
 TROUPE_LOCAL_MESSAGE(troupe::audit_ended)
 #undef TROUPE_LOCAL_MESSAGE
@@ -499,6 +504,9 @@ CAF_ADD_TYPE_ID(troupe, (troupe::conflict_event))
 CAF_ADD_TYPE_ID(troupe, (troupe::repair_event))
 CAF_ADD_TYPE_ID(troupe, (troupe::monitor_status))
 CAF_ADD_TYPE_ID(troupe, (troupe::explain_request))
+CAF_ADD_TYPE_ID(troupe, (troupe::conflicts_question))
+CAF_ADD_TYPE_ID(troupe, (troupe::conflict_list))
+CAF_ADD_TYPE_ID(troupe, (troupe::conflict_settled))
 CAF_ADD_TYPE_ID(troupe, (troupe::key_question))
 CAF_ADD_TYPE_ID(troupe, (troupe::key_found))
 CAF_ADD_TYPE_ID(troupe, (troupe::explanation))

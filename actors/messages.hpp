@@ -390,6 +390,23 @@ struct explain_request {
   instant until;   ///< whoever has not answered by then is said not to have
 };
 
+/// ADMIN -> STREAM REPLICA: values that this node accepted and that lost against concurrent ones.
+struct conflicts_question {
+  std::string prefix;  ///< of the stored key
+  std::size_t max = 0; ///< so many, the newest
+  conflict_id only;    ///< seq 0 = all, else this one
+};
+struct conflict_list {
+  std::vector<conflict> conflicts;
+  std::size_t kept = 0;      ///< in the ledger, asked for or not
+  std::uint64_t evicted = 0; ///< from it, for want of room, since the node's start
+};
+
+/// ADMIN -> STREAM REPLICA: somebody has dealt with it. Answered by whether it was there.
+struct conflict_settled {
+  conflict_id which;
+};
+
 /// EXPLAINER -> LOCK MANAGER of the shard, or STREAM REPLICA, of its node. Answered at once; changes nothing.
 struct key_question {
   std::string key;

@@ -4,6 +4,7 @@
 
 #include <caf/typed_event_based_actor.hpp>
 
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -14,6 +15,8 @@ namespace {
 /// How often what readers of the table have left is looked at, and how many places of its index at a time.
 constexpr milliseconds reclaim_interval{50};
 constexpr std::size_t reclaim_places = 4'096;
+/// Of the values of conflicts that are listed at once; one always is.
+constexpr std::size_t listed_bytes_max = std::size_t{2} << 20;
 
 struct stream_replica_state {
   std::optional<stream_replica_config> config;
@@ -269,6 +272,21 @@ void on_tick(self_ptr self) {
   });
 }
 
+conflict_list find_conflicts(const conflict_ledger& ledger, const conflicts_question& asked) {
+  conflict_list out{.conflicts = {}, .kept = ledger.size(), .evicted = ledger.evicted()};
+  if (asked.only.at) {
+    if (const auto* found = ledger.find(asked.only)) out.conflicts.push_back(*found);
+    return out;
+  }
+  std::size_t bytes = 0;
+  for (const auto* found : ledger.list(asked.prefix, std::min(asked.max, limits::conflicts_listed_max))) {
+    bytes += found->value.size();
+    if (!out.conflicts.empty() && bytes > listed_bytes_max) break;
+    out.conflicts.push_back(*found);
+  }
+  return out;
+}
+
 stream_replica_actor::behavior_type stream_replica_behavior(self_ptr self, stream_replica_config config) {
   auto& state = self->state;
   state.config = std::move(config);
@@ -368,6 +386,14 @@ stream_replica_actor::behavior_type stream_replica_behavior(self_ptr self, strea
         v1::ExplainTold told;
         if (auto view = self->state.core->explain(q.key, context(self).now())) *told.add_views() = std::move(*view);
         return told;
+      },
+      [self](const conflicts_question& q) { return find_conflicts(self->state.core->conflicts(), q); },
+      [self](const conflict_settled& c) {
+        bool was_there = false;
+        step(self, [&](stream_replica& core, const stream_replica::times&, stream_replica::effects& out) {
+          was_there = core.forget_conflict(c.which, out);
+        });
+        return was_there;
       },
   };
 }

@@ -88,6 +88,10 @@ inline constexpr std::size_t unripe_tombstones_max = 10'000;
 /// lately. Accepting replicas refuse what would exceed them; what was accepted elsewhere at the same time may.
 inline constexpr std::size_t siblings_max = 32;
 inline constexpr std::size_t fields_max = 10'000;
+/// Values that lost against concurrent ones, kept by the node that had accepted them: how many, and what they hold.
+inline constexpr std::size_t conflicts_max = 10'000;
+inline constexpr std::size_t conflicts_bytes_max = std::size_t{16} << 20;
+inline constexpr std::size_t conflicts_listed_max = 1'000; ///< at once
 /// Functions of the service that resolve conflicts.
 inline constexpr std::size_t resolvers_max = 64;
 

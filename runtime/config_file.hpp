@@ -9,6 +9,8 @@
 #include <tl/expected.hpp>
 
 #include <filesystem>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,6 +20,7 @@
 namespace troupe {
 
 class memory_table;
+class resolver_registry;
 
 /// An address to listen at.
 struct endpoint {
@@ -80,6 +83,9 @@ struct node_config {
   std::filesystem::path history_file; ///< where operations are recorded; empty = nowhere
   alert_settings alerts;
   audit_settings audit;
+  /// Functions of the service, and the types whose concurrent values they merge: type -> id. No file can say this.
+  std::shared_ptr<const resolver_registry> merges;
+  std::map<std::string, std::string, std::less<>> merged_types;
   std::vector<std::string> notes; ///< what is allowed and yet worth a warning, for people
   /// See node_setup. No file can say this: it is for `troupe bench levels`.
   std::shared_ptr<memory_table> unpromised;

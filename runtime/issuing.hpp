@@ -19,9 +19,6 @@ void take(v1::Result& r, const answer_details* details, removed& out);
 void take(v1::Result& r, const answer_details* details, added& out);
 void take(v1::Result& r, const answer_details* details, swapped& out);
 
-/// Of a read whose whole answer is looked at.
-template <class T> using reading = result<T> (*)(const answer_details&, const node_config&);
-
 template <class T>
 issued_call::delivery deliver_as(std::shared_ptr<answer_details> details, std::function<void(result<T>)> done) {
   return [details = std::move(details), done = std::move(done)](result<v1::Result> answer) {
@@ -36,6 +33,16 @@ template <class T> void issue(session_impl& session, call_request request, std::
   auto details = request.weak.details;
   session.issue(std::move(request), deliver_as<T>(std::move(details), std::move(done)));
 }
+
+/// Whether the concurrent values of this type are merged by a function of the service.
+inline bool merges(const session_impl& session, std::string_view type) {
+  const auto& merged = session.settings().merged_types;
+  return !merged.empty() && merged.contains(type);
+}
+
+/// Reads what that function makes of them.
+void get_merged(session_impl& session, std::string_view type, std::string_view key, call_options options,
+                std::function<void(result<std::optional<found>>)> done);
 
 /// What `issue_with` delivers, as an outcome.
 template <class T, class Issue> pending<T> pending_of(Issue issue_with) {

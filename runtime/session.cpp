@@ -372,6 +372,9 @@ result<std::optional<found>> session::get(std::string_view type, std::string_vie
   result<std::optional<found>> answer;
   const auto here = impl_->read_here(type, key, options, *answer);
   if (here == session_impl::memory_answer::given) return answer;
+  if (merges(*impl_, type))
+    return wait_for<std::optional<found>>(
+        *impl_, options.deadline, [&](auto done) { get_merged(*impl_, type, key, options, std::move(done)); });
   auto request = get_request(type, key, options);
   request.missed = here == session_impl::memory_answer::missed;
   answer = wait<std::optional<found>>(*impl_, std::move(request));
@@ -396,10 +399,14 @@ result<added> session::add(std::string_view type, std::string_view key, std::int
 }
 
 pending<std::optional<found>> async_session::get(std::string_view type, std::string_view key, call_options options) {
+  if (merges(*impl_, type))
+    return pending_of<std::optional<found>>(
+        [&](auto done) { get_merged(*impl_, type, key, std::move(options), std::move(done)); });
   return issue<std::optional<found>>(*impl_, get_request(type, key, options));
 }
 
 void async_session::get(std::string_view type, std::string_view key, on_done<std::optional<found>> done) {
+  if (merges(*impl_, type)) return get_merged(*impl_, type, key, std::move(done.options), std::move(done.done));
   issue<std::optional<found>>(*impl_, get_request(type, key, done.options), std::move(done.done));
 }
 

@@ -38,6 +38,9 @@ nlohmann::ordered_json to_json(const stream_replica::status& r) {
       {"duplicates", r.duplicates},
       {"refused", r.refused},
       {"conflicts", r.conflicts},
+      {"conflicts_kept", r.conflicts_kept},
+      {"conflicts_kept_bytes", r.conflicts_bytes},
+      {"conflicts_evicted", r.conflicts_evicted},
       {"damaged", r.damaged},
       {"collected", r.collected},
       {"keys_in_memory", r.keys},
@@ -127,6 +130,12 @@ void add_replica(const stream_replica::status& r, families& out) {
                     .take());
   out.push_back(
       counter("stream_conflicts_total", "Values that lost against a concurrent one").add(r.conflicts).take());
+  out.push_back(gauge("conflicts_kept", "Of those, the ones that are listed and can be written again")
+                    .add(r.conflicts_kept)
+                    .take());
+  out.push_back(counter("conflicts_evicted_total", "Values that lost and were forgotten for want of room")
+                    .add(r.conflicts_evicted)
+                    .take());
   out.push_back(gauge("stream_updates_hidden", "Updates that are here and not visible yet").add(r.staged).take());
   out.push_back(gauge("stream_updates_blocked", "Of these, those that lack a cause").add(r.blocked).take());
   auto unfolded = gauge("stream_unfolded_bytes", "Updates that are in no record yet, by lane");

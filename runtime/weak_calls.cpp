@@ -1,5 +1,7 @@
 #include "runtime/weak_calls.hpp"
 
+#include "protocol/limits.hpp"
+#include "protocol/stream/resolver.hpp"
 #include "runtime/issuing.hpp"
 #include "runtime/snapshot_read.hpp"
 
@@ -22,6 +24,18 @@ key_version version_of(const v1::Version& v) { return {v.round(), v.node(), v.in
 
 std::optional<receipt> receipt_if(const answer_details* details) {
   return details != nullptr && details->asked ? std::optional{receipt_of(*details)} : std::nullopt;
+}
+
+/// Concurrent values by stamp, the newest first.
+std::vector<std::string> values_of(const answer_details& details) {
+  auto items = std::vector<v1::Item>{details.whole.items().begin(), details.whole.items().end()};
+  std::stable_sort(items.begin(), items.end(), [](const v1::Item& a, const v1::Item& b) {
+    return std::pair{a.clock(), a.node()} > std::pair{b.clock(), b.node()};
+  });
+  std::vector<std::string> values;
+  for (auto& item : items)
+    values.push_back(std::move(*item.mutable_value()));
+  return values;
 }
 
 } // namespace
@@ -136,14 +150,22 @@ receipt receipt_of(const answer_details& details) {
   return out;
 }
 
+result<std::optional<found>> merged_value(const std::string& id, const answer_details& details,
+                                          const node_config& settings) {
+  auto values = values_of(details);
+  if (values.empty()) return std::optional<found>{};
+  std::reverse(values.begin(), values.end());
+  auto merged = settings.merges->fold(id, values);
+  if (!merged)
+    return tl::unexpected{error{merged.error(), "the merge function \"" + id
+                                                    + "\" threw, or made a value of more than "
+                                                    + std::to_string(limits::value_bytes_max) + " bytes"}};
+  return std::optional{found{std::move(*merged), version_of(details.whole.result().version()), receipt_if(&details)}};
+}
+
 result<siblings> siblings_of(const answer_details& details, const node_config& settings) {
   siblings out;
-  auto items = std::vector<v1::Item>{details.whole.items().begin(), details.whole.items().end()};
-  std::stable_sort(items.begin(), items.end(), [](const v1::Item& a, const v1::Item& b) {
-    return std::pair{a.clock(), a.node()} > std::pair{b.clock(), b.node()};
-  });
-  for (auto& item : items)
-    out.values.push_back(std::move(*item.mutable_value()));
+  out.values = values_of(details);
   auto context =
       session_token::seal_context(settings.token_keys, settings.shape.name, from_wire(details.whole.context()));
   if (!context) return tl::unexpected{as_error(context.error())};

@@ -63,6 +63,10 @@ receipt receipt_of(const answer_details& details);
 /// @param settings  for the context, which is sealed.
 /// @errors overloaded: the context is too large.
 result<siblings> siblings_of(const answer_details& details, const node_config& settings);
+/// @param id  of the function in the settings that makes one value of them.
+/// @errors internal: it threw, or made too large a value.
+result<std::optional<found>> merged_value(const std::string& id, const answer_details& details,
+                                          const node_config& settings);
 result<elements> elements_of(const answer_details& details, const node_config& settings);
 result<fields> fields_of(const answer_details& details, const node_config& settings);
 

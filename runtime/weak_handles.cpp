@@ -21,8 +21,10 @@ call_request part_request(std::string_view type, std::string_view key, read_view
 }
 
 /// Reads something that is no single value.
-template <class T>
-void read_parts(session_impl& session, call_request request, reading<T> look, std::function<void(result<T>)> done) {
+///
+/// @param look  makes what the caller sees of the answer's details and the settings.
+template <class T, class Look>
+void read_parts(session_impl& session, call_request request, Look look, std::function<void(result<T>)> done) {
   request.operation.mutable_get();
   if (!request.weak.details) request.weak.details = std::make_shared<answer_details>();
   session.issue(std::move(request), [look, done = std::move(done), details = request.weak.details,
@@ -48,6 +50,16 @@ call_request remove_part(std::string_view type, std::string_view key, read_view 
 }
 
 } // namespace
+
+void get_merged(session_impl& session, std::string_view type, std::string_view key, call_options options,
+                std::function<void(result<std::optional<found>>)> done) {
+  const auto look = [id = session.settings().merged_types.find(type)->second](const answer_details& details,
+                                                                              const node_config& settings) {
+    return merged_value(id, details, settings);
+  };
+  read_parts<std::optional<found>>(session, part_request(type, key, read_view::siblings, std::move(options)), look,
+                                   std::move(done));
+}
 
 // -- reads of more than a value
 

@@ -22,7 +22,7 @@ struct write_outcome {
   dot at;
   stream_lane lane = stream_lane::ordered;
   std::uint64_t clock = 0;
-  std::int64_t number = 0; ///< of a counter, after it; kept as long as the life runs
+  std::int64_t number = 0; ///< of a counter, after it; not in the log
   bool exists = false;     ///< a Remove: there was something
   bool numbered = false;   ///< `number` is known
 };
@@ -73,6 +73,13 @@ public:
       outcomes_.erase(oldest);
       order_.pop_front();
     }
+  }
+  /// What a counter was after it, or later: for one that was found without.
+  void number(const request_id& id, std::int64_t after) {
+    const auto i = outcomes_.find(id);
+    if (i == outcomes_.end()) return;
+    i->second.number = after;
+    i->second.numbered = true;
   }
   /// Writes of that life with a stamp up to `clock` may have been forgotten, here or with the log.
   void forget(std::uint64_t life, std::uint64_t clock) {

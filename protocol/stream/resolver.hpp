@@ -87,7 +87,7 @@ tl::expected<v1::Update, errc> draft(const draft_request& request);
 /// Functions of the service that make one value of two: a view like every other, so replicas that run another version
 /// of it show something else and store the same.
 ///
-/// Not thread-safe; filled before the node starts.
+/// Filled before the node starts; from then on any thread may use it.
 class resolver_registry {
 public:
   /// Merges two concurrent values. Pure.
@@ -122,6 +122,9 @@ public:
   /// Folds the values of the siblings, in the order of their stamps. @errors invalid_argument: no such id. internal:
   /// the function threw, or made too large a value: what is stored is untouched.
   tl::expected<resolved, errc> resolve(const std::string& id, const sibling_set& state) const;
+
+  /// The same of values that are there already, the oldest first; at least one.
+  tl::expected<std::string, errc> fold(const std::string& id, const std::vector<std::string>& values) const;
 
   /// Its version; 0 = not known.
   std::uint32_t version_of(const std::string& id) const;

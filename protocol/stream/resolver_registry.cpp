@@ -100,19 +100,29 @@ tl::expected<void, resolver_registry::refusal> resolver_registry::add(definition
 }
 
 tl::expected<resolved, errc> resolver_registry::resolve(const std::string& id, const sibling_set& state) const {
-  const auto known = known_.find(id);
-  if (known == known_.end()) return tl::unexpected{errc::invalid_argument};
+  if (!known_.contains(id)) return tl::unexpected{errc::invalid_argument};
   auto out = troupe::resolve(resolver_kind::siblings, state);
-  for (auto i = out.items.rbegin(); i != out.items.rend(); ++i) { // newest first: from the oldest on
-    if (i == out.items.rbegin()) {
-      out.value = i->value;
-      continue;
-    }
-    auto merged = call(known->second.merge, out.value, i->value);
-    if (!merged) return tl::unexpected{errc::internal};
-    out.value = std::move(*merged);
-  }
+  std::vector<std::string> values; // they come newest first
+  for (auto i = out.items.rbegin(); i != out.items.rend(); ++i)
+    values.push_back(std::move(i->value));
   out.items.clear();
+  if (values.empty()) return out;
+  auto merged = fold(id, values);
+  if (!merged) return tl::unexpected{merged.error()};
+  out.value = std::move(*merged);
+  return out;
+}
+
+tl::expected<std::string, errc> resolver_registry::fold(const std::string& id,
+                                                        const std::vector<std::string>& values) const {
+  const auto known = known_.find(id);
+  if (known == known_.end() || values.empty()) return tl::unexpected{errc::invalid_argument};
+  auto out = values.front();
+  for (std::size_t i = 1; i < values.size(); ++i) {
+    auto merged = call(known->second.merge, out, values[i]);
+    if (!merged) return tl::unexpected{errc::internal};
+    out = std::move(*merged);
+  }
   return out;
 }
 

@@ -41,6 +41,7 @@ std::string erased(std::uint64_t life, stream_lane lane) {
 }
 std::string folded(stream_lane lane) { return "f." + std::string{name_of(lane)}; }
 std::string damaged(std::string_view key) { return std::string{"d."}.append(key); }
+std::string conflict(std::uint64_t number) { return "c." + std::to_string(number); }
 std::string numbers(std::uint64_t a, std::uint64_t b) { return std::to_string(a) + " " + std::to_string(b); }
 
 std::optional<std::pair<std::uint64_t, std::uint64_t>> numbers_in(std::string_view text) {
@@ -74,6 +75,7 @@ stream_replica::impl::impl(stream_replica_options o, stream_image i, instant now
 }
 
 void stream_replica::impl::read_marks() {
+  restore_conflicts();
   for (auto m = image.marks.lower_bound("d."); m != image.marks.end() && m->first.starts_with("d."); ++m)
     damaged_keys.insert(m->first.substr(2));
   for (const auto l : {stream_lane::ordered, stream_lane::free}) {
@@ -279,6 +281,7 @@ void stream_replica::impl::state_clocks(std::uint64_t wall_ms, effects& out) {
 
 void stream_replica::impl::tick(instant now, std::uint64_t wall_ms, effects& out) {
   if (failed) return;
+  wall_ms_last = wall_ms;
   expire(now, out);
   if (!is_ready) return;
   fold(stream_lane::ordered, now, out);
@@ -473,6 +476,9 @@ stream_replica::status stream_replica::report() {
     for (const auto& [of_life, log] : i.lanes[l].logs)
       s.own_log_bytes[l] += log.bytes();
   }
+  s.conflicts_kept = i.ledger.size();
+  s.conflicts_bytes = i.ledger.bytes();
+  s.conflicts_evicted = i.ledger.evicted();
   s.requests = i.requests.size();
   s.waiting = i.operations.size();
   auto out = s;

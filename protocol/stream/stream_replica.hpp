@@ -38,6 +38,7 @@
 #include "protocol/error.hpp"
 #include "protocol/limits.hpp"
 #include "protocol/stamp.hpp"
+#include "protocol/stream/conflicts.hpp"
 #include "protocol/stream/siblings.hpp"
 #include "protocol/stream/stream_violations.hpp"
 #include "protocol/stream/stream_writes.hpp"
@@ -154,7 +155,8 @@ public:
   struct forget {
     std::uint64_t cookie = 0;
   };
-  /// For the conflict ledger: a value that this node accepted lost against a concurrent one. A start may repeat some.
+  /// For monitor and log: a value that this node accepted lost against a concurrent one, and is in the ledger. A
+  /// start may repeat some.
   struct conflict_found {
     stream_lane lane = stream_lane::ordered;
     std::string key;
@@ -290,6 +292,8 @@ public:
     std::uint64_t reads = 0, writes = 0, waited = 0, duplicates = 0, refused = 0;
     std::uint64_t cache_hits = 0, cache_misses = 0;
     std::uint64_t conflicts = 0, damaged = 0, folded = 0, collected = 0;
+    std::size_t conflicts_kept = 0, conflicts_bytes = 0;    ///< in the ledger
+    std::uint64_t conflicts_evicted = 0;                    ///< from it, for want of room, since the start
     std::size_t keys = 0;                                   ///< in memory
     std::size_t cached_bytes = 0;                           ///< what they hold
     std::size_t staged = 0;                                 ///< here, not visible
@@ -310,6 +314,13 @@ public:
   /// For people: what is shown of a key here, what is here and hidden, and what that waits for. Nothing = the key is
   /// not in memory, where everything is that is not in the store.
   std::optional<v1::KeyView> explain(const std::string& key, instant now) const;
+
+  // --- the conflict ledger: on disk no later than the record that has forgotten the value ---
+
+  /// What this node keeps of values that it accepted and that lost.
+  const conflict_ledger& conflicts() const;
+  /// Somebody has dealt with it. @return whether it was there.
+  bool forget_conflict(const conflict_id& id, effects& out);
 
 private:
   struct impl;

@@ -119,6 +119,7 @@ struct stream_replica::impl {
   std::size_t cached_bytes = 0;
   std::vector<stream_key*> changed;                                   ///< to be published
   std::multimap<std::uint64_t, std::string> tombstones[stream_lanes]; ///< by clock: what may be collected one day
+  conflict_ledger ledger{{.entries_max = limits::conflicts_max, .bytes_max = limits::conflicts_bytes_max}};
 
   std::map<std::uint64_t, operation> operations; ///< by cookie
   std::uint64_t last_cookie = 0;
@@ -131,7 +132,8 @@ struct stream_replica::impl {
   std::uint64_t persist_number = 0;
   std::deque<pending_persist> persists;
   std::uint64_t applied_number = 0;
-  instant statement_at = never; ///< when idle lanes state their clocks again
+  instant statement_at = never;   ///< when idle lanes state their clocks again
+  std::uint64_t wall_ms_last = 0; ///< as of the last step that brought it; for people
   status counts;
 
   // --- stream_replica.cpp: life, replay, persistence, time ---
@@ -177,6 +179,12 @@ struct stream_replica::impl {
   freshness::is_shown shows(stream_lane l) const;
   version_vector accepted(stream_lane l) const;
 
+  // --- stream_replica_conflicts.cpp: values that lost ---
+
+  void restore_conflicts();
+  void lost(const stream_key& k, loser&& value, effects& out);
+  void forget(const std::vector<std::uint64_t>& numbers, std::vector<stream_write>& writes) const;
+
   // --- stream_replica_keys.cpp: records in memory ---
 
   stream_key& key_of(std::string_view key, stream_lane l, const data_type& type, effects& out);
@@ -200,6 +208,8 @@ struct stream_replica::impl {
   bool proceed(std::uint64_t cookie, operation& o, instant now, std::uint64_t wall_ms, effects& out);
   bool write(std::uint64_t cookie, operation& o, instant now, std::uint64_t wall_ms, effects& out);
   bool known(operation& o, effects& out);
+  /// A counter's write that was found in the log after a start, whose sum only the record can say; true: it waits.
+  bool waits_for_sum(std::uint64_t cookie, const operation& o, effects& out);
   bool read(std::uint64_t cookie, operation& o, instant now, effects& out);
   bool read_record(operation& o, stream_key& k, instant now, effects& out);
   /// The key as of a frontier, or as the session sees it: over what is shown, its own writes.
@@ -222,6 +232,8 @@ struct stream_replica::impl {
   static attempt attempt_of(const v1::WeakOperation& o) { return {o.id(), o.attempt(), o.level()}; }
   v1::WeakAnswer answer_to(const attempt& a) const;
   v1::WeakAnswer done(const write_outcome& w, const attempt& a) const;
+  /// To a retry of what was executed before.
+  v1::WeakAnswer answer_again(const operation& o, const write_outcome& w, errc error) const;
   void raise_session(v1::WeakAnswer& a, const version_vector& seen, std::uint64_t stamp) const;
   void check_answer(const operation& o, const v1::WeakAnswer& a, const sibling_set& state);
   void prevented(violation v) { ++counts.violations.prevented[static_cast<std::size_t>(v)]; }
@@ -237,6 +249,7 @@ std::string erased(std::uint64_t life, stream_lane lane);   ///< of every own li
 std::string folded(stream_lane lane);                       ///< "f.ordered" -> a serialized Vector
 inline constexpr char shown[] = "s.ordered"; ///< likewise: what was shown when records were last taken from it
 std::string damaged(std::string_view key);   ///< "d." + stored key: its record is not whole
+std::string conflict(std::uint64_t number);  ///< "c.17" -> a serialized Conflict
 std::string numbers(std::uint64_t a, std::uint64_t b);
 std::optional<std::pair<std::uint64_t, std::uint64_t>> numbers_in(std::string_view text);
 

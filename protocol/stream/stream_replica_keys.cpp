@@ -80,10 +80,8 @@ void stream_replica::impl::merge(stream_key& k, const staged_update& u, effects&
   k.visible.merge(u.at.from, *u.what,
                   {.received = folded, .losers = has_losers(k.type->resolver) ? &losers : nullptr});
   if (k.latest) k.latest->merge(u.at.from, *u.what, {.received = folded});
-  for (auto& l : lost) {
-    ++counts.conflicts;
-    out.push_back(conflict_found{k.lane, k.key, std::move(l)});
-  }
+  for (auto& l : lost)
+    this->lost(k, std::move(l), out);
 }
 
 void stream_replica::impl::note_change(stream_key& k) {

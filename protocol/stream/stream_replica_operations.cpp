@@ -48,6 +48,7 @@ void stream_replica::impl::execute(node_id from, v1::WeakOperation&& what, insta
   o.what = std::move(what);
   o.arrived = now;
   ++(is_write(o.what) ? counts.writes : counts.reads);
+  wall_ms_last = wall_ms;
   // Further than that nobody's clock needs to reach.
   const auto budget = std::min<std::uint64_t>(o.what.budget_us(), 86'400'000'000);
   o.deadline = now + std::chrono::microseconds{budget};
@@ -142,6 +143,8 @@ void stream_replica::impl::fail(const operation& o, errc error, effects& out) {
 
 /// To one whose time was over before what it waits for had come.
 v1::WeakAnswer stream_replica::impl::too_late(const operation& o) {
+  if (is_write(o.what))
+    if (const auto* before = requests.find(from_wire(o.what.id()))) return answer_again(o, *before, errc::timeout);
   if (o.stale_of.value != 0) {
     auto a = failure(o, errc::too_stale);
     a.set_waits_for_node(o.stale_of.value);

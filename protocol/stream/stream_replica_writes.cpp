@@ -33,6 +33,7 @@ bool stream_replica::impl::write(std::uint64_t cookie, operation& o, instant now
     fail(o, errc::not_joined, out);
     return true;
   }
+  if (waits_for_sum(cookie, o, out)) return false;
   if (known(o, out)) return true;
   const auto refuse = [&](errc error) {
     ++counts.refused;
@@ -155,13 +156,26 @@ bool stream_replica::impl::write(std::uint64_t cookie, operation& o, instant now
   return true;
 }
 
+bool stream_replica::impl::waits_for_sum(std::uint64_t cookie, const operation& o, effects& out) {
+  if (!is_counter(o.type->resolver)) return false;
+  const auto id = from_wire(o.what.id());
+  const auto* before = requests.find(id);
+  if (before == nullptr || before->numbered) return false;
+  auto& k = key_of(o.what.key(), before->lane, *o.type, out);
+  if (k.record != stream_key::bytes::here) {
+    k.waiting.push_back(cookie);
+    return true;
+  }
+  if (!k.damaged) requests.number(id, resolve(o.type->resolver, k.newest()).number);
+  return false;
+}
+
 bool stream_replica::impl::known(operation& o, effects& out) {
   const auto id = from_wire(o.what.id());
   const auto answer_with = [&](const write_outcome& w, errc error = errc::none) {
-    auto a = done(w, attempt_of(o.what));
-    a.mutable_result()->set_error(static_cast<std::uint32_t>(error));
-    raise_session(a, named_by(o.what, w.lane), w.clock);
-    out.push_back(answer{o.from, std::move(a)});
+    // It was done; what the sum is, nobody can say where the record is damaged.
+    const bool no_sum = is_counter(o.type->resolver) && !w.numbered;
+    out.push_back(answer{o.from, answer_again(o, w, no_sum ? errc::timeout : error)});
     return true;
   };
   if (const auto* before = requests.find(id); before != nullptr && !mutated(mutation::retry_executed_twice)) {
@@ -275,6 +289,13 @@ void stream_replica::impl::settle(own_write& w, stream_lane l, effects& out) {
     write_deadlines.erase(std::tuple{who.deadline, l, w.outcome.at.seq});
   }
   w.askers.clear();
+}
+
+v1::WeakAnswer stream_replica::impl::answer_again(const operation& o, const write_outcome& w, errc error) const {
+  auto a = done(w, attempt_of(o.what));
+  a.mutable_result()->set_error(static_cast<std::uint32_t>(error));
+  raise_session(a, named_by(o.what, w.lane), w.clock);
+  return a;
 }
 
 v1::WeakAnswer stream_replica::impl::done(const write_outcome& w, const attempt& to) const {

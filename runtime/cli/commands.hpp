@@ -23,6 +23,7 @@ void add_node(CLI::App& app, action& chosen);
 void add_status(CLI::App& app, action& chosen);
 void add_keys(CLI::App& app, action& chosen); ///< get, put, add, remove, add-element
 void add_explain(CLI::App& app, action& chosen);
+void add_conflicts(CLI::App& app, action& chosen);
 void add_lock(CLI::App& app, action& chosen);
 void add_token(CLI::App& app, action& chosen);
 void add_check(CLI::App& app, action& chosen);

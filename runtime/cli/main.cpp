@@ -25,6 +25,7 @@ int run(int argc, char** argv) {
   troupe::cli::add_status(app, chosen);
   troupe::cli::add_keys(app, chosen);
   troupe::cli::add_explain(app, chosen);
+  troupe::cli::add_conflicts(app, chosen);
   troupe::cli::add_lock(app, chosen);
   troupe::cli::add_token(app, chosen);
   troupe::cli::add_check(app, chosen);

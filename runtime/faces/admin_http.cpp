@@ -2,6 +2,7 @@
 
 #include "actors/transport.hpp"
 #include "protocol/limits.hpp"
+#include "runtime/faces/http_conflicts.hpp"
 #include "runtime/faces/http_explain.hpp"
 #include "runtime/faces/http_keys.hpp"
 #include "runtime/faces/http_locks.hpp"
@@ -157,19 +158,62 @@ private:
   }
 };
 
+/// What the handlers of conflicts need.
+struct conflict_service {
+  const face_setup& face;
+  const admin_limits& bounds;
+  request_sessions& sessions;
+
+  void serve(const httplib::Request& request, httplib::Response& response) const {
+    response.set_header("Cache-Control", "no-store");
+    const auto asked = http::interpret_conflicts(face.shape(), request.method, request.target);
+    if (!asked) return respond(response, asked.error());
+    const auto& replica = face.actors->actors().stream_replica;
+    if (!replica)
+      return respond(response, http::failure(errc::unavailable, "this node stores nothing of a weaker level"));
+    const auto found = ask<conflict_list>(replica, asked->question);
+    if (!found) return respond(response, http::failure(errc::unavailable, "the stream replica does not answer"));
+    if (asked->asked == http::asked_conflicts::what::list || request.method == "GET")
+      return respond(response, http::listed(*found));
+    const auto& id = asked->question.only;
+    if (found->conflicts.empty()) return respond(response, http::no_such_conflict(id));
+    if (asked->asked == http::asked_conflicts::what::restore) {
+      const auto& lost = found->conflicts.front();
+      const auto done = sessions.perform_whole(face, http::restoring(lost), {}, face.deadline).answer;
+      respond(response, http::restored(lost, done));
+      if (code_of(done.result()) != errc::none) return; // it is kept
+    } else {
+      respond(response, http::discarded(id));
+    }
+    // Should this not arrive, it is listed once more, and dealt with once more.
+    caf::anon_send(replica, conflict_settled{id});
+  }
+
+private:
+  template <class Answer, class Actor, class Question>
+  std::optional<Answer> ask(const Actor& whom, const Question& what) const {
+    std::optional<Answer> out;
+    caf::scoped_actor self{*face.system};
+    self->request(whom, bounds.status_patience, what)
+        .receive([&](Answer& answer) { out = std::move(answer); }, [](const caf::error&) {});
+    return out;
+  }
+};
+
 /// Leaves of a key's path what it is routed by; the key is read from the target.
 ///
 /// Why: httplib matches paths with std::regex, which takes stack for each of their bytes, megabytes for a long one.
 void shorten_path(httplib::Request& request) {
-  for (const auto prefix : {http::keys_prefix, http::locks_prefix, http::explain_prefix})
+  for (const auto prefix : {http::keys_prefix, http::locks_prefix, http::explain_prefix, http::conflicts_prefix})
     if (request.path.starts_with(prefix)) request.path = prefix;
 }
 
 http::answer nothing_at(const std::string& path) {
   auto answer = http::failure(errc::invalid_argument, "nothing is at " + path
                                                           + "; there are /healthz /readyz /metrics /v1/status "
-                                                            "/v1/keys/TYPE/KEY /v1/explain/TYPE/KEY and "
-                                                            "/v1/locks/TYPE/NAME");
+                                                            "/v1/keys/TYPE/KEY /v1/explain/TYPE/KEY "
+                                                            "/v1/locks/TYPE/NAME /v1/conflicts and "
+                                                            "/v1/conflicts/ID");
   answer.status = 404;
   return answer;
 }
@@ -202,7 +246,8 @@ httplib::Server::HandlerResponse refuse(const httplib::Request& request, httplib
     response.set_header("Allow", "GET, HEAD, PUT, POST, DELETE");
     return handled;
   }
-  if (request.path.starts_with(http::keys_prefix) || request.path.starts_with(http::locks_prefix)) return unhandled;
+  for (const auto prefix : {http::keys_prefix, http::locks_prefix, http::conflicts_prefix})
+    if (request.path.starts_with(prefix)) return unhandled;
   respond(response, nothing_at(request.path));
   return handled;
 }
@@ -226,6 +271,7 @@ admin_http::admin_http(const face_setup& face, const endpoint& at, const admin_l
   add_keys();
   add_locks();
   add_explain();
+  add_conflicts();
   listen();
   face_.log->info("admin.listening address={}", to_string(address_));
 }
@@ -308,6 +354,21 @@ void admin_http::add_locks() {
   server_->Get(pattern, plain);
   server_->Delete(pattern, httplib::Server::HandlerWithContentReader{without_body});
   server_->Put(pattern, httplib::Server::HandlerWithContentReader{without_body});
+  server_->Post(pattern, httplib::Server::HandlerWithContentReader{without_body});
+}
+
+void admin_http::add_conflicts() {
+  const conflict_service conflicts{face_, bounds_, sessions_};
+  const auto plain = [conflicts](const httplib::Request& request, httplib::Response& response) {
+    conflicts.serve(request, response);
+  };
+  // Their bodies mean nothing; see add_keys.
+  const auto without_body = [plain](const httplib::Request& request, httplib::Response& response,
+                                    const httplib::ContentReader&) { plain(request, response); };
+  server_->Get(std::string{http::conflicts_path}, plain);
+  const std::string pattern{http::conflicts_prefix}; // see shorten_path
+  server_->Get(pattern, plain);
+  server_->Delete(pattern, httplib::Server::HandlerWithContentReader{without_body});
   server_->Post(pattern, httplib::Server::HandlerWithContentReader{without_body});
 }
 

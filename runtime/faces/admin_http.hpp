@@ -5,6 +5,10 @@
 ///   GET    /metrics               Prometheus text
 ///   GET    /v1/status             this node's view of itself, its links and its shards, as JSON
 ///   GET    /v1/explain/TYPE/KEY   what every layer of every member has of the key, and why a read would wait
+///   GET    /v1/conflicts          values that this node accepted and that lost against concurrent ones: the newest,
+///                                 of ?type=TYPE&key=BEGINNING, at most ?max=100 and 2 MiB
+///   POST   /v1/conflicts/ID       writes that value again, over what is there, and forgets the conflict
+///   DELETE /v1/conflicts/ID       forgets it
 ///   GET    /v1/keys/TYPE/KEY      the value, ETag = its version; 404 when there is none, 304 by If-None-Match
 ///   PUT    /v1/keys/TYPE/KEY      stores the body; If-None-Match: * only when there is no value yet (else 412)
 ///   DELETE /v1/keys/TYPE/KEY      {"existed":…}
@@ -77,6 +81,7 @@ private:
   void add_keys();
   void add_locks();
   void add_explain();
+  void add_conflicts();
 
   face_setup face_;
   admin_limits bounds_;

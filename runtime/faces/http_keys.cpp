@@ -62,23 +62,6 @@ std::optional<answer> fill_fence(v1::Operation& operation, const cluster& shape,
   return std::nullopt;
 }
 
-/// JSON has no bytes: what is no UTF-8 becomes {"hex":…}.
-json text_or_hex(const std::string& bytes) {
-  try {
-    json text = bytes;
-    (void)text.dump();
-    return text;
-  } catch (const json::type_error&) {
-    constexpr std::string_view digits = "0123456789abcdef";
-    std::string hex;
-    for (const char c : bytes) {
-      const auto byte = static_cast<unsigned char>(c);
-      hex += {digits[byte >> 4U], digits[byte & 15U]};
-    }
-    return {{"hex", hex}};
-  }
-}
-
 /// Puts what is asked of a part of a key: an element of a set, a field of a map. @errors the answer instead.
 std::optional<answer> fill_part(asked_operation& asked, key_request& request, const query& parameters) {
   const auto* const element = parameters.find("element");
@@ -264,6 +247,22 @@ answer answer_with_items(const asked_kind& asked, const v1::WeakAnswer& whole, c
 }
 
 } // namespace
+
+nlohmann::json text_or_hex(const std::string& bytes) {
+  try {
+    json text = bytes;
+    (void)text.dump();
+    return text;
+  } catch (const json::type_error&) {
+    constexpr std::string_view digits = "0123456789abcdef";
+    std::string hex;
+    for (const char c : bytes) {
+      const auto byte = static_cast<unsigned char>(c);
+      hex += {digits[byte >> 4U], digits[byte & 15U]};
+    }
+    return {{"hex", hex}};
+  }
+}
 
 answer answer_to(const key_request& request, const asked_kind& asked, v1::WeakAnswer whole, const token_seal& seal) {
   auto& result = *whole.mutable_result();

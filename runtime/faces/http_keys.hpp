@@ -5,6 +5,7 @@
 #include "runtime/faces/typed_operation.hpp"
 #include "runtime/token_seal.hpp"
 
+#include <nlohmann/json_fwd.hpp>
 #include <tl/expected.hpp>
 
 #include <optional>
@@ -61,6 +62,9 @@ inline asked_kind kind_of(const asked_operation& asked) {
 
 /// @param seal  for the context of concurrent values.
 answer answer_to(const key_request& request, const asked_kind& asked, v1::WeakAnswer whole, const token_seal& seal);
+
+/// JSON has no bytes: what is no UTF-8 becomes {"hex":…}.
+nlohmann::json text_or_hex(const std::string& bytes);
 
 /// {"error":…,"outcome":…,"message":…} with the status of the code.
 answer failure(errc code, std::string_view detail = {});

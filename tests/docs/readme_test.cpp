@@ -120,7 +120,7 @@ TEST_CASE("README: every other example stands in the test that it names, line by
     CHECK(quoted.size() > 1);
     CHECK(text_of(source() / b.kind.substr(kind.size())).find("\n" + quoted) != std::string::npos);
   }
-  CHECK(excerpts == 2);
+  CHECK(excerpts == 3);
 }
 
 TEST_CASE("README and CONTRIBUTING: every command does what it says") {

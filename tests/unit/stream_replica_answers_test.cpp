@@ -38,11 +38,38 @@ TEST_CASE(
   const auto found = r.ask(kept);
   CHECK(r.error_of(found) == errc::none);
   CHECK(from_wire(found.written()) == dot{{{1}, 1}, 1});
+  CHECK(found.result().number() == 1); // of the record: the log does not know it
   const auto gone = r.ask(lost);
   CHECK(r.error_of(gone) == errc::unavailable);
   CHECK(gone.executed_elsewhere());
   CHECK(r.ask(r.get("sum:n")).result().number() == 1);
   CHECK(r.ask(r.add("sum:n", 1)).result().number() == 2); // goes on with this node's own sum
+}
+
+TEST_CASE(
+    "stream replica: a counter's retry after a restart waits for the record, and says no sum that it cannot know") {
+  replica r;
+  auto first = r.add("sum:n", 4);
+  r.ask(first);
+  r.pass(seconds{1}); // folded: only the record has it
+  r.crash();
+  r.start();
+  r.holds_loads = true;
+  first.set_attempt(2);
+  r.submit(first);
+  CHECK(r.take<stream_replica::answer>().empty());
+  r.pass(milliseconds{150});                        // its deadline
+  CHECK(r.error_of(r.answered()) == errc::timeout); // it was done: no error may say that it was not
+  r.submit(first);
+  r.load();
+  CHECK(r.answered().result().number() == 4);
+
+  r.crash();
+  r.start();
+  r.damaged.insert("sum:n");
+  r.submit(first);
+  r.load();
+  CHECK(r.error_of(r.answered()) == errc::timeout);
 }
 
 TEST_CASE("stream replica: what may have been forgotten is unknown, what cannot have been is done") {

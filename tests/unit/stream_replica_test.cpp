@@ -393,16 +393,6 @@ TEST_CASE("stream replica: single values and counters are published when they ch
   CHECK(r.take<stream_replica::publish>().empty()); // siblings have no single value
 }
 
-TEST_CASE("stream replica: a value of this node that loses against a concurrent one is told to the ledger") {
-  replica r;
-  const auto mine = r.ask(r.put("view:a", "mine"));
-  r.accept(free_lane, {{.at = {two, 1}, .key = "view:a", .value = "theirs", .clock = mine.session().clock() + 1}});
-  const auto lost = r.take<stream_replica::conflict_found>();
-  REQUIRE(lost.size() == 1);
-  CHECK(lost[0].lost.value == "mine");
-  CHECK(lost[0].lost.winner == dot{two, 1});
-}
-
 TEST_CASE("stream replica: writes are refused without a life, by a clock far ahead, and when malformed") {
   stream_replica_script r;
   r.core = std::make_unique<stream_replica>(r.options, r.disk.image(), r.now);

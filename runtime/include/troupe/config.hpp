@@ -2,6 +2,7 @@
 #pragma once
 
 #include <troupe/error.hpp>
+#include <troupe/merge.hpp>
 
 #include <filesystem>
 #include <memory>
@@ -24,6 +25,16 @@ public:
 
   /// The same configuration, with every operation recorded in `file` (see session_options::recorded).
   config with_history(const std::filesystem::path& file) const;
+
+  /// The same configuration, with get() of the keys of `type`, whose resolver is "siblings", answering what the
+  /// function makes of their concurrent values, from the oldest to the newest. On this node, by this API: Redis and
+  /// HTTP show what is stored.
+  ///
+  /// The function is tried on a thousand triples of values. That finds mistakes, and proves nothing.
+  /// @errors unknown_type; invalid_argument: the resolver is another one, there is no id, version or function, the
+  ///   version is not above the one that is known, or the function throws, makes too large a value or depends on
+  ///   order or repetition: the detail has the values that show it. overloaded: there are 64 functions.
+  result<config> with_merge(std::string_view type, merge_function function) const;
 
   /// As TOML, with every default written out.
   std::string toml() const;

@@ -216,7 +216,7 @@ public:
   result<added> add(std::string_view type, std::string_view key, std::int64_t delta, add_options = {});
 
   /// Of a type with the resolver "siblings": all values that were written concurrently, and what to quote to replace
-  /// them. get() answers the newest of them.
+  /// them. get() answers the newest of them, or what config::with_merge has a function for.
   result<siblings> get_siblings(std::string_view type, std::string_view key, call_options = {});
 
   /// Up to 256 keys of a causal or session type as one causal cut, in one round of messages.
