@@ -66,6 +66,10 @@ result<config> config::with_merge(std::string_view type, merge_function function
   if (of_type == checked_->shape.types.end()) return tl::unexpected{error{errc::unknown_type, std::string{type}}};
   if (of_type->second.consistency == level::strong || of_type->second.resolver != resolver_kind::siblings)
     return tl::unexpected{error{errc::invalid_argument, "types." + of_type->first + ".resolver is not \"siblings\""}};
+  for (const auto& [other, id] : checked_->merged_types)
+    if (other != of_type->first && id == function.id)
+      return tl::unexpected{error{errc::invalid_argument, "the merge function \"" + id + "\" is that of " + other
+                                                              + "; another type's has another id"}};
   const auto name = "the merge function \"" + function.id + "\"";
   auto all = checked_->merges ? std::make_shared<resolver_registry>(*checked_->merges)
                               : std::make_shared<resolver_registry>();

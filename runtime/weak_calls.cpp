@@ -259,6 +259,9 @@ void read_snapshot(std::shared_ptr<session_impl> session, std::string type, std:
   if (count == 0 || count > snapshot_read::keys_max)
     return done(tl::unexpected{error{errc::invalid_argument, std::to_string(count) + " keys; allowed are 1 to "
                                                                  + std::to_string(snapshot_read::keys_max)}});
+  if (merges(*session, type))
+    return done(tl::unexpected{error{errc::unsupported_operation,
+                                     "get_many of " + type + ", whose values a function of the service merges"}});
   const auto deadline = session->clock().now() + options.deadline.value_or(session->settings().deadline);
   const std::shared_ptr<snapshot_state> state{
       new snapshot_state{std::move(session), std::move(type), std::move(keys), std::move(options), deadline}};

@@ -1,5 +1,6 @@
 #include "actors/layers/rocksdb_streams.hpp"
 
+#include "protocol/stream/conflict_marks.hpp"
 #include "protocol/wire.hpp"
 
 #include <algorithm>
@@ -215,6 +216,11 @@ tl::expected<stream_image, store_error> read_image(const rocksdb_options& option
   const std::unique_ptr<rocksdb::Iterator> at{db.NewIterator(rocksdb::ReadOptions{})};
   for (at->Seek(std::string(1, mark_prefix)); at->Valid() && at->key()[0] == mark_prefix; at->Next()) {
     const auto bytes = opened(at->key().ToStringView(), at->value().ToStringView());
+    if (!bytes && at->key().ToStringView().substr(1).starts_with(conflict_marks)) {
+      // Kept for people: not worth a node that does not start.
+      if (options.log) options.log->error("store.damaged_conflict mark={:?}", at->key().ToString().substr(1));
+      continue;
+    }
     if (!bytes) {
       return tl::unexpected{damage(options, "the mark '" + at->key().ToString().substr(1)
                                                 + "' cannot be trusted; it says how far this node's streams are")};

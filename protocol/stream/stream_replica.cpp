@@ -1,4 +1,6 @@
 // Life, replay, persistence and time.
+#include "protocol/session/session_vector.hpp"
+#include "protocol/stream/conflict_marks.hpp"
 #include "protocol/stream/stream_replica_impl.hpp"
 
 #include <charconv>
@@ -41,7 +43,7 @@ std::string erased(std::uint64_t life, stream_lane lane) {
 }
 std::string folded(stream_lane lane) { return "f." + std::string{name_of(lane)}; }
 std::string damaged(std::string_view key) { return std::string{"d."}.append(key); }
-std::string conflict(std::uint64_t number) { return "c." + std::to_string(number); }
+std::string conflict(std::uint64_t number) { return std::string{conflict_marks} + std::to_string(number); }
 std::string numbers(std::uint64_t a, std::uint64_t b) { return std::to_string(a) + " " + std::to_string(b); }
 
 std::optional<std::pair<std::uint64_t, std::uint64_t>> numbers_in(std::string_view text) {
@@ -412,6 +414,7 @@ void stream_replica::stable(stream_lane lane, const version_vector& s, std::uint
 }
 void stream_replica::persisted(std::uint64_t number, const times& at, effects& out) {
   if (impl_->failed) return;
+  impl_->wall_ms_last = at.wall_ms;
   impl_->persisted(number, at.now, at.wall_ms, out);
   impl_->show_fresher(at.now, out);
   impl_->publish_changes(out);
@@ -420,6 +423,7 @@ void stream_replica::persisted(std::uint64_t number, const times& at, effects& o
 void stream_replica::loaded(const std::string& key, found what, const times& at, effects& out) {
   const auto k = impl_->keys.find(key);
   if (k == impl_->keys.end() || k->second->record != stream_key::bytes::loading) return;
+  impl_->wall_ms_last = at.wall_ms;
   impl_->loaded(key, std::move(what), out);
   auto waiting = std::exchange(k->second->waiting, {});
   for (const auto cookie : waiting)
@@ -433,7 +437,11 @@ void stream_replica::store_failed(effects& out) {
   while (!impl_->operations.empty()) {
     const auto o = impl_->operations.begin();
     if (o->second.awaiting) out.push_back(forget{o->first});
-    impl_->fail(o->second, errc::storage_failed, out);
+    const auto* before = is_write(o->second.what) ? impl_->requests.find(from_wire(o->second.what.id())) : nullptr;
+    if (before != nullptr)
+      out.push_back(answer{o->second.from, impl_->answer_again(o->second, *before, errc::timeout)});
+    else
+      impl_->fail(o->second, errc::storage_failed, out);
     impl_->drop(o->first);
   }
   for (auto& lane : impl_->lanes) {

@@ -1,12 +1,12 @@
 // Values of this node that lost against concurrent ones: kept for people until somebody deals with them.
+#include "protocol/stream/conflict_marks.hpp"
 #include "protocol/stream/stream_replica_impl.hpp"
 
 namespace troupe {
 
 void stream_replica::impl::restore_conflicts() {
-  const std::string prefix = "c.";
-  auto m = image.marks.lower_bound(prefix);
-  while (m != image.marks.end() && m->first.starts_with(prefix)) {
+  auto m = image.marks.lower_bound(std::string{conflict_marks});
+  while (m != image.marks.end() && m->first.starts_with(conflict_marks)) {
     v1::Conflict kept;
     const auto entry = kept.ParseFromString(m->second) ? from_wire(kept) : std::nullopt;
     if (!entry || !ledger.restore(*entry)) ++counts.damaged;

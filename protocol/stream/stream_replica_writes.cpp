@@ -160,8 +160,9 @@ bool stream_replica::impl::waits_for_sum(std::uint64_t cookie, const operation& 
   if (!is_counter(o.type->resolver)) return false;
   const auto id = from_wire(o.what.id());
   const auto* before = requests.find(id);
-  if (before == nullptr || before->numbered) return false;
-  auto& k = key_of(o.what.key(), before->lane, *o.type, out);
+  const auto l = lane_of(*o.type);
+  if (before == nullptr || before->numbered || before->lane != l) return false;
+  auto& k = key_of(o.what.key(), l, *o.type, out);
   if (k.record != stream_key::bytes::here) {
     k.waiting.push_back(cookie);
     return true;

@@ -29,9 +29,18 @@ std::string shown(const json& bytes) {
 
 std::string shortened(std::string text) {
   constexpr std::size_t width = 40;
-  for (auto& c : text)
-    if (static_cast<unsigned char>(c) < ' ') c = ' '; // a value must not draw on the terminal
-  return text.size() <= width ? text : text.substr(0, width - 3) + "...";
+  // A value must not draw on the terminal: neither by control characters nor by those of C1, in UTF-8 C2 80 to C2 9F.
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const auto next = i + 1 < text.size() ? static_cast<unsigned char>(text[i + 1]) : 0U;
+    if (byte == 0xC2U && next >= 0x80U && next <= 0x9FU) text.erase(i, 1);
+    if (byte < ' ' || byte == 0x7FU || (byte == 0xC2U && next >= 0x80U && next <= 0x9FU)) text[i] = ' ';
+  }
+  if (text.size() <= width) return text;
+  auto end = width - 3;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U)
+    --end; // not in the middle of a character
+  return text.substr(0, end) + "...";
 }
 
 std::string utc(std::uint64_t since_1970_ms) {
@@ -55,8 +64,8 @@ void print(const json& found, std::ostream& out) {
                 utc(c.at("written_ms").get<std::uint64_t>()), c.at("lost_to").get<std::string>()});
     rows.print(out);
   }
-  if (const auto more = found.at("kept").get<std::size_t>(); more > list.size())
-    out << "listed are " << list.size() << " of " << more << "\n";
+  if (const auto kept = found.at("kept").get<std::size_t>(); kept > list.size())
+    out << "the node keeps " << kept << " in all\n";
   if (const auto evicted = found.at("evicted").get<std::uint64_t>(); evicted > 0)
     out << evicted << " were put out for want of room since the node's start\n";
 }

@@ -166,17 +166,17 @@ struct conflict_service {
 
   void serve(const httplib::Request& request, httplib::Response& response) const {
     response.set_header("Cache-Control", "no-store");
-    const auto asked = http::interpret_conflicts(face.shape(), request.method, request.target);
+    const bool looks = request.method == "GET" || request.method == "HEAD";
+    const auto asked = http::interpret_conflicts(face.shape(), looks ? "GET" : request.method, request.target);
     if (!asked) return respond(response, asked.error());
     const auto& replica = face.actors->actors().stream_replica;
     if (!replica)
       return respond(response, http::failure(errc::unavailable, "this node stores nothing of a weaker level"));
     const auto found = ask<conflict_list>(replica, asked->question);
     if (!found) return respond(response, http::failure(errc::unavailable, "the stream replica does not answer"));
-    if (asked->asked == http::asked_conflicts::what::list || request.method == "GET")
-      return respond(response, http::listed(*found));
     const auto& id = asked->question.only;
-    if (found->conflicts.empty()) return respond(response, http::no_such_conflict(id));
+    if (id.at && found->conflicts.empty()) return respond(response, http::no_such_conflict(id));
+    if (looks) return respond(response, http::listed(*found));
     if (asked->asked == http::asked_conflicts::what::restore) {
       const auto& lost = found->conflicts.front();
       const auto done = sessions.perform_whole(face, http::restoring(lost), {}, face.deadline).answer;
@@ -239,11 +239,14 @@ httplib::Server::HandlerResponse refuse(const httplib::Request& request, httplib
     respond(response, std::move(answer));
     return handled;
   }
-  if (request.method != "PUT" && request.method != "POST" && request.method != "DELETE") {
-    auto answer = http::failure(errc::invalid_argument, "the methods here are GET, HEAD, PUT, POST and DELETE");
+  const bool of_conflicts = request.path.starts_with(http::conflicts_path);
+  const bool put = request.method == "PUT" && !of_conflicts;
+  if (!put && request.method != "POST" && request.method != "DELETE") {
+    const std::string allowed = of_conflicts ? "GET, HEAD, POST, DELETE" : "GET, HEAD, PUT, POST, DELETE";
+    auto answer = http::failure(errc::invalid_argument, "the methods here are " + allowed);
     answer.status = 405;
     respond(response, std::move(answer));
-    response.set_header("Allow", "GET, HEAD, PUT, POST, DELETE");
+    response.set_header("Allow", allowed);
     return handled;
   }
   for (const auto prefix : {http::keys_prefix, http::locks_prefix, http::conflicts_prefix})

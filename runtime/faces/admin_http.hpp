@@ -7,6 +7,7 @@
 ///   GET    /v1/explain/TYPE/KEY   what every layer of every member has of the key, and why a read would wait
 ///   GET    /v1/conflicts          values that this node accepted and that lost against concurrent ones: the newest,
 ///                                 of ?type=TYPE&key=BEGINNING, at most ?max=100 and 2 MiB
+///   GET    /v1/conflicts/ID       that one; 404 when this node does not keep it
 ///   POST   /v1/conflicts/ID       writes that value again, over what is there, and forgets the conflict
 ///   DELETE /v1/conflicts/ID       forgets it
 ///   GET    /v1/keys/TYPE/KEY      the value, ETag = its version; 404 when there is none, 304 by If-None-Match

@@ -219,6 +219,10 @@ TEST_CASE("http: a body that no handler is for is not kept, however large it wou
   const auto bomb = gzipped(std::string(64 * mebibyte, '0'));
   REQUIRE(bomb.size() < mebibyte);
   CHECK(ask(*admin, with_body("PUT", "/v1/keys/inventory/bomb", bomb, "Content-Encoding: gzip\r\n")).status() == 413);
+  CHECK(ask(*admin, with_body("PUT", "/v1/conflicts/free/n1.1:7", bomb, "Content-Encoding: gzip\r\n")).status()
+        == 405);
+  for (const char* method : {"POST", "DELETE"})
+    CHECK(ask(*admin, with_body(method, "/v1/conflicts/17", bomb, "Content-Encoding: gzip\r\n")).status() == 400);
   CHECK(ask(*admin, "PUT /v1/keys/inventory/a HTTP/1.1\r\nContent-Length: 8388609\r\n\r\n").status() == 413);
 }
 

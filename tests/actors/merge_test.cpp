@@ -38,6 +38,7 @@ troupe::result<troupe::config> with_lists_united(const troupe::config& configura
 struct lists : three_nodes {
   lists() {
     base.shape.types["lists"] = {.consistency = troupe::level::causal, .resolver = troupe::resolver_kind::siblings};
+    base.shape.types["drafts"] = base.shape.types["lists"];
     base.shape.types["pages"] = {.consistency = troupe::level::eventual};
     base.deadline = 20s;
   }
@@ -87,7 +88,9 @@ TEST_CASE(
   auto without = members[2].open_session({.token = value_of(here.token())});
   CHECK(value_of(without.get("lists", "ann"))->value == "tea egg"); // the newest
   CHECK(value_of(without.get_siblings("lists", "ann")).values.size() == 2);
-  value_of(here.put("lists", "ann", both->value)); // replaces what is visible
+  CHECK(value_of(without.get_many("lists", {"ann"})).values.at(0)->value == "tea egg");
+  CHECK(error_of(here.get_many("lists", {"ann"})) == errc::unsupported_operation); // it would not be merged
+  value_of(here.put("lists", "ann", both->value));                                 // replaces what is visible
   CHECK(value_of(here.get_siblings("lists", "ann")).values == std::vector<std::string>{"egg milk tea"});
 }
 
@@ -132,5 +135,6 @@ TEST_CASE("a merge function is refused with the values that show what is wrong w
   const auto second = value_of(c.with_merge("lists", {.id = "f", .version = 2, .merge = longest}));
   CHECK(
       contains(refusal(second, "lists", {.id = "f", .version = 2, .merge = longest}), "above the one that is known"));
+  CHECK(contains(refusal(second, "drafts", {.id = "f", .version = 3, .merge = longest}), "is that of lists"));
   CHECK(second.with_merge("lists", {.id = "f", .version = 3, .merge = longest}).has_value());
 }

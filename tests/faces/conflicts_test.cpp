@@ -99,10 +99,16 @@ TEST_CASE("conflicts: what lost is listed where it was accepted, outlives the pr
   s.cluster.node(lost.node).kill9();
   s.cluster.node(lost.node).start();
   REQUIRE(s.cluster.node(lost.node).wait_ready(20s));
-  const auto listed = s.cli(lost.node, {"list", "--type", "pages"});
-  CAPTURE(listed.output);
-  CHECK(listed.output.find(id) != std::string::npos);
-  CHECK(listed.output.find(mine) != std::string::npos);
+  // What was not on the disk when it was killed is sent once more.
+  std::string listed;
+  CHECK(wait_until(
+      [&] {
+        listed = s.cli(lost.node, {"list", "--type", "pages"}).output;
+        return listed.find(id) != std::string::npos;
+      },
+      10s));
+  CAPTURE(listed);
+  CHECK(listed.find(mine) != std::string::npos);
 
   const auto elsewhere = s.cli(2, {"restore", id}); // another node does not keep it
   CHECK(elsewhere.exit_code == 1);
@@ -155,7 +161,9 @@ TEST_CASE("conflicts: what is asked wrongly is refused with what is allowed, and
   }
   CHECK(http.Post("/v1/conflicts/free/n1.1:7")->status == 404);
   CHECK(http.Delete("/v1/conflicts/free/n1.1:7")->status == 404);
-  CHECK(http.Put("/v1/conflicts/free/n1.1:7", "x", "text/plain")->status >= 400);
+  CHECK(http.Put("/v1/conflicts/free/n1.1:7", "x", "text/plain")->status == 405);
+  CHECK(http.Get("/v1/conflicts/free/n1.1:7")->status == 404);
+  CHECK(http.Head("/v1/conflicts")->status == 200);
   CHECK(s.cli(0, {"restore", "17"}).exit_code == 1);
   CHECK(s.cli(0, {}).exit_code == 2);
 }

@@ -281,6 +281,17 @@ TEST_CASE("store refused: a mark of the streams is damaged") {
   CHECK(refusal_of(options) == Contains("the mark 'r.ordered.2.1'"));
 }
 
+TEST_CASE("store: a damaged entry of the conflict ledger is left out, and no reason not to start") {
+  const temporary_directory home;
+  const auto options = options_for(home / "store");
+  must_create(options);
+  const auto sound = rocksdb_streams::mark_key("c.1"), bad = rocksdb_streams::mark_key("c.2");
+  plant(options, sound, rocksdb_streams::sealed(sound, "one"));
+  plant(options, bad, rocksdb_streams::sealed(bad, "two").append("!"));
+  const auto store = must_open(options);
+  CHECK(store->streams().marks == std::map<std::string, std::string>{{"c.1", "one"}});
+}
+
 TEST_CASE("store: damage among what the streams keep is found where it is read, and nothing else suffers (D2)") {
   const temporary_directory home;
   const auto options = options_for(home / "store");

@@ -94,6 +94,16 @@ TEST_CASE("stream replica: the ledger is there after a start, without what someb
   CHECK(r.kept() == "three two"); // newest first, after a start too
 }
 
+TEST_CASE("stream replica: an entry of the ledger that cannot be read is counted, and left out") {
+  testing::stream_replica_script r;
+  r.disk.write(1, {mark_write{"c.1", "no entry"}});
+  r.disk.sync(1);
+  r.start();
+  CHECK(r.core->conflicts().size() == 0);
+  CHECK(r.core->report().damaged == 1);
+  CHECK(r.error_of(r.ask(r.put("view:a", "1"))) == errc::none);
+}
+
 TEST_CASE("X1: stream replica: a ledger that is full puts out its oldest, counts them, and they stay out") {
   replica r;
   const std::string large(limits::conflicts_bytes_max / 4, 'v');
