@@ -1,8 +1,11 @@
 #include "runtime/cli/admin_client.hpp"
 
+#include "runtime/cli/commands.hpp"
+
 #include <httplib.h>
 
 #include <charconv>
+#include <iostream>
 
 namespace troupe::cli {
 
@@ -64,6 +67,22 @@ tl::expected<admin_answer, admin_failure> ask_admin(const std::string& address, 
     return tl::unexpected{admin_failure{!not_sent(answer.error()),
                                         "no answer from " + address + ": " + httplib::to_string(answer.error())}};
   return admin_answer{answer->status, answer->body, answer->get_header_value("Troupe-Token")};
+}
+
+tl::expected<admin_object, int> ask_admin_for_object(std::string_view command, const std::string& address,
+                                                     const admin_request& request) {
+  auto answer = ask_admin(address, request);
+  if (!answer) {
+    std::cerr << "troupe " << command << ": " << answer.error().what << "\n";
+    return tl::unexpected<int>{answer.error().sent && request.method != "GET" ? unknown : not_done};
+  }
+  auto object = nlohmann::json::parse(answer->body, nullptr, false);
+  const bool of_node = object.is_object();
+  if (answer->status == 200 && of_node) return admin_object{std::move(object), std::move(answer->body)};
+  std::cerr << "troupe " << command << ": "
+            << (of_node ? object.value("message", answer->body) : address + " is no admin address of a node")
+            << " (HTTP " << answer->status << ")\n";
+  return tl::unexpected<int>{of_node && object.value("outcome", "") == "unknown" ? unknown : not_done};
 }
 
 std::string percent_encoded(std::string_view text) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
 #include <tl/expected.hpp>
 
 #include <chrono>
@@ -37,6 +38,15 @@ struct admin_failure {
 void add_admin_option(CLI::App& command, std::string& address);
 
 tl::expected<admin_answer, admin_failure> ask_admin(const std::string& address, const admin_request& request);
+
+struct admin_object {
+  nlohmann::json object;
+  std::string body; ///< the same as it came
+};
+/// What a node answers with 200; otherwise it is said on standard error what is wrong, as `troupe COMMAND` says it.
+/// @errors how to exit.
+tl::expected<admin_object, int> ask_admin_for_object(std::string_view command, const std::string& address,
+                                                     const admin_request& request);
 
 /// Everything but letters, digits and -._~ as %XX.
 std::string percent_encoded(std::string_view text);

@@ -70,43 +70,26 @@ void print(const json& found, std::ostream& out) {
     out << evicted << " were put out for want of room since the node's start\n";
 }
 
-/// @return the answer's object; otherwise it was said what is wrong, and `code` is how to exit.
-json ask(const conflicts_options& given, const admin_request& request, int& code) {
-  const auto answer = ask_admin(given.admin, request);
-  if (!answer) {
-    std::cerr << "troupe conflicts: " << answer.error().what << "\n";
-    code = answer.error().sent && request.method != "GET" ? unknown : not_done;
-    return {};
-  }
-  auto found = json::parse(answer->body, nullptr, false);
-  if (answer->status == 200 && found.is_object()) return found;
-  const bool refused = found.is_object();
-  std::cerr << "troupe conflicts: "
-            << (refused ? found.value("message", answer->body) : given.admin + " is no admin address of a node")
-            << " (HTTP " << answer->status << ")\n";
-  code = refused && found.value("outcome", "") == "unknown" ? unknown : not_done;
-  return {};
-}
-
 int list(const conflicts_options& given) {
   std::string parameters = "?max=" + std::to_string(given.max);
   if (!given.type.empty()) parameters += "&type=" + percent_encoded(given.type);
   if (!given.key.empty()) parameters += "&key=" + percent_encoded(given.key);
-  int code = done;
-  const auto found = ask(given, {.method = "GET", .target = "/v1/conflicts" + parameters}, code);
-  if (code != done) return code;
+  const auto found =
+      ask_admin_for_object("conflicts", given.admin, {.method = "GET", .target = "/v1/conflicts" + parameters});
+  if (!found) return found.error();
   if (given.json)
-    std::cout << found.dump(-1, ' ', false, json::error_handler_t::replace) << "\n";
+    std::cout << found->body << "\n";
   else
-    print(found, std::cout);
+    print(found->object, std::cout);
   return done;
 }
 
 int deal_with(const conflicts_options& given, const std::string& method, const std::string& what) {
-  int code = done;
-  const auto found = ask(given, {.method = method, .target = "/v1/conflicts/" + percent_encoded(given.id)}, code);
-  if (code == done) std::cout << what << " " << found.at(what).get<std::string>() << "\n";
-  return code;
+  const auto found = ask_admin_for_object("conflicts", given.admin,
+                                          {.method = method, .target = "/v1/conflicts/" + percent_encoded(given.id)});
+  if (!found) return found.error();
+  std::cout << what << " " << found->object.at(what).get<std::string>() << "\n";
+  return done;
 }
 
 } // namespace

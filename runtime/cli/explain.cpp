@@ -51,26 +51,14 @@ void print(const json& found, std::ostream& out) {
 }
 
 int explain(const explain_options& given) {
-  const auto answer = ask_admin(
-      given.admin, {.method = "GET",
-                    .target = "/v1/explain/" + percent_encoded(given.type) + "/" + percent_encoded(given.key),
-                    .body = {}});
-  if (!answer) {
-    std::cerr << "troupe explain: " << answer.error().what << "\n";
-    return not_done;
-  }
-  const auto found = json::parse(answer->body, nullptr, false);
-  if (answer->status != 200 || !found.is_object()) {
-    std::cerr << "troupe explain: "
-              << (found.is_object() ? found.value("message", answer->body)
-                                    : given.admin + " is no admin address of a node")
-              << " (HTTP " << answer->status << ")\n";
-    return not_done;
-  }
+  const auto found = ask_admin_for_object(
+      "explain", given.admin,
+      {.method = "GET", .target = "/v1/explain/" + percent_encoded(given.type) + "/" + percent_encoded(given.key)});
+  if (!found) return found.error();
   if (given.json)
-    std::cout << answer->body << "\n";
+    std::cout << found->body << "\n";
   else
-    print(found, std::cout);
+    print(found->object, std::cout);
   return done;
 }
 

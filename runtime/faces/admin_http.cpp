@@ -172,7 +172,12 @@ struct conflict_service {
     const auto& replica = face.actors->actors().stream_replica;
     if (!replica)
       return respond(response, http::failure(errc::unavailable, "this node stores nothing of a weaker level"));
-    const auto found = ask<conflict_list>(replica, asked->question);
+    std::optional<conflict_list> found;
+    {
+      caf::scoped_actor self{*face.system};
+      self->request(replica, bounds.status_patience, asked->question)
+          .receive([&](conflict_list& list) { found = std::move(list); }, [](const caf::error&) {});
+    }
     if (!found) return respond(response, http::failure(errc::unavailable, "the stream replica does not answer"));
     const auto& id = asked->question.only;
     if (id.at && found->conflicts.empty()) return respond(response, http::no_such_conflict(id));
@@ -188,17 +193,13 @@ struct conflict_service {
     // Should this not arrive, it is listed once more, and dealt with once more.
     caf::anon_send(replica, conflict_settled{id});
   }
-
-private:
-  template <class Answer, class Actor, class Question>
-  std::optional<Answer> ask(const Actor& whom, const Question& what) const {
-    std::optional<Answer> out;
-    caf::scoped_actor self{*face.system};
-    self->request(whom, bounds.status_patience, what)
-        .receive([&](Answer& answer) { out = std::move(answer); }, [](const caf::error&) {});
-    return out;
-  }
 };
+
+/// For requests whose body means nothing: it is not read, since httplib would keep all of it.
+httplib::Server::HandlerWithContentReader without_body(httplib::Server::Handler plain) {
+  return [plain = std::move(plain)](const httplib::Request& request, httplib::Response& response,
+                                    const httplib::ContentReader&) { plain(request, response); };
+}
 
 /// Leaves of a key's path what it is routed by; the key is read from the target.
 ///
@@ -336,11 +337,8 @@ void admin_http::add_keys() {
                                 const httplib::ContentReader& content) {
     keys.serve_with_body(request, response, content);
   };
-  // The body of a DELETE means nothing; it is not read, since httplib would keep all of it.
-  const auto without_body = [plain](const httplib::Request& request, httplib::Response& response,
-                                    const httplib::ContentReader&) { plain(request, response); };
   server_->Get(pattern, plain);
-  server_->Delete(pattern, httplib::Server::HandlerWithContentReader{without_body});
+  server_->Delete(pattern, without_body(plain));
   server_->Put(pattern, httplib::Server::HandlerWithContentReader{with_body});
   server_->Post(pattern, httplib::Server::HandlerWithContentReader{with_body});
 }
@@ -351,13 +349,10 @@ void admin_http::add_locks() {
   const auto plain = [locks](const httplib::Request& request, httplib::Response& response) {
     locks.serve(request, response);
   };
-  // No request about a lock has a body that means something; see add_keys.
-  const auto without_body = [plain](const httplib::Request& request, httplib::Response& response,
-                                    const httplib::ContentReader&) { plain(request, response); };
   server_->Get(pattern, plain);
-  server_->Delete(pattern, httplib::Server::HandlerWithContentReader{without_body});
-  server_->Put(pattern, httplib::Server::HandlerWithContentReader{without_body});
-  server_->Post(pattern, httplib::Server::HandlerWithContentReader{without_body});
+  server_->Delete(pattern, without_body(plain));
+  server_->Put(pattern, without_body(plain));
+  server_->Post(pattern, without_body(plain));
 }
 
 void admin_http::add_conflicts() {
@@ -365,14 +360,11 @@ void admin_http::add_conflicts() {
   const auto plain = [conflicts](const httplib::Request& request, httplib::Response& response) {
     conflicts.serve(request, response);
   };
-  // Their bodies mean nothing; see add_keys.
-  const auto without_body = [plain](const httplib::Request& request, httplib::Response& response,
-                                    const httplib::ContentReader&) { plain(request, response); };
   server_->Get(std::string{http::conflicts_path}, plain);
   const std::string pattern{http::conflicts_prefix}; // see shorten_path
   server_->Get(pattern, plain);
-  server_->Delete(pattern, httplib::Server::HandlerWithContentReader{without_body});
-  server_->Post(pattern, httplib::Server::HandlerWithContentReader{without_body});
+  server_->Delete(pattern, without_body(plain));
+  server_->Post(pattern, without_body(plain));
 }
 
 void admin_http::add_explain() {
