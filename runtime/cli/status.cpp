@@ -182,20 +182,12 @@ void print_status(const json& status, std::ostream& out) {
 }
 
 int show_status(const std::string& admin, bool as_json) {
-  const auto answer = ask_admin(admin, {.method = "GET", .target = "/v1/status", .body = {}});
-  if (!answer) {
-    std::cerr << "troupe status: " << answer.error().what << "\n";
-    return not_done;
-  }
-  const auto status = json::parse(answer->body, nullptr, false);
-  if (answer->status != 200 || !status.is_object()) {
-    std::cerr << "troupe status: " << admin << " is no admin address of a node (HTTP " << answer->status << ")\n";
-    return not_done;
-  }
+  const auto status = ask_admin_for_object("status", admin, {.method = "GET", .target = "/v1/status"});
+  if (!status) return status.error();
   if (as_json)
-    std::cout << answer->body << "\n";
+    std::cout << status->body << "\n";
   else
-    print_status(status, std::cout);
+    print_status(status->object, std::cout);
   return done;
 }
 
