@@ -28,9 +28,9 @@ struct actor_context {
 
   instant now() const { return clock->now(); }
 
-  void record(const note& n) const {
+  void record(const note& n, spdlog::level::level_enum severity = spdlog::level::debug) const {
     if (trace) trace(clock->now(), n.name, n.fields);
-    if (log) log->debug("{} {}", n.name, n.fields);
+    if (log) log->log(severity, "{} {}", n.name, n.fields);
   }
 };
 

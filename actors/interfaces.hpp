@@ -166,6 +166,10 @@ using stream_replica_actor = caf::typed_actor<
     caf::reacts_to<node_id, v1::WeakOperation>,
     /// STREAM REPLICAS of the other members. Safe to lose, repeat and reorder.
     caf::reacts_to<node_id, v1::FreshnessAsked>, caf::reacts_to<node_id, v1::FreshnessTold>,
+    /// And of those that store the same shards. A repeated or late one changes nothing.
+    caf::reacts_to<node_id, v1::CopyAsked>, caf::reacts_to<node_id, v1::CopyTold>,
+    /// UPDATE STREAMS of those, whose logs do not reach this node. Repeated.
+    caf::reacts_to<node_id, v1::CopyOffered>,
     /// UPDATE STREAMS.
     caf::reacts_to<incoming_updates>, caf::reacts_to<stored_at_peer>,
     /// FRONTIER.
@@ -174,7 +178,7 @@ using stream_replica_actor = caf::typed_actor<
     /// LINKS, VIEW KEEPER.
     caf::reacts_to<peer_change>, caf::reacts_to<view_changed>,
     /// STORE DRIVER.
-    caf::reacts_to<persisted>, caf::reacts_to<weak_loaded>, caf::reacts_to<log_page>,
+    caf::reacts_to<persisted>, caf::reacts_to<weak_loaded>, caf::reacts_to<log_page>, caf::reacts_to<copy_page>,
     /// NODE: every actor is there, begin.
     caf::reacts_to<caf::atom_constant<caf::atom("start")>>,
     /// INTERNAL: hand what was gathered to the store; time.
@@ -378,6 +382,7 @@ TROUPE_LOCAL_MESSAGE(troupe::dependency_forgotten)
 TROUPE_LOCAL_MESSAGE(troupe::dependency_met)
 TROUPE_LOCAL_MESSAGE(troupe::dependency_missed)
 TROUPE_LOCAL_MESSAGE(troupe::log_page)
+TROUPE_LOCAL_MESSAGE(troupe::copy_page)
 TROUPE_LOCAL_MESSAGE(troupe::weak_loaded)
 TROUPE_LOCAL_MESSAGE(troupe::update_stream_status)
 TROUPE_LOCAL_MESSAGE(troupe::frontier_status)
@@ -461,6 +466,9 @@ CAF_ADD_TYPE_ID(troupe, (troupe::v1::UpdatesAcknowledged))
 CAF_ADD_TYPE_ID(troupe, (troupe::v1::FrontierFacts))
 CAF_ADD_TYPE_ID(troupe, (troupe::v1::FreshnessAsked))
 CAF_ADD_TYPE_ID(troupe, (troupe::v1::FreshnessTold))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::CopyOffered))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::CopyAsked))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::CopyTold))
 CAF_ADD_TYPE_ID(troupe, (troupe::v1::ExplainAsked))
 CAF_ADD_TYPE_ID(troupe, (troupe::v1::ExplainTold))
 CAF_ADD_TYPE_ID(troupe, (troupe::weak_settled))
@@ -493,6 +501,7 @@ CAF_ADD_TYPE_ID(troupe, (troupe::dependency_forgotten))
 CAF_ADD_TYPE_ID(troupe, (troupe::dependency_met))
 CAF_ADD_TYPE_ID(troupe, (troupe::dependency_missed))
 CAF_ADD_TYPE_ID(troupe, (troupe::log_page))
+CAF_ADD_TYPE_ID(troupe, (troupe::copy_page))
 CAF_ADD_TYPE_ID(troupe, (troupe::weak_loaded))
 CAF_ADD_TYPE_ID(troupe, (troupe::update_stream_status))
 CAF_ADD_TYPE_ID(troupe, (troupe::frontier_status))

@@ -256,6 +256,7 @@ struct received_durable {
   stream_lane lane = stream_lane::ordered;
   std::uint64_t upto = 0;
   std::uint64_t clock = 0; ///< stated with it; 0 = none
+  bool again = false;      ///< the origin is to be told, news or not
 };
 
 /// UPDATE STREAM -> STREAM REPLICA: the peer has on disk what is meant for it, up to here.
@@ -327,6 +328,12 @@ struct log_page {
 struct weak_loaded {
   std::vector<load_request> keys;
   std::vector<weak_result> results; ///< one per key
+};
+
+/// STORE DRIVER -> STREAM REPLICA: records that another node has asked for.
+struct copy_page {
+  std::uint64_t cookie = 0;
+  weak_page page;
 };
 
 /// UPDATE STREAM -> whoever asked.

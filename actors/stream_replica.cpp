@@ -79,7 +79,7 @@ struct performer {
     caf::anon_send(board().frontier, origin_clock{d.lane, {board().self, said.life}, d.upto, d.clock});
   }
   void operator()(const stream_replica::received& r) const {
-    const received_durable told{r.from, r.lane, r.upto, r.clock};
+    const received_durable told{r.from, r.lane, r.upto, r.clock, r.again};
     caf::anon_send(board().frontier, told);
     if (const auto stream = board().update_streams.find(r.from.node); stream != board().update_streams.end())
       caf::anon_send(stream->second, told);
@@ -149,10 +149,35 @@ struct performer {
     *envelope.mutable_freshness_told() = std::move(t.what);
     board().post(t.to, std::move(envelope));
   }
+  void operator()(stream_replica::ask_copy& a) const {
+    v1::Envelope envelope;
+    *envelope.mutable_copy_asked() = std::move(a.what);
+    board().post(a.to, std::move(envelope));
+  }
+  void operator()(stream_replica::tell_copy& t) const {
+    v1::Envelope envelope;
+    *envelope.mutable_copy_told() = std::move(t.what);
+    board().post(t.to, std::move(envelope));
+  }
+  void operator()(stream_replica::read_copy& r) const {
+    auto me = caf::actor_cast<stream_replica_actor>(self);
+    auto& store = *self->state.config->store;
+    if (r.key.empty())
+      return store.scan_weak(r.shard, std::move(r.after), [me, cookie = r.cookie](weak_page page) {
+        caf::anon_send(me, copy_page{cookie, std::move(page)});
+      });
+    store.load_weak({{r.shard, r.key}}, [me, cookie = r.cookie, key = r.key](std::vector<weak_result> results) {
+      caf::anon_send(me, copy_page{cookie, {.records = {{key, std::move(results.front())}}, .next = {}}});
+    });
+  }
   void operator()(const stream_replica::ready&) const {
     if (context(self).log) context(self).log->info("stream.ready");
   }
-  void operator()(const note& n) const { context(self).record(n); }
+  void operator()(const note& n) const {
+    const bool seldom =
+        n.name.starts_with("stream.cop") || n.name == "stream.open_again" || n.name == "stream.record_mended";
+    context(self).record(n, seldom ? spdlog::level::info : spdlog::level::debug);
+  }
 };
 
 violation_kind kind_of(violation v) {
@@ -311,6 +336,21 @@ stream_replica_actor::behavior_type stream_replica_behavior(self_ptr self, strea
           core.freshness_told(from, answer, at, out);
         });
       },
+      [self](node_id from, const v1::CopyOffered& offer) {
+        step(self, [&](stream_replica& core, const stream_replica::times& at, stream_replica::effects& out) {
+          core.copy_offered(from, offer, at.now, out);
+        });
+      },
+      [self](node_id from, const v1::CopyAsked& question) {
+        step(self, [&](stream_replica& core, const stream_replica::times&, stream_replica::effects& out) {
+          core.copy_asked(from, question, out);
+        });
+      },
+      [self](node_id from, v1::CopyTold& answer) {
+        step(self, [&](stream_replica& core, const stream_replica::times& at, stream_replica::effects& out) {
+          core.copy_told(from, std::move(answer), at, out);
+        });
+      },
       [self](const peer_change& p) {
         step(self, [&](stream_replica& core, const stream_replica::times& at, stream_replica::effects& out) {
           core.peer(p.peer, p.up, at.now, out);
@@ -372,6 +412,14 @@ stream_replica_actor::behavior_type stream_replica_behavior(self_ptr self, strea
       [self](log_page& p) {
         step(self, [&](stream_replica& core, const stream_replica::times& at, stream_replica::effects& out) {
           core.log_read(p.request, std::move(p.page), at.now, out);
+        });
+      },
+      [self](copy_page& p) {
+        stream_replica::records_page page{.records = {}, .next = std::move(p.page.next), .whole = p.page.whole};
+        for (auto& entry : p.page.records)
+          page.records.push_back({std::move(entry.key), found_of(entry.found)});
+        step(self, [&](stream_replica& core, const stream_replica::times&, stream_replica::effects& out) {
+          core.copy_read(p.cookie, std::move(page), out);
         });
       },
       [self](start_atom) {

@@ -139,6 +139,12 @@ bool switchboard::deliver(node_id from, v1::Envelope& e) const {
     return hand_over(stream_replica, from, e.mutable_freshness_asked());
   case v1::Envelope::kFreshnessTold:
     return hand_over(stream_replica, from, e.mutable_freshness_told());
+  case v1::Envelope::kCopyOffered:
+    return hand_over(stream_replica, from, e.mutable_copy_offered());
+  case v1::Envelope::kCopyAsked:
+    return hand_over(stream_replica, from, e.mutable_copy_asked());
+  case v1::Envelope::kCopyTold:
+    return hand_over(stream_replica, from, e.mutable_copy_told());
   case v1::Envelope::kExplainAsked:
     return hand_over(explainer, from, e.mutable_explain_asked());
   case v1::Envelope::kExplainTold:

@@ -50,9 +50,15 @@ struct performer {
     caf::anon_send(board().stream_replica, stored_at_peer{p.peer, {board().self, p.life}, p.lane, p.upto});
   }
   void operator()(const outbound::cut& c) const {
-    if (context(self).log)
-      context(self).log->error("stream.cut peer={} life={} lane={} after={}", to_string(c.peer), c.life,
-                               name_of(c.lane), c.after);
+    v1::Envelope envelope;
+    auto& offer = *envelope.mutable_copy_offered();
+    offer.set_life(c.life);
+    offer.set_lane(static_cast<v1::Lane>(c.lane));
+    offer.set_upto(c.upto);
+    board().post(c.peer, std::move(envelope));
+    if (context(self).log && !c.again)
+      context(self).log->warn("stream.cut peer={} life={} lane={} after={} upto={}: it has to copy records",
+                              to_string(c.peer), c.life, name_of(c.lane), c.after, c.upto);
   }
   void operator()(inbound::send_acknowledged& s) const {
     v1::Envelope envelope;
@@ -103,7 +109,8 @@ void on_log(self_ptr self, log_page& p) {
   const auto& wanted = p.request;
   const outbound::read_log asked{wanted.lane, wanted.from.life, wanted.after, wanted.bytes_max};
   if (p.page.updates.empty()) {
-    state.out->log_busy(asked, now, state.out_effects);
+    // It was asked for what is durable: what is not there was shortened away, or cannot be read any more.
+    state.out->log_gone(asked, p.page.damaged == 0 ? 0 : p.page.damaged + 1, now, state.out_effects);
   } else if (p.page.updates.front().seq() != wanted.after + 1) {
     state.out->log_gone(asked, p.page.updates.front().seq(), now, state.out_effects);
   } else {
@@ -173,6 +180,7 @@ update_stream_actor::behavior_type update_stream(self_ptr self, update_stream_co
       },
       [self](const received_durable& r) {
         self->state.in->durable(r.lane, r.from.life, r.upto);
+        if (r.again) self->state.in->state_again(r.lane, r.from.life);
         if (self->state.in->wants_flush()) flush_soon(self);
       },
       [self](const own_life_ended& e) {

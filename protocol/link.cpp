@@ -63,6 +63,9 @@ lane lane_of(const v1::Envelope& envelope) {
   case v1::Envelope::kWeakOperation: // whatever its size: the attempts of one operation have to stay in order
   case v1::Envelope::kWeakAnswer:
   case v1::Envelope::kUpdates:
+  case v1::Envelope::kCopyOffered:
+  case v1::Envelope::kCopyAsked:
+  case v1::Envelope::kCopyTold:
   case v1::Envelope::kExplainAsked:
   case v1::Envelope::kExplainTold:
   case v1::Envelope::BODY_NOT_SET:

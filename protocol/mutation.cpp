@@ -54,6 +54,14 @@ std::string_view name_of(mutation m) {
     return "lock_expiry_not_restarted";
   case mutation::renewal_after_expiry:
     return "renewal_after_expiry";
+  case mutation::cut_shown_early:
+    return "cut_shown_early";
+  case mutation::copy_may_contain_no_more:
+    return "copy_may_contain_no_more";
+  case mutation::failed_scan_is_the_end:
+    return "failed_scan_is_the_end";
+  case mutation::damaged_taken_for_empty:
+    return "damaged_taken_for_empty";
   case mutation::table_lease_not_checked:
     return "table_lease_not_checked";
   case mutation::table_generation_reused:

@@ -35,12 +35,16 @@ enum class mutation : std::uint8_t {
   floor_raised_without_draining, ///< a fence is answered while an older write of its keys is undecided
   lock_expiry_not_restarted,     ///< a new home takes the lock that it finds for one whose time is over
   renewal_after_expiry,          ///< a home renews a grant whose time is over
-  table_lease_not_checked,       ///< a reader of the memory table does not look at the lease
-  table_generation_reused,       ///< entries of the former generation of a lease live on in the next one
-  table_pending_not_checked,     ///< a commit of another version makes the pending record readable
-  winner_by_wall_clock, ///< of two values the one with the later millisecond wins, the counter is not compared
-  excess_forgotten,     ///< what a context replaces and has not arrived is taken for new when it does
-  counter_adds_twice,   ///< an update of a counter that comes again is added again
+  cut_shown_early,               ///< a node answers from copied records before they are whole
+  copy_may_contain_no_more,  ///< a page of copies says that it contains only what was folded when it was asked for
+  failed_scan_is_the_end,    ///< a scan that fails is taken for the end of the shard
+  damaged_taken_for_empty,   ///< a copy is joined into a damaged record as if that were empty
+  table_lease_not_checked,   ///< a reader of the memory table does not look at the lease
+  table_generation_reused,   ///< entries of the former generation of a lease live on in the next one
+  table_pending_not_checked, ///< a commit of another version makes the pending record readable
+  winner_by_wall_clock,      ///< of two values the one with the later millisecond wins, the counter is not compared
+  excess_forgotten,          ///< what a context replaces and has not arrived is taken for new when it does
+  counter_adds_twice,        ///< an update of a counter that comes again is added again
   tombstone_collected_early_weak, ///< a tombstone is collected while values with lower stamps may still arrive
   dependency_vector_ignored,      ///< a staged update is shown without what it depends on
   token_not_raised_on_errors,     ///< an answer that is an error tells the session nothing
@@ -118,6 +122,14 @@ inline constexpr mutation replica_mutations[] = {
     mutation::dependency_vector_ignored,  mutation::token_not_raised_on_errors, mutation::incarnation_reused,
     mutation::received_counted_as_merged, mutation::retry_executed_twice,       mutation::sent_before_sync,
     mutation::own_write_hidden,           mutation::refusal_forgotten,
+};
+
+/// Those of copies from other nodes.
+inline constexpr mutation copy_mutations[] = {
+    mutation::cut_shown_early,
+    mutation::copy_may_contain_no_more,
+    mutation::failed_scan_is_the_end,
+    mutation::damaged_taken_for_empty,
 };
 
 /// Those of bounds of staleness.

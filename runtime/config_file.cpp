@@ -24,6 +24,7 @@ constexpr double round_trip_ms_max = 60'000;
 constexpr std::int64_t resp_connections_max = 1'000'000;
 constexpr std::int64_t memory_bytes_least = 65'536;
 constexpr std::int64_t memory_bytes_max = std::int64_t{1} << 40;
+constexpr std::int64_t stream_log_bytes_least = std::int64_t{256} << 10;
 constexpr std::size_t type_bytes_max = 64;
 constexpr std::int64_t alert_seconds_max = 86'400;
 constexpr std::int64_t audit_window_s_max = 3'600;
@@ -64,6 +65,7 @@ public:
     if (auto section = file_.section("listen")) read_listen(*section);
     if (auto section = file_.section("resp")) read_resp(*section);
     if (auto section = file_.section("memory")) read_memory(*section);
+    if (auto section = file_.section("streams")) read_streams(*section);
     if (auto section = file_.section("log")) read_log(*section);
     if (auto section = file_.section("api")) read_api(*section);
     if (auto section = file_.section("alerts")) read_alerts(*section);
@@ -237,6 +239,12 @@ private:
                   "0 (none), or " + std::to_string(memory_bytes_least) + " to " + std::to_string(memory_bytes_max));
       out_.memory_bytes_max = static_cast<std::size_t>(*x);
     }
+    in.finish();
+  }
+
+  void read_streams(toml_section& in) {
+    if (auto x = in.whole("log_bytes_max", stream_log_bytes_least, memory_bytes_max))
+      out_.stream_log_bytes_max = static_cast<std::size_t>(*x);
     in.finish();
   }
 

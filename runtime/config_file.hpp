@@ -3,6 +3,7 @@
 
 #include "protocol/cluster.hpp"
 #include "protocol/ids.hpp"
+#include "protocol/limits.hpp"
 #include "protocol/session/token.hpp"
 #include "runtime/token_seal.hpp"
 
@@ -69,9 +70,10 @@ struct node_config {
   node_id self; ///< 0 = a client node: not in the list; it draws an id at each start
   std::string name;
   std::string region;
-  std::filesystem::path directory;                       ///< of the store; empty for a client node
-  std::optional<endpoint> resp;                          ///< where Redis clients connect
-  std::optional<endpoint> admin;                         ///< where the admin HTTP listens
+  std::filesystem::path directory;                                     ///< of the store; empty for a client node
+  std::optional<endpoint> resp;                                        ///< where Redis clients connect
+  std::optional<endpoint> admin;                                       ///< where the admin HTTP listens
+  std::size_t stream_log_bytes_max = limits::stream_own_log_bytes_max; ///< per lane, for peers that lag
   std::size_t memory_bytes_max = std::size_t{256} << 20; ///< of copies that answer strong reads; 0 = none
   resp_settings gateway;                                 ///< means something with `resp` only
   log_settings log;

@@ -47,6 +47,8 @@ struct node_setup {
   std::size_t home_bytes_max = limits::home_bytes_max;
   collection_options collection;    ///< of tombstones; simulations do not wait as long
   std::size_t memory_bytes_max = 0; ///< of copies that answer strong reads here; 0 = none are kept
+  std::size_t stream_log_bytes_max =
+      limits::stream_own_log_bytes_max; ///< of own updates, per lane, for peers that lag
   violation_ledger::options alerts;
   /// Copies that somebody else keeps, with no promise at all: what they answer may be stale. Null = none; else this
   /// node has no memory layer, and takes no read locks. Only `troupe bench levels` sets it, to measure what the

@@ -28,7 +28,7 @@ nlohmann::ordered_json by_kind(const std::array<std::uint64_t, stream_violation_
   return out;
 }
 
-nlohmann::ordered_json to_json(const stream_replica::status& r) {
+nlohmann::ordered_json to_json(const stream_replica::status& r, const cluster& shape) {
   return {
       {"life", r.life},
       {"ready", r.ready},
@@ -42,6 +42,11 @@ nlohmann::ordered_json to_json(const stream_replica::status& r) {
       {"conflicts_kept_bytes", r.conflicts_bytes},
       {"conflicts_evicted", r.conflicts_evicted},
       {"damaged", r.damaged},
+      {"damaged_keys", r.damaged_keys},
+      {"repaired", r.repaired},
+      {"copied", r.copied},
+      {"copying_from", node_name(r.copying_from, shape)},
+      {"closed_until_copied", r.closed},
       {"collected", r.collected},
       {"keys_in_memory", r.keys},
       {"bytes_in_memory", r.cached_bytes},
@@ -136,6 +141,15 @@ void add_replica(const stream_replica::status& r, families& out) {
   out.push_back(counter("conflicts_evicted_total", "Values that lost and were forgotten for want of room")
                     .add(r.conflicts_evicted)
                     .take());
+  out.push_back(
+      counter("stream_records_copied_total", "Records that were taken from other nodes").add(r.copied).take());
+  out.push_back(
+      counter("stream_records_repaired_total", "Of those, such that were damaged here").add(r.repaired).take());
+  out.push_back(gauge("stream_records_damaged", "Records that are damaged here now").add(r.damaged_keys).take());
+  out.push_back(gauge("stream_closed", "1 while causal and session types are left to other replicas, since what was "
+                                       "copied from them is not whole yet")
+                    .add(r.closed ? 1 : 0)
+                    .take());
   out.push_back(gauge("stream_updates_hidden", "Updates that are here and not visible yet").add(r.staged).take());
   out.push_back(gauge("stream_updates_blocked", "Of these, those that lack a cause").add(r.blocked).take());
   auto unfolded = gauge("stream_unfolded_bytes", "Updates that are in no record yet, by lane");
@@ -178,7 +192,7 @@ nlohmann::ordered_json to_json(const streams_status& status, const cluster& shap
   for (const auto& manager : status.managers)
     out["managers"].push_back(to_json(manager));
   if (!status.replica) return out;
-  out["replica"] = to_json(*status.replica);
+  out["replica"] = to_json(*status.replica, shape);
   if (status.frontier) out["frontier"] = to_json(*status.frontier, shape);
   out["peers"] = nlohmann::ordered_json::array();
   for (const auto& peer : status.peers)

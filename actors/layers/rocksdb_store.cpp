@@ -476,7 +476,9 @@ void rocksdb_store::answer(weak_load_call call) {
 
 void rocksdb_store::scan_weak(shard_id shard, std::string after, std::function<void(weak_page)> done) {
   queue_page([this, shard, after = std::move(after), done = std::move(done)] {
-    auto found = failed_ ? weak_page{} : rocksdb_streams::scan(*db_, shard, after);
+    auto found =
+        failed_ ? weak_page{.records = {}, .next = {}, .whole = false} : rocksdb_streams::scan(*db_, shard, after);
+    if (!found.whole && log_) log_->error("store.scan_failed shard={} after={:?}", shard.value, after);
     for (const auto& entry : found.records)
       if (const auto* bad = std::get_if<damaged>(&entry.found)) found_damaged({shard, entry.key}, *bad);
     --unanswered_;

@@ -173,7 +173,7 @@ weak_page scan(rocksdb::DB& db, shard_id shard, const std::string& after) {
     found.next = found.records.back().key;
     break;
   }
-  // What cannot be read at all shows up as damage when it is loaded; a page that breaks off is not the last one.
+  found.whole = at->status().ok();
   return found;
 }
 

@@ -69,6 +69,7 @@ struct weak_page {
   };
   std::vector<entry> records; ///< by key
   std::string next;           ///< the next page has the keys above it; empty = there are no more
+  bool whole = true;          ///< false: the store failed while it was read; nothing follows from what is not there
 };
 
 /// Asynchronous: no call blocks, callbacks run on a thread of the driver's (or inside the simulation's event), must

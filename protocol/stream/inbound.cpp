@@ -227,6 +227,11 @@ void inbound::durable(stream_lane which, std::uint64_t life, std::uint64_t upto)
   if (lane.full && lane.bytes <= options_.unsynced_bytes / 2) lane.full = false;
 }
 
+void inbound::state_again(stream_lane which, std::uint64_t life) {
+  auto& lives = lanes_[static_cast<std::size_t>(which)].lives;
+  if (const auto known = lives.find(life); known != lives.end() && up_) known->second.owed = owed_ = true;
+}
+
 void inbound::flush(instant now, effects& out) {
   if (!wants_flush()) return;
   owed_ = false;

@@ -100,6 +100,9 @@ public:
   /// over the stream: after a catch-up. Acknowledged by the next flush.
   void durable(stream_lane lane, std::uint64_t life, std::uint64_t upto);
 
+  /// The peer does not know what is durable here of that life: the next flush says it.
+  void state_again(stream_lane lane, std::uint64_t life);
+
   /// Acknowledges what has become durable since. `out`: at most one send.
   void flush(instant now, effects& out);
   /// Asks again for what is still missing; flushes too.

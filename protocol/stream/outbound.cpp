@@ -37,6 +37,14 @@ void outbound::earlier_life(stream_lane lane, std::uint64_t life, std::uint64_t 
   s.durable = last_seq;
   s.ended = true;
   s.due = instant::min();
+  const auto said = of(lane).said.find(life);
+  if (said == of(lane).said.end()) return;
+  position_message p;
+  p.set_life(life);
+  p.set_lane(to_wire(lane));
+  p.set_durable(std::min(said->second, last_seq));
+  of(lane).said.erase(said);
+  acknowledge(p, true, instant::min(), out);
 }
 
 // -- what this node has
@@ -95,11 +103,13 @@ void outbound::connected(instant now) {
 
 void outbound::disconnected() {
   up_ = placed_ = false;
-  for (auto& lane : lanes_)
+  for (auto& lane : lanes_) {
+    lane.said.clear();
     for (auto& [life, s] : lane.lives) {
       go_to(lane, s, s.acked);
       s.end_sent = s.placed = false;
     }
+  }
 }
 
 /// What is sent next follows `position`.
@@ -160,13 +170,14 @@ void outbound::acknowledge(const position_message& p, bool first, instant now, e
   const auto found = lane.lives.find(p.life());
   if (found == lane.lives.end()) {
     // A life of long ago, which is over for this node, is no news when a connection begins.
-    if (!first || p.life() > running_) refuse("unknown_life", p, out);
+    if (!first || (running_ != 0 && p.life() > running_)) return refuse("unknown_life", p, out);
+    // One that is told of later, when this node has read its log; a life of long ago is no news.
+    if (lane.said.size() < options_.lives_max) lane.said[p.life()] = p.durable();
     return;
   }
   auto& s = found->second;
-  // What an earlier connection, process or catch-up has brought it to is not known here.
-  const auto possible = first || s.ended || s.gone ? s.durable : s.highest;
-  if (p.durable() > possible) return refuse("beyond_what_was_sent", p, out);
+  // What an earlier connection or process has brought it to is not known here, nor what it has copied, and from whom.
+  if (p.durable() > s.durable) return refuse("beyond_what_is_there", p, out);
   if (p.durable() < s.acked) {
     if (s.placed) return refuse("stale", p, out);
     out.push_back(note{"stream.peer_went_back", "peer=" + to_string(options_.peer) + " " + place(which, p.life())
@@ -187,7 +198,6 @@ void outbound::acknowledge(const position_message& p, bool first, instant now, e
     s.due = now;
   }
   if (s.gone && s.acked + 1 >= *s.gone) s.gone.reset();
-  s.highest = std::max(s.highest, s.acked);
   if (has_news(s) && s.due == never) s.due = now;
   if (s.acked > s.best) {
     s.best = s.acked;
@@ -243,12 +253,15 @@ void outbound::log_read(log_part part, instant now, effects& out) {
   if (s->due == never) s->due = now + options_.state_after;
 }
 
-void outbound::log_gone(const read_log& what, std::uint64_t first_kept, instant, effects& out) {
+void outbound::log_gone(const read_log& what, std::uint64_t first_kept, instant now, effects& out) {
   auto* s = read_stream(what, "stream.log_gone_ignored", out);
-  if (s == nullptr || first_kept <= what.after + 1) return; // it is read again
+  if (s == nullptr) return;
+  if (first_kept == 0) first_kept = s->durable + 1;
+  if (first_kept <= what.after + 1) return; // it is read again
   // What stands in memory already needs no log, and is acknowledged first; then the position is the peer's.
   s->gone = first_kept;
-  out.push_back(cut{options_.peer, what.lane, what.life, what.after});
+  s->cut_again = now + options_.cut_again;
+  out.push_back(cut{options_.peer, what.lane, what.life, what.after, first_kept - 1});
 }
 
 void outbound::log_busy(const read_log& what, instant now, effects& out) {
@@ -303,7 +316,6 @@ bool outbound::send_one(stream_lane which, std::uint64_t life, instant now, effe
     s.patience = options_.resend_after;
   }
   s.sent = upto;
-  s.highest = std::max(s.highest, upto);
   s.clock_sent = clock;
   s.end_sent |= m.ended();
   if (!has_news(s)) s.due = never;
@@ -332,6 +344,11 @@ void outbound::tick(instant now, effects& out) {
   if (!up_ || !placed_) return;
   for (auto& lane : lanes_)
     for (auto& [life, s] : lane.lives) {
+      if (s.gone && now >= s.cut_again) {
+        const auto which = &lane == &of(stream_lane::ordered) ? stream_lane::ordered : stream_lane::free;
+        s.cut_again = now + options_.cut_again;
+        out.push_back(cut{options_.peer, which, life, s.covered, *s.gone - 1, true});
+      }
       if (s.sent <= s.acked || now < s.progress + s.patience) continue;
       ++counters_.repeated;
       const auto patience = std::min(2 * s.patience, nanoseconds{patience_max * options_.resend_after});
@@ -350,6 +367,7 @@ instant outbound::wake_at() const {
   for (const auto& lane : lanes_)
     for (const auto& [life, s] : lane.lives) {
       if (s.sent > s.acked) when = std::min(when, s.progress + s.patience);
+      if (s.gone) when = std::min(when, s.cut_again);
       if (has_news(s)) when = std::min(when, s.due);
       if (wants_reading(lane, s)) when = std::min(when, lane.read_again);
     }

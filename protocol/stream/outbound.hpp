@@ -40,6 +40,7 @@ struct outbound_options {
   std::size_t message_updates = 256;
   milliseconds state_after{2};    ///< a prefix without updates for the peer is stated so long after it advanced
   milliseconds resend_after{500}; ///< without progress; doubled each time up to 16 times that, until there is some
+  milliseconds cut_again{1000};   ///< a cut is said again so long after it was said
   std::size_t lives_max = 1'024;  ///< per lane; further earlier lives are ignored with a note
 };
 
@@ -65,13 +66,15 @@ public:
     std::uint64_t upto = 0;
   };
   /// The log does not reach back to `after`, which is all that the peer has or is about to get from memory: it needs
-  /// a catch-up. Said once per connection. Nothing more is sent of this life in this lane until the peer states a
+  /// to copy records. Said again and again. Nothing more is sent of this life in this lane until the peer states a
   /// position from which the log goes on.
   struct cut {
     node_id peer;
     stream_lane lane;
     std::uint64_t life = 0;
-    std::uint64_t after = 0;
+    std::uint64_t after = 0; ///< what the peer has
+    std::uint64_t upto = 0;  ///< everything in (after, upto] is in no log
+    bool again = false;      ///< it was said before on this connection
   };
   using effect = std::variant<send_updates, read_log, peer_durable, cut, note>;
   using effects = std::vector<effect>;
@@ -121,7 +124,7 @@ public:
 
   /// Answers to read_log. One that nobody waits for is ignored with a note.
   void log_read(log_part part, instant now, effects& out);
-  /// The log begins above `after` + 1, at `first_kept`.
+  /// The log begins above `after` + 1, at `first_kept`; 0 = it is empty.
   void log_gone(const read_log& what, std::uint64_t first_kept, instant now, effects& out);
   /// The read failed, or nothing may be read now: it is asked for again by and by.
   void log_busy(const read_log& what, instant now, effects& out);
@@ -157,7 +160,6 @@ private:
     std::uint64_t best = 0;  ///< the highest that it ever said
     bool placed = false;     ///< the peer has said so on this connection
     std::uint64_t sent = 0;  ///< stated on this connection
-    std::uint64_t highest = 0; ///< running life: ever stated; nothing above it can be acknowledged
     /// In memory: everything of (base, covered] that is meant for the peer, by number.
     std::deque<waiting> queue;
     std::uint64_t base = 0, covered = 0;
@@ -165,6 +167,7 @@ private:
     std::uint64_t clock_sent = 0;      ///< stated on this connection, of a prefix that is not above `sent`
     bool end_sent = false;             ///< `ended` was stated on this connection
     std::optional<std::uint64_t> gone; ///< the log begins here, above what the peer has
+    instant cut_again = never;         ///< gone: when that is said again
     instant due = never;               ///< to state a prefix, a clock or the end without updates
     instant progress;        ///< of the acknowledgements, or when there began to be something to acknowledge
     nanoseconds patience{0}; ///< how long to wait for progress, now
@@ -174,7 +177,8 @@ private:
     std::size_t bytes = 0;     ///< of all queues
     std::size_t in_flight = 0; ///< of what is in queues and at or below `sent`
     std::optional<read_log> reading;
-    instant read_again = instant::min(); ///< not before
+    std::map<std::uint64_t, std::uint64_t> said; ///< what the peer has of lives that are not known here yet; bounded
+    instant read_again = instant::min();         ///< not before
   };
   using position_message = v1::UpdatesAcknowledged::Position;
 

@@ -19,8 +19,8 @@ public:
     std::uint64_t clock = 0; ///< at least that of the entry
   };
 
-  /// In order of seq.
-  void append(std::uint64_t seq, std::uint64_t clock, std::size_t bytes) {
+  /// In order of seq. What is appended between two ends of a part, each `part_bytes` after the former, goes together.
+  void append(std::uint64_t seq, std::uint64_t clock, std::size_t bytes, std::size_t part_bytes) {
     if (parts_.empty() || parts_.back().bytes >= part_bytes) parts_.push_back({});
     auto& p = parts_.back();
     p.last = {seq, clock};
@@ -39,7 +39,8 @@ public:
     return i == peers_.end() ? 0 : i->second;
   }
 
-  /// What all of `peers` have, and of the rest what is above `bytes_max`, but nothing above `folded`.
+  /// What all of `peers` have, and of the rest what is above `bytes_max`, but nothing above `folded`. What is
+  /// appended to now stays, so that a peer that keeps up is not cut off by one large update.
   struct shortened {
     position upto;    ///< seq 0 = nothing to do
     bool cut = false; ///< some peer lacks some of it
@@ -52,7 +53,7 @@ public:
     while (!parts_.empty()) {
       const auto& p = parts_.front();
       const bool theirs = p.last.seq <= everywhere;
-      const bool too_much = bytes_ > bytes_max && p.last.seq <= folded;
+      const bool too_much = bytes_ > bytes_max && p.last.seq <= folded && parts_.size() > 1;
       if (!theirs && !too_much) break;
       out.upto = p.last;
       out.cut = out.cut || !theirs;
@@ -71,8 +72,6 @@ private:
     position last;
     std::size_t bytes = 0;
   };
-  static constexpr std::size_t part_bytes = std::size_t{64} << 10;
-
   std::deque<part> parts_; ///< what is in the log, oldest first
   std::map<node_id, std::uint64_t> peers_;
   position erased_; ///< the log begins above

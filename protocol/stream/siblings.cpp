@@ -354,7 +354,7 @@ sibling_set::collection sibling_set::collect_tombstones(const stability& s) {
   for (std::size_t i = 0; i < entries_.size(); ++i) {
     const auto& t = entries_[i];
     if (t.kind != sibling_kind::tombstone || !s.stable.covers(t.at)) continue;
-    if (s.hides && t.when.clock > s.clock && !mutated(mutation::tombstone_collected_early_weak)) continue;
+    if (t.when.clock > s.clock && !mutated(mutation::tombstone_collected_early_weak)) continue;
     if (s.hides && hides_any(t)) {
       ++result.hiding;
       continue;

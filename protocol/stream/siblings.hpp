@@ -127,9 +127,10 @@ public:
   /// Forgets tombstones that nobody needs any more (E3). A tombstone t goes exactly when
   ///  1. t is stable. What its context replaces is dropped wherever it comes to be, by `received`, and until that
   ///     covers it by excess, which outlives the tombstone: this is for those who lack `received`, a damaged copy or
-  ///     a replica that starts anew, which may learn of the key from anybody that the view counts. And, where
-  ///     tombstones hide,
-  ///  2. t's clock is at or below the stable clock: no value with a lower stamp can arrive any more, and
+  ///     a replica that starts anew, which may learn of the key from anybody that the view counts. And
+  ///  2. t's clock is at or below the stable clock: no update with a lower stamp can arrive any more anywhere. So
+  ///     every replica has also what t replaced, tombstones above all: one that copies records, and does not find the
+  ///     key, lacks nothing of it. And, where tombstones hide,
   ///  3. no value with a lower stamp is among the siblings that it concerns: it would come back.
   /// So the view of the state is the same before and after, then and later; and the set that is left does not depend
   /// on when it was done. What 3. keeps goes when somebody writes the key; a replica that wants the room back writes

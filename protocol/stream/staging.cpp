@@ -143,6 +143,25 @@ void staging::close(version_vector& target) const {
   }
 }
 
+std::vector<std::unique_ptr<staged_update>> staging::absorb(const version_vector& target, instant now,
+                                                            std::vector<staged_update*>& out) {
+  for (auto waiting = blocked_.begin(); waiting != blocked_.end();) {
+    blocked_count_ -= std::erase_if(waiting->second, [&](const auto& w) { return target.covers(w.second->at); });
+    waiting = waiting->second.empty() ? blocked_.erase(waiting) : std::next(waiting);
+  }
+  std::vector<std::unique_ptr<staged_update>> gone;
+  for (auto& [from, l] : lines_) {
+    // What is taken below has been looked at, whatever it depends on.
+    while (l.looked_at < l.updates.size() && target.covers(l.updates[l.looked_at]->at))
+      ++l.looked_at;
+    for (std::size_t i = 0; i < l.looked_at && target.covers(l.updates[i]->at); ++i)
+      if (!l.updates[i]->visible) --hidden_;
+  }
+  take(target, gone);
+  show(target, now, out);
+  return gone;
+}
+
 void staging::take(const version_vector& target, std::vector<std::unique_ptr<staged_update>>& out) {
   for (auto i = lines_.begin(); i != lines_.end();) {
     auto& l = i->second;

@@ -76,6 +76,19 @@ public:
     if (!whole && history_.empty()) history_.push_back({now, shown_});
     return out;
   }
+  /// Everything up to `target`, which was taken from elsewhere, is part of records: raises `folded` and `shown`.
+  /// @return what was staged of it, visible or not. `out`: what has become visible of the rest.
+  std::vector<std::unique_ptr<staged_update>> absorb(const version_vector& target, instant now,
+                                                     std::vector<staged_update*>& out);
+  /// Whether all that is staged up to `target` passes.
+  template <class Passes> bool all_upto(const version_vector& target, Passes passes) const {
+    for (const auto& [from, of] : lines_)
+      for (const auto& u : of.updates) {
+        if (!target.covers(u->at)) break;
+        if (!passes(*u)) return false;
+      }
+    return true;
+  }
   /// When fold() has something to do; `never` when it has not.
   instant fold_at(nanoseconds window) const { return history_.empty() ? never : history_.front().since + window; }
 

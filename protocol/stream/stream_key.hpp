@@ -27,7 +27,9 @@ struct stream_key {
   const data_type* type = nullptr;
 
   bytes record = bytes::unread;
-  bool damaged = false; ///< what is in the store is not whole: nothing is answered from it
+  bool damaged = false;    ///< what is in the store is not whole: nothing is answered from it
+  std::size_t copying = 0; ///< pages that hold a copy of it, and wait for its record
+  bool withdrawn = false;  ///< from the node's table, while its lane was closed
 
   /// The state as it is shown: folded and visible updates. Valid when `record` is here.
   sibling_set visible;
@@ -50,7 +52,9 @@ struct stream_key {
 
   /// What an operation of this node sees first: for counters, which continue their own sum, and for single values.
   const sibling_set& newest() const { return latest ? *latest : visible; }
-  bool pinned() const { return record == bytes::loading || !unfolded.empty() || !waiting.empty() || unsynced > 0; }
+  bool pinned() const {
+    return record == bytes::loading || !unfolded.empty() || !waiting.empty() || unsynced > 0 || copying > 0;
+  }
 };
 
 } // namespace troupe

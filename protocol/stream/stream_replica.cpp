@@ -78,8 +78,11 @@ stream_replica::impl::impl(stream_replica_options o, stream_image i, instant now
 
 void stream_replica::impl::read_marks() {
   restore_conflicts();
-  for (auto m = image.marks.lower_bound("d."); m != image.marks.end() && m->first.starts_with("d."); ++m)
-    damaged_keys.insert(m->first.substr(2));
+  of(stream_lane::ordered).closed_until = vector_in(image, stream_marks::closed_until);
+  for (auto m = image.marks.lower_bound("d."); m != image.marks.end() && m->first.starts_with("d."); ++m) {
+    const auto key = m->first.substr(2);
+    if (const auto* type = type_of(key)) damaged_keys[key].as_of = of(lane_of(*type)).staged.folded();
+  }
   for (const auto l : {stream_lane::ordered, stream_lane::free}) {
     auto& lane = of(l);
     const auto parse_origin = [](std::string_view text) {
@@ -129,7 +132,7 @@ void stream_replica::impl::log_read(const updates_request& request, updates_page
     last = u.seq();
     clock.saw({.clock = u.clock(), .origin = log.from.node});
     if (log.from.node == options.self) {
-      lane.logs[log.from.life].append(u.seq(), u.clock(), weight_of(u));
+      lane.logs[log.from.life].append(u.seq(), u.clock(), weight_of(u), log_part_bytes());
       if (u.has_request()) {
         requests.add(from_wire(u.request()), {.at = {log.from, u.seq()}, .lane = log.lane, .clock = u.clock()});
       }
@@ -177,6 +180,7 @@ void stream_replica::impl::replayed(instant now, effects& out) {
   before.meet(of(stream_lane::ordered).received);
   show(stream_lane::ordered, before, now, out);
   out.push_back(applied{of(stream_lane::ordered).staged.shown(), ++applied_number});
+  reopen(out);
   out.push_back(ready{});
 }
 
@@ -204,7 +208,7 @@ void stream_replica::impl::store(std::vector<stream_write> writes, decltype(pend
 
 void stream_replica::impl::persisted(std::uint64_t number, instant now, std::uint64_t wall_ms, effects& out) {
   std::array<std::uint64_t, stream_lanes> own{};
-  bool ceiling = false;
+  bool ceiling = false, copied_page = false;
   while (!persists.empty() && persists.front().number <= number) {
     const auto then = std::move(persists.front().then);
     persists.pop_front();
@@ -218,6 +222,12 @@ void stream_replica::impl::persisted(std::uint64_t number, instant now, std::uin
         --k->unsynced;
         touched(*k);
       }
+      of(r->lane).folded_durable.join(r->folded);
+      for (const auto& p : r->positions) {
+        of(r->lane).received.raise(p.from, p.upto);
+        out.push_back(p);
+      }
+      copied_page = copied_page || r->copied_page;
     }
     if (const auto* c = std::get_if<ceiling_durable>(&then)) {
       clock.ceiling_durable(c->clock);
@@ -226,6 +236,8 @@ void stream_replica::impl::persisted(std::uint64_t number, instant now, std::uin
   }
   for (const auto l : {stream_lane::ordered, stream_lane::free})
     if (const auto upto = own[static_cast<std::size_t>(l)]; upto > 0) own_up_to(l, upto, now, out);
+  if (copied_page) page_stored(now, out);
+  reopen(out);
   if (!ceiling) return;
   auto stamped = std::exchange(unstamped, {});
   for (const auto cookie : stamped)
@@ -302,6 +314,7 @@ void stream_replica::impl::tick(instant now, std::uint64_t wall_ms, effects& out
   freshness::questions questions;
   fresh.tick(now, questions);
   ask(std::move(questions), now, out);
+  tick_copies(now, out);
   show_fresher(now, out);
   publish_changes(out);
   trim();
@@ -317,6 +330,7 @@ instant stream_replica::impl::wake_at() const {
   at = std::min(at, of(stream_lane::free).staged.fold_at(options.fold_every));
   if (life != 0) at = std::min(at, statement_at);
   at = std::min(at, fresh.wake_at());
+  at = std::min(at, copies_wake_at());
   for (const auto& lane : lanes)
     if (!lane.held.empty() && lane.staged.bytes() < options.unfolded_bytes_max) at = instant::min();
   return at;
@@ -425,6 +439,8 @@ void stream_replica::loaded(const std::string& key, found what, const times& at,
   if (k == impl_->keys.end() || k->second->record != stream_key::bytes::loading) return;
   impl_->wall_ms_last = at.wall_ms;
   impl_->loaded(key, std::move(what), out);
+  impl_->join_page(at.now, out);
+  impl_->absorb_copies(at.now, out);
   auto waiting = std::exchange(k->second->waiting, {});
   for (const auto cookie : waiting)
     impl_->resume(cookie, at.now, at.wall_ms, out);
@@ -484,6 +500,9 @@ stream_replica::status stream_replica::report() {
     for (const auto& [of_life, log] : i.lanes[l].logs)
       s.own_log_bytes[l] += log.bytes();
   }
+  s.damaged_keys = i.damaged_keys.size();
+  s.copying_from = i.copies.run ? i.copies.run->from : node_id{};
+  s.closed = i.of(stream_lane::ordered).closed();
   s.conflicts_kept = i.ledger.size();
   s.conflicts_bytes = i.ledger.bytes();
   s.conflicts_evicted = i.ledger.evicted();

@@ -4,11 +4,12 @@
 /// From the streams:      updates of other origins (accept), what a peer has on disk (peer_durable).
 /// From the frontier:     what may be shown (advanced), what is stable (stable), the end of a wait (met, unmet).
 /// From its like:         what they have accepted, for reads with a bound of staleness (FreshnessAsked,
-/// FreshnessTold).
+/// FreshnessTold); records that no log holds any more, and such that are damaged here (CopyAsked, CopyTold).
 ///
 /// What the environment must provide: effects performed in order; `persisted()` after each `persist`, whose numbers
-/// are consecutive, in their order; one `loaded()` for each `load` and one `log_read()` for each `read_log`; exactly
-/// one `met()` or `unmet()` for each `await`; `tick()` no later than wake_at().
+/// are consecutive, in their order; one `loaded()` for each `load`, one `log_read()` for each `read_log` and one
+/// `copy_read()` for each `read_copy`; exactly one `met()` or `unmet()` for each `await`; `tick()` no later than
+/// wake_at().
 ///
 /// How a record is kept. An update goes through these states, in one direction:
 ///
@@ -20,6 +21,10 @@
 /// Folded is everything up to one vector per lane, whole prefixes of origins, closed under dependencies. So the
 /// records in the store are the state as of that vector, exactly; a snapshot at or above it can be put together from
 /// records and unfolded updates; and a replay after a start knows which entries are in the records.
+///
+/// A node that the logs do not reach any more copies records. While it does, and until it has folded all that any
+/// copied record may contain, its records are ahead of that vector: in the ordered lane it answers nothing meanwhile,
+/// over restarts, and others are asked instead.
 ///
 /// Who reads with a session: a session leaves its own writes that no answer's vector has covered yet out of `seen`
 /// when it reads, and names those of the key in `own`; a write carries all of them in `seen`. So nobody waits for his
@@ -116,6 +121,7 @@ public:
     stream_lane lane = stream_lane::ordered;
     std::uint64_t upto = 0;
     std::uint64_t clock = 0; ///< the highest that the origin has stated with it; 0 = none
+    bool again = false;      ///< the origin does not know: it is to be told, news or not
   };
   /// For the frontier: an earlier life of this node, and the last of its updates that survived; waits for more of it
   /// are in vain.
@@ -162,7 +168,8 @@ public:
     std::string key;
     loser lost;
   };
-  /// For anti-entropy: the record here cannot be read; reads of the key are refused until somebody repairs it.
+  /// The record here cannot be read. Operations on the key are refused until a copy of it, which others are asked
+  /// for, has mended it.
   struct damaged_record {
     shard_id shard;
     std::string key;
@@ -183,17 +190,45 @@ public:
     node_id to;
     v1::FreshnessTold what;
   };
+  /// For the stream replica of a member: a page of its records, please. Then copy_told(), or nothing.
+  struct ask_copy {
+    node_id to;
+    v1::CopyAsked what;
+  };
+  struct tell_copy {
+    node_id to;
+    v1::CopyTold what;
+  };
+  /// Read a page of the shard's records from the store, whatever their lane, those above `after`; or that of `key`
+  /// only, unless it is empty. Then copy_read().
+  struct read_copy {
+    std::uint64_t cookie = 0;
+    shard_id shard;
+    std::string after;
+    std::string key;
+  };
   /// Everything that survived was read: from here on reads are answered. Comes once.
   struct ready {};
 
   using effect = std::variant<persist, load, read_log, answer, durable_updates, received, own_ended, publish,
                               withdraw, applied, await, forget, conflict_found, damaged_record, log_cut,
-                              ask_freshness, tell_freshness, ready, note>;
+                              ask_freshness, tell_freshness, ask_copy, tell_copy, read_copy, ready, note>;
   using effects = std::vector<effect>;
 
   /// What a load found: nothing, a verified record, or damage.
   struct damage {};
   using found = std::variant<std::monostate, v1::WeakRecord, damage>;
+
+  /// A page of the records of a shard.
+  struct records_page {
+    struct entry {
+      std::string key;
+      found what;
+    };
+    std::vector<entry> records; ///< by key
+    std::string next;           ///< the next page has the keys above it; empty = there are no more
+    bool whole = true;          ///< false: the store could not read all of it; nothing follows from what is not there
+  };
 
   /// What came of one statement of a peer's stream.
   struct incoming {
@@ -271,6 +306,14 @@ public:
   void freshness_asked(node_id from, const v1::FreshnessAsked& question, effects& out);
   /// @errors  one that is malformed or late changes nothing.
   void freshness_told(node_id from, const v1::FreshnessTold& told, const times& at, effects& out);
+  /// Of what this node lacks of that life of `from`, no log holds everything.
+  void copy_offered(node_id from, const v1::CopyOffered& offer, instant now, effects& out);
+  /// Answered with tell_copy once the page was read; not at all while this node cannot.
+  /// @errors  a question about what one of both does not store is refused with a note.
+  void copy_asked(node_id from, const v1::CopyAsked& question, effects& out);
+  void copy_read(std::uint64_t cookie, records_page page, effects& out);
+  /// @errors  one that is late changes nothing; from one that is malformed nothing is copied for a minute.
+  void copy_told(node_id from, v1::CopyTold told, const times& at, effects& out);
   /// A connection to a member has begun or ended. In order with what it brings.
   void peer(node_id who, bool connected, instant now, effects& out);
 
@@ -292,6 +335,11 @@ public:
     std::uint64_t reads = 0, writes = 0, waited = 0, duplicates = 0, refused = 0;
     std::uint64_t cache_hits = 0, cache_misses = 0;
     std::uint64_t conflicts = 0, damaged = 0, folded = 0, collected = 0;
+    std::uint64_t copied = 0;                               ///< records that were taken from other nodes
+    std::uint64_t repaired = 0;                             ///< of those, damaged ones
+    std::size_t damaged_keys = 0;                           ///< whose records are damaged now
+    node_id copying_from;                                   ///< value 0 = from nobody
+    bool closed = false;                                    ///< the ordered lane, until what was copied is whole
     std::size_t conflicts_kept = 0, conflicts_bytes = 0;    ///< in the ledger
     std::uint64_t conflicts_evicted = 0;                    ///< from it, for want of room, since the start
     std::size_t keys = 0;                                   ///< in memory

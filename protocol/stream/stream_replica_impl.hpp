@@ -3,6 +3,7 @@
 
 #include "protocol/assert.hpp"
 #include "protocol/mutation.hpp"
+#include "protocol/stream/copying.hpp"
 #include "protocol/stream/freshness.hpp"
 #include "protocol/stream/own_log.hpp"
 #include "protocol/stream/request_table.hpp"
@@ -74,6 +75,10 @@ struct stream_replica::impl {
   };
   struct records_durable {
     std::vector<stream_key*> keys;
+    stream_lane lane = stream_lane::ordered;
+    version_vector folded = {};           ///< that they contain; empty = as before
+    std::vector<received> positions = {}; ///< that were copied
+    bool copied_page = false;
   };
   struct pending_persist {
     std::uint64_t number = 0;
@@ -81,10 +86,13 @@ struct stream_replica::impl {
   };
 
   struct lane_state {
-    explicit lane_state(version_vector folded) : staged{std::move(folded)} {}
+    explicit lane_state(version_vector folded) : staged{folded}, folded_durable{std::move(folded)} {}
+    bool closed() const { return !closed_until.empty(); }
     staging staged;
-    version_vector taken;    ///< accepted, durable or not; own ones too
-    version_vector received; ///< durable
+    version_vector folded_durable; ///< what the records on the disk contain
+    version_vector closed_until;   ///< ordered lane: nothing is answered until this is folded; empty = open
+    version_vector taken;          ///< accepted, durable or not; own ones too
+    version_vector received;       ///< durable
     version_vector stable;
     std::uint64_t seq = 0;                             ///< of the newest own update of the running life
     std::deque<own_write> undurable;                   ///< by seq, without gaps, up to `seq`
@@ -114,8 +122,14 @@ struct stream_replica::impl {
   std::set<node_id> counted; ///< in the view
 
   std::unordered_map<std::string, std::unique_ptr<stream_key>> keys; ///< looked up only, never walked through
-  std::list<stream_key*> idle;                     ///< may be dropped; the one used last is in front
-  std::set<std::string, std::less<>> damaged_keys; ///< whose records are not whole; as many as the store has of them
+  std::list<stream_key*> idle; ///< may be dropped; the one used last is in front
+  /// A record that is not whole. What is merged into it since keeps all of its context as excess.
+  struct damage_known {
+    version_vector as_of;                 ///< a copy has to contain this
+    std::optional<version_vector> mended; ///< by a copy; whole when this is folded
+  };
+  std::map<std::string, damage_known, std::less<>> damaged_keys; ///< as many as the store has of them
+  copying copies;
   std::size_t cached_bytes = 0;
   std::vector<stream_key*> changed;                                   ///< to be published
   std::multimap<std::uint64_t, std::string> tombstones[stream_lanes]; ///< by clock: what may be collected one day
@@ -141,6 +155,10 @@ struct stream_replica::impl {
   lane_state& of(stream_lane l) { return lanes[static_cast<std::size_t>(l)]; }
   const lane_state& of(stream_lane l) const { return lanes[static_cast<std::size_t>(l)]; }
   origin self_origin() const { return {options.self, life}; }
+  std::size_t log_part_bytes() const {
+    constexpr std::size_t part_bytes_max = std::size_t{64} << 10;
+    return std::min(part_bytes_max, options.own_log_bytes_max / 8);
+  }
   void read_marks();
   void read_on(std::size_t log, std::uint64_t after, effects& out);
   void log_read(const updates_request& request, updates_page page, instant now, effects& out);
@@ -163,7 +181,44 @@ struct stream_replica::impl {
   void shown(staged_update& u, instant now, effects& out);
   void fold(stream_lane l, instant now, effects& out);
   void shorten(stream_lane l, std::vector<stream_write>& writes, effects& out);
+  /// Makes updates that have left the staging part of records; `before`: what these contained. The keys, once each.
+  std::vector<stream_key*> fold_into_records(stream_lane l,
+                                             const std::vector<std::unique_ptr<staged_update>>& updates,
+                                             const version_vector& before, std::vector<stream_write>& writes);
+  void state_folded(stream_lane l, std::vector<stream_write>& writes) const;
   void collect(stream_lane l, std::uint64_t upto, effects& out);
+
+  // --- stream_replica_copies.cpp: records from other nodes ---
+
+  void write_again(const std::string& key, stream_lane l, const data_type& type, effects& out);
+  void copy_next(instant now, effects& out);
+  void begin_copy(node_id from, stream_lane l, instant now, effects& out);
+  void copy_while_closed(instant now, effects& out);
+  void ask_page(instant now, effects& out);
+  void copy_told(node_id from, v1::CopyTold told, instant now, effects& out);
+  bool well_formed(const v1::CopyTold& told, const copy_run& r) const;
+  bool nothing_is_lacking(instant now, effects& out);
+  version_vector copied_upto(const copy_run& r) const;
+  void join_page(instant now, effects& out);
+  bool join_record(stream_key& k, const v1::CopyTold& told, const sibling_set& copy, effects& out);
+  void close(stream_lane l, const version_vector& until, std::vector<stream_write>& writes);
+  void page_stored(instant now, effects& out);
+  void absorb_copies(instant now, effects& out);
+  void mend_next(instant now, effects& out);
+  bool ask_to_mend(const std::string& key, instant now, effects& out);
+  void mended(const v1::CopyTold& told, effects& out);
+  /// After more was folded, or became durable.
+  void reopen(effects& out);
+  /// `base` from now on, and what is unfolded over it.
+  void rebase(stream_key& k, sibling_set base, effects& out);
+  /// What counts as merged when an update of the key is. Of a damaged one nothing: all of the context is kept, so
+  /// that a copy from elsewhere does not bring back what it replaces.
+  const version_vector& merged_before(const stream_key& k, const version_vector& folded) const {
+    return k.damaged ? nothing : folded;
+  }
+  const version_vector nothing;
+  void tick_copies(instant now, effects& out);
+  instant copies_wake_at() const;
 
   // --- stream_replica_freshness.cpp: bounds of staleness ---
 
@@ -199,6 +254,8 @@ struct stream_replica::impl {
     return type.consistency == level::eventual ? stream_lane::free : stream_lane::ordered;
   }
   void watch_tombstones(const stream_key& k, const sibling_set& folded);
+  void mark_damaged(stream_key& k, const version_vector& as_of, effects& out);
+  stream_write record_of(const stream_key& k, const sibling_set& state) const;
 
   // --- stream_replica_writes.cpp, stream_replica_reads.cpp: operations ---
 
@@ -247,6 +304,7 @@ inline constexpr char ceiling[] = "ceiling";                ///< of the stamps
 std::string received(const origin& from, stream_lane lane); ///< "r.ordered.2.7" -> "upto clock"
 std::string erased(std::uint64_t life, stream_lane lane);   ///< of every own life: "e.free.7" -> "upto clock"
 std::string folded(stream_lane lane);                       ///< "f.ordered" -> a serialized Vector
+inline constexpr char closed_until[] = "u.ordered";         ///< likewise: nothing is answered before this is folded
 inline constexpr char shown[] = "s.ordered"; ///< likewise: what was shown when records were last taken from it
 std::string damaged(std::string_view key);   ///< "d." + stored key: its record is not whole
 std::string conflict(std::uint64_t number);  ///< "c.17" -> a serialized Conflict

@@ -51,35 +51,56 @@ void stream_replica::impl::loaded(const std::string& key, found what, effects& o
       what = damage{};
     }
   }
-  if (std::holds_alternative<damage>(what)) k.damaged = true;
-  if (k.damaged) {
-    damaged_keys.insert(key);
-    ++counts.damaged;
-    prevented(violation::checksum);
-    out.push_back(damaged_record{k.shard, k.key});
-  }
+  if (std::holds_alternative<damage>(what)) damaged_keys.erase(key); // a second time, or not mended by what it was
+  const auto known = damaged_keys.find(key);
+  if (std::holds_alternative<damage>(what) || (known != damaged_keys.end() && !known->second.mended))
+    mark_damaged(k, of(k.lane).staged.folded(), out);
   watch_tombstones(k, k.visible);
-  const auto& folded = of(k.lane).staged.folded();
+  auto state = std::move(k.visible);
+  rebase(k, std::move(state), out);
+  touched(k);
+}
+
+void stream_replica::impl::mark_damaged(stream_key& k, const version_vector& as_of, effects& out) {
+  k.damaged = true;
+  damaged_keys.try_emplace(k.key, damage_known{as_of, {}});
+  ++counts.damaged;
+  prevented(violation::checksum);
+  out.push_back(damaged_record{k.shard, k.key});
+}
+
+void stream_replica::impl::rebase(stream_key& k, sibling_set base, effects& out) {
+  const auto& lane = of(k.lane);
+  k.base.reset();
+  k.latest.reset();
+  k.visible = std::move(base);
   for (const auto* u : k.unfolded)
     if (u->visible) merge(k, *u, out);
   if (k.own_hidden > 0) {
     k.latest = k.visible;
     for (const auto* u : k.unfolded)
-      if (u->own && !u->visible) k.latest->merge(u->at.from, *u->what, {.received = folded});
+      if (u->own && !u->visible)
+        k.latest->merge(u->at.from, *u->what, {.received = merged_before(k, lane.staged.folded())});
   }
   note_change(k);
-  touched(k);
+}
+
+stream_write stream_replica::impl::record_of(const stream_key& k, const sibling_set& state) const {
+  weak_write write{k.shard, k.key, {}};
+  to_wire(state, write.record);
+  write.record.set_checksum(checksum_of(k.shard, k.key, write.record));
+  return write;
 }
 
 void stream_replica::impl::merge(stream_key& k, const staged_update& u, effects& out) {
   if (k.record != stream_key::bytes::here) return;
-  const auto& folded = of(k.lane).staged.folded();
+  const auto& before = merged_before(k, of(k.lane).staged.folded());
   if (!k.base) k.base = k.visible;
   std::vector<loser> lost;
   sibling_set::loser_list losers{.origin = options.self, .lost = lost};
   k.visible.merge(u.at.from, *u.what,
-                  {.received = folded, .losers = has_losers(k.type->resolver) ? &losers : nullptr});
-  if (k.latest) k.latest->merge(u.at.from, *u.what, {.received = folded});
+                  {.received = before, .losers = has_losers(k.type->resolver) ? &losers : nullptr});
+  if (k.latest) k.latest->merge(u.at.from, *u.what, {.received = before});
   for (auto& l : lost)
     this->lost(k, std::move(l), out);
 }
@@ -93,7 +114,8 @@ void stream_replica::impl::note_change(stream_key& k) {
 void stream_replica::impl::publish_changes(effects& out) {
   for (auto* k : changed) {
     k->changed = false;
-    if (k->record != stream_key::bytes::here || k->damaged) {
+    k->withdrawn = of(k->lane).closed();
+    if (k->record != stream_key::bytes::here || k->damaged || k->withdrawn) {
       out.push_back(withdraw{k->shard, k->key});
       continue;
     }

@@ -12,6 +12,10 @@ bool stream_replica::impl::read(std::uint64_t cookie, operation& o, instant now,
   auto& lane = of(l);
   const auto& what = o.what;
   const auto promised = static_cast<level>(what.level());
+  if (lane.closed()) {
+    fail(o, errc::unavailable, out);
+    return true;
+  }
   const auto wait_for = [&](version_vector wanted) {
     ++counts.waited;
     o.waited = o.awaiting = true;
@@ -88,6 +92,7 @@ bool stream_replica::impl::read_record(operation& o, stream_key& k, instant now,
     fail(o, errc::corrupt, out);
     return true;
   }
+  if (k.withdrawn) note_change(k); // the lane is open again
   const auto& lane = of(k.lane);
   const auto& what = o.what;
   const bool ordered = k.lane == stream_lane::ordered;

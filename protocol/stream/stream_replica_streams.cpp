@@ -103,7 +103,7 @@ void stream_replica::impl::stage(const origin& from, stream_lane l, shared_updat
     ++k.own_hidden;
     if (k.record == stream_key::bytes::here) {
       if (!k.latest) k.latest = k.visible;
-      k.latest->merge(from, *staged.what, {.received = lane.staged.folded()});
+      k.latest->merge(from, *staged.what, {.received = merged_before(k, lane.staged.folded())});
     }
   }
   touched(k);
@@ -135,51 +135,61 @@ void stream_replica::impl::fold(stream_lane l, instant now, effects& out) {
   const auto window = l == stream_lane::ordered ? options.snapshot_window : options.fold_every;
   const auto folded =
       lane.staged.fold(now, window, [](const staged_update& u) { return u.key->record == stream_key::bytes::here; });
-  const auto& after = lane.staged.folded();
   std::vector<stream_write> writes;
-  std::vector<stream_key*> touched_keys; // in the order in which they come up
-  std::set<origin> from;
-  for (const auto& u : folded) {
-    auto& k = *u->key;
-    if (!k.base) k.base = k.visible; // as a key that is damaged has it; others have one since something was shown
-    k.base->merge(u->at.from, *u->what, {.received = before});
-    if (u->at.from.node != options.self) from.insert(u->at.from);
-    u->folded = true;
-    if (!k.folding) touched_keys.push_back(&k);
-    k.folding = true;
-  }
-  counts.folded += folded.size();
-  for (auto* k : touched_keys) {
-    k->folding = false;
-    std::erase_if(k->unfolded, [](const auto* u) { return u->folded; });
-    k->base->prune(after);
-    weak_write write{k->shard, k->key, {}};
-    to_wire(*k->base, write.record);
-    write.record.set_checksum(checksum_of(k->shard, k->key, write.record));
-    writes.emplace_back(std::move(write));
-    if (k->damaged) writes.emplace_back(mark_write{stream_marks::damaged(k->key), "1"});
-    watch_tombstones(*k, *k->base);
+  auto keys_written = fold_into_records(l, folded, before, writes);
+  for (auto* k : keys_written) {
     const bool more = std::any_of(k->unfolded.begin(), k->unfolded.end(), [](const auto* u) { return u->visible; });
     if (!more) {
       k->visible = std::move(*k->base);
       k->base.reset();
     }
-    ++k->unsynced;
     touched(*k);
+  }
+  if (!folded.empty()) state_folded(l, writes);
+  shorten(l, writes, out);
+  if (!writes.empty())
+    store(std::move(writes),
+          records_durable{.keys = std::move(keys_written), .lane = l, .folded = lane.staged.folded()}, out);
+}
+
+std::vector<stream_key*>
+stream_replica::impl::fold_into_records(stream_lane l, const std::vector<std::unique_ptr<staged_update>>& updates,
+                                        const version_vector& before, std::vector<stream_write>& writes) {
+  const auto& after = of(l).staged.folded();
+  std::vector<stream_key*> written; // in the order in which they come up
+  std::set<origin> from;
+  for (const auto& u : updates) {
+    auto& k = *u->key;
+    if (!k.base) k.base = k.visible; // as a key that is damaged has it; others have one since something was shown
+    k.base->merge(u->at.from, *u->what, {.received = merged_before(k, before)});
+    if (u->at.from.node != options.self) from.insert(u->at.from);
+    u->folded = true;
+    if (!k.folding) written.push_back(&k);
+    k.folding = true;
+  }
+  counts.folded += updates.size();
+  for (auto* k : written) {
+    k->folding = false;
+    std::erase_if(k->unfolded, [](const auto* u) { return u->folded; });
+    k->base->prune(merged_before(*k, after));
+    writes.push_back(record_of(*k, *k->base));
+    if (k->damaged) writes.emplace_back(mark_write{stream_marks::damaged(k->key), "1"});
+    watch_tombstones(*k, *k->base);
+    ++k->unsynced;
   }
   for (const auto& o : from)
     writes.emplace_back(updates_erase{o, l, after.at(o)});
-  if (!folded.empty()) {
-    v1::Vector v;
-    to_wire(after, v);
-    writes.emplace_back(mark_write{stream_marks::folded(l), v.SerializeAsString()});
-    if (l == stream_lane::ordered) {
-      to_wire(lane.staged.shown(), v);
-      writes.emplace_back(mark_write{stream_marks::shown, v.SerializeAsString()});
-    }
-  }
-  shorten(l, writes, out);
-  if (!writes.empty()) store(std::move(writes), records_durable{std::move(touched_keys)}, out);
+  return written;
+}
+
+void stream_replica::impl::state_folded(stream_lane l, std::vector<stream_write>& writes) const {
+  const auto& staged = of(l).staged;
+  v1::Vector v;
+  to_wire(staged.folded(), v);
+  writes.emplace_back(mark_write{stream_marks::folded(l), v.SerializeAsString()});
+  if (l != stream_lane::ordered) return;
+  to_wire(staged.shown(), v);
+  writes.emplace_back(mark_write{stream_marks::shown, v.SerializeAsString()});
 }
 
 void stream_replica::impl::shorten(stream_lane l, std::vector<stream_write>& writes, effects& out) {
@@ -200,11 +210,10 @@ void stream_replica::impl::shorten(stream_lane l, std::vector<stream_write>& wri
 void stream_replica::impl::watch_tombstones(const stream_key& k, const sibling_set& folded) {
   auto& list = tombstones[static_cast<std::size_t>(k.lane)];
   if (list.size() >= tombstones_max) return; // found again when the key is read or written
-  for (const auto& s : folded.entries()) {
-    if (s.kind != sibling_kind::tombstone) continue;
-    list.emplace(s.when.clock, k.key);
-    return;
-  }
+  std::uint64_t newest = 0;                  // all of them go then
+  for (const auto& s : folded.entries())
+    if (s.kind == sibling_kind::tombstone) newest = std::max(newest, s.when.clock);
+  if (newest != 0) list.emplace(newest, k.key);
 }
 
 void stream_replica::impl::collect(stream_lane l, std::uint64_t upto, effects& out) {
@@ -223,19 +232,17 @@ void stream_replica::impl::collect(stream_lane l, std::uint64_t upto, effects& o
     const auto result = k.visible.collect_tombstones({.stable = lane.stable, .clock = upto, .hides = hides});
     if (result.collected == 0) continue;
     counts.collected += result.collected;
+    k.visible.prune(lane.staged.folded());
     if (k.visible.empty()) {
       writes.emplace_back(weak_erase{k.shard, k.key});
     } else {
-      weak_write write{k.shard, k.key, {}};
-      to_wire(k.visible, write.record);
-      write.record.set_checksum(checksum_of(k.shard, k.key, write.record));
-      writes.emplace_back(std::move(write));
+      writes.push_back(record_of(k, k.visible));
     }
     ++k.unsynced;
     touched(k);
     written.push_back(&k);
   }
-  if (!writes.empty()) store(std::move(writes), records_durable{std::move(written)}, out);
+  if (!writes.empty()) store(std::move(writes), records_durable{.keys = std::move(written)}, out);
 }
 
 } // namespace troupe

@@ -45,6 +45,7 @@ bool stream_replica::impl::write(std::uint64_t cookie, operation& o, instant now
   if (refusals.contains(from_wire(o.what.id()))) return refuse(errc::unavailable);
   const auto l = lane_of(*o.type);
   auto& lane = of(l);
+  if (lane.closed()) return refuse(errc::unavailable);
   auto& k = key_of(o.what.key(), l, *o.type, out);
   if (k.record != stream_key::bytes::here) {
     k.waiting.push_back(cookie);
@@ -130,7 +131,7 @@ bool stream_replica::impl::write(std::uint64_t cookie, operation& o, instant now
               .askers = {}};
   if (o.what.has_remove()) w.outcome.exists = resolve(o.type->resolver, visible).exists;
   lane.taken.raise(at);
-  lane.logs[life].append(at.seq, stamped->clock, weight_of(*update));
+  lane.logs[life].append(at.seq, stamped->clock, weight_of(*update), log_part_bytes());
   stage(at.from, l, update, now, out);
   store({update_write{at.from, l, *update}}, own_durable{l, at.seq}, out);
   const bool early = o.type->durability == write_durability::async && o.type->ack == write_ack::local;

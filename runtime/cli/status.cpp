@@ -148,6 +148,14 @@ void print_streams(const json& status, std::ostream& out) {
                 p.value("cut", false) ? "yes" : "no"});
     rows.print(out << "\n");
   }
+  if (const auto replica = streams->find("replica"); replica != streams->end()) {
+    if (const auto from = text(*replica, "copying_from"); !from.empty())
+      out << "\n  copies records from " << from << ": its log does not reach this node any more\n";
+    if (replica->value("closed_until_copied", false))
+      out << "\n  causal and session types are left to other replicas until what was copied is whole\n";
+    if (const auto damaged = number(*replica, "damaged_keys"); damaged > 0)
+      out << "\n  " << damaged << " records are damaged; other replicas are asked for them\n";
+  }
   if (const auto frontier = streams->find("frontier"); frontier != streams->end()) {
     out << "\n  frontier: shows " << text(*frontier, "applied") << "; " << number(*frontier, "waits") << " waits";
     if (number(*frontier, "behind") > 0)

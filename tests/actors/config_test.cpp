@@ -136,6 +136,15 @@ TEST_CASE("config: the room for copies is 256 MiB, what the file says, or none")
   }
 }
 
+TEST_CASE("config: a node keeps 1 GiB of its own updates for nodes that lag behind, or what the file says") {
+  REQUIRE(parse_config(valid, "us-1.toml"));
+  CHECK(parse_config(valid, "us-1.toml")->stream_log_bytes_max == std::size_t{1} << 30);
+  const auto config = parse_config(with("[log]", "[streams]\nlog_bytes_max = 262144\n[log]"), "us-1.toml");
+  REQUIRE(config);
+  CHECK(config->stream_log_bytes_max == 262'144);
+  CHECK(parse_config(print_config(*config), "printed")->stream_log_bytes_max == 262'144);
+}
+
 TEST_CASE("config: alerts go nowhere but to the log, and nothing is audited, unless the file says so") {
   const auto usual = parse_config(valid, "us-1.toml");
   REQUIRE(usual);
@@ -175,6 +184,8 @@ TEST_CASE("config: every rule names file, line, key, value and what is allowed")
       {"shards = 64", "shards = \"64\"", "us-1.toml:3: cluster.shards is '64'; allowed: a whole number"},
       {"shards = 64", "shards = 64.0", "us-1.toml:3: cluster.shards is 64.0; allowed: a whole number"},
       {"replicas = 3", "replicas = 4", "us-1.toml:4: cluster.replicas is 4; allowed: a whole number from 1 to 3"},
+      {"[log]", "[streams]\nlog_bytes_max = 1000\n[log]",
+       "streams.log_bytes_max is 1000; allowed: a whole number from 262144 to 1099511627776"},
       {"[log]", "[memory]\nbytes_max = 4096\n[log]",
        "memory.bytes_max is 4096; allowed: 0 (none), or 65536 to 1099511627776"},
       {"[log]", "[memory]\nbytes_max = -1\n[log]", "memory.bytes_max is -1; allowed"},

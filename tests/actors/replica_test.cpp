@@ -39,7 +39,9 @@ public:
   }
   void scan(shard_id, std::string, std::function<void(scan_result)> done) override { done({}); }
   void load_weak(std::vector<load_request>, std::function<void(std::vector<weak_result>)> done) override { done({}); }
-  void scan_weak(shard_id, std::string, std::function<void(weak_page)> done) override { done({}); }
+  void scan_weak(shard_id, std::string, std::function<void(weak_page)> done) override {
+    done({.records = {}, .next = {}, .whole = false});
+  }
   void read_updates(updates_request, std::function<void(updates_page)> done) override { done({}); }
   const stream_image& streams() const override { return streams_; }
   const std::map<shard_id, v1::StoredPromise>& promises() const override { return none_; }

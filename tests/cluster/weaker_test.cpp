@@ -4,6 +4,7 @@
 #include <troupe/runtime.hpp>
 
 #include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 
 #include <cstdint>
 #include <map>
@@ -34,15 +35,12 @@ level = "eventual"
 troupe::call_options patient() { return {.deadline = 20s}; }
 
 struct weaker_cluster {
-  test_cluster cluster{[] {
-    cluster_options options;
-    options.shards = 16;
-    options.deadline_ms = 20'000;
-    options.shape = types;
-    return options;
-  }()};
+  test_cluster cluster;
 
-  weaker_cluster() { REQUIRE(cluster.start()); }
+  explicit weaker_cluster(const std::string& shape = types)
+      : cluster{{.shards = 16, .deadline_ms = 20'000, .shape = shape}} {
+    REQUIRE(cluster.start());
+  }
 
   /// A client node in this process, in the region of that node.
   troupe::runtime client(std::size_t node) {
@@ -165,4 +163,71 @@ TEST_CASE("D1, E1, E2: all nodes are killed at once, and come back with every up
     };
     CHECK(wait_until(complete, 20s));
   }
+}
+
+TEST_CASE("D1, E1, C1: a node that was away for longer than the logs reach copies records, and then has everything") {
+  weaker_cluster c{std::string{types} + "[streams]\nlog_bytes_max = 262144\n"};
+  auto& away = c.cluster.node(2);
+  const auto status_of = [](const test_node& node, const char* path) {
+    const auto status = nlohmann::json::parse(node.ask("/v1/status").value_or("{}"), nullptr, false);
+    const nlohmann::json::json_pointer at{path};
+    return status.contains(at) ? status[at] : nlohmann::json{};
+  };
+  auto writer_node = c.client(0);
+  auto reader_node = c.client(2);
+  auto writer = writer_node.open_session();
+  const std::string padding(8'000, '.');
+  const auto write_all = [&](int round) {
+    for (int n = 0; n < 60; ++n) {
+      const auto value = std::to_string(1'000 * round + n) + padding;
+      REQUIRE(writer.put("questions", "q" + std::to_string(n), value, patient()));
+      REQUIRE(writer.put("pages", "p" + std::to_string(n), value, patient()));
+    }
+    REQUIRE(writer.put("questions", "done", std::to_string(round), patient()));
+  };
+  write_all(1);
+  away.kill9();
+  write_all(2);
+  write_all(3);
+  for (const auto* cut : {"stream.log_cut life=1 lane=ordered", "stream.log_cut life=1 lane=free"})
+    CHECK(wait_until([&] { return c.cluster.node(0).log().find(cut) != std::string::npos; }, 20s));
+  c.cluster.node(0).kill9(); // or it still has in memory what is in its log no more
+  c.cluster.node(0).start();
+  REQUIRE(c.cluster.node(0).wait_ready(20s));
+
+  away.start();
+  REQUIRE(away.wait_ready(20s));
+  const auto is_whole = [&] {
+    return status_of(away, "/streams/replica/copied") > 0
+           && status_of(away, "/streams/replica/closed_until_copied") == false;
+  };
+  CHECK(wait_until(is_whole, 20s));
+  CHECK(away.log().find("stream.copied") != std::string::npos);
+
+  // It answers by itself, and goes on to get what is written.
+  const auto complete = [&](int round) {
+    return wait_until(
+        [&] {
+          auto reader = reader_node.open_session(); // knows nothing
+          if (number_of(reader.get("questions", "done", patient())) != round) return false;
+          for (int n = 0; n < 60; ++n) {
+            const auto wanted = 1'000 * round + n;
+            // Whoever sees the last one sees all that came before it.
+            CHECK(number_of(reader.get("questions", "q" + std::to_string(n), patient())) == wanted);
+            if (number_of(reader.get("pages", "p" + std::to_string(n), patient())) != wanted) return false;
+          }
+          return true;
+        },
+        20s);
+  };
+  CHECK(complete(3));
+  write_all(4);
+  CHECK(complete(4));
+  // Once the others count it again, it needs none of them.
+  CHECK(wait_until([&] { return status_of(away, "/view/nodes/2/out") == false; }, 20s));
+  c.cluster.node(0).stop();
+  c.cluster.node(1).stop();
+  CHECK(complete(4));
+  c.cluster.node(0).cont();
+  c.cluster.node(1).cont();
 }

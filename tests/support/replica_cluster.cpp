@@ -8,6 +8,17 @@
 
 namespace troupe::replicas {
 
+namespace {
+
+std::string described(const sibling_set& state) {
+  std::string out = " (";
+  for (const auto& s : state.entries())
+    out += (out.size() > 2 ? ", " : "") + to_string(s.at);
+  return out + ")";
+}
+
+} // namespace
+
 // --- disk ---
 
 void toy_disk::sync(std::uint64_t number) {
@@ -41,7 +52,8 @@ void toy_disk::apply(const stream_write& w) {
 stream_replica::found toy_disk::read(const std::string& key) const {
   const auto i = records_.find(key);
   if (i == records_.end()) return std::monostate{};
-  return i->second;
+  const bool sound = i->second.checksum() == checksum_of(shard_of(key, shards_), key, i->second);
+  return sound ? stream_replica::found{i->second} : stream_replica::damage{};
 }
 
 updates_page toy_disk::read(const updates_request& request) const {
@@ -55,6 +67,32 @@ updates_page toy_disk::read(const updates_request& request) const {
   return page;
 }
 
+stream_replica::records_page toy_disk::scan(const stream_replica::read_copy& what, bool fails) const {
+  constexpr std::size_t page_records = 6;
+  stream_replica::records_page page;
+  page.whole = !fails;
+  if (fails) return page;
+  if (!what.key.empty()) {
+    page.records.push_back({what.key, read(what.key)});
+    return page;
+  }
+  for (auto i = records_.upper_bound(what.after); i != records_.end(); ++i) {
+    if (shard_of(i->first, shards_) != what.shard) continue;
+    page.records.push_back({i->first, read(i->first)});
+    if (page.records.size() < page_records) continue;
+    page.next = i->first;
+    break;
+  }
+  return page;
+}
+
+std::string toy_disk::damage(std::uint64_t which) {
+  if (records_.empty()) return {};
+  auto& [key, record] = *std::next(records_.begin(), static_cast<std::ptrdiff_t>(which % records_.size()));
+  record.set_checksum(record.checksum() + 1);
+  return key;
+}
+
 stream_image toy_disk::image() const {
   stream_image out;
   out.marks = marks_;
@@ -66,6 +104,7 @@ stream_image toy_disk::image() const {
 // --- cluster ---
 
 struct cluster_run::node {
+  explicit node(std::uint32_t shards) : disk{shards} {}
   node_id id;
   bool up = false;
   std::uint64_t start = 0; ///< callbacks of an earlier one are dropped
@@ -106,7 +145,7 @@ cluster_run::cluster_run(run_options options)
             {"tags", type(level::eventual, set, write_ack::local, write_durability::sync)},
             {"many", type(level::causal, siblings, write_ack::local, write_durability::sync)}};
   for (std::uint32_t i = 1; i <= options_.nodes; ++i) {
-    nodes_.push_back(std::make_unique<node>());
+    nodes_.push_back(std::make_unique<node>(options_.shards));
     nodes_.back()->id = {i};
     counted_.insert({i});
   }
@@ -170,6 +209,7 @@ void cluster_run::start(node& n) {
   o.snapshot_window = options_.snapshot_window;
   if (options_.lost_disk) o.fold_every = options_.snapshot_window;
   o.cache_bytes = options_.cache_bytes;
+  if (options_.log_bytes != 0) o.own_log_bytes_max = options_.log_bytes;
   n.core = std::make_unique<stream_replica>(o, n.disk.image(), now_);
   stream_replica::effects out;
   n.core->start(now_, out);
@@ -178,13 +218,19 @@ void cluster_run::start(node& n) {
   perform(n, std::move(out));
 }
 
+void cluster_run::count(const stream_replica::status& s) {
+  outcome_.folded += s.folded;
+  outcome_.collected += s.collected;
+  outcome_.copied += s.copied;
+  outcome_.repaired += s.repaired;
+}
+
 void cluster_run::crash(node& n) {
   ++outcome_.crashes;
   n.up = false;
   ++n.start;
   const auto s = n.core->report();
-  outcome_.folded += s.folded;
-  outcome_.collected += s.collected;
+  count(s);
   n.core.reset();
   n.disk.crash(random(n.disk.unsynced() + 1));
   n.silent_since = now_;
@@ -251,33 +297,67 @@ void cluster_run::connect(node& a, node& b) {
 }
 
 void cluster_run::stream_from(node& sender, node& receiver, const version_vector (&positions)[stream_lanes]) {
-  between(sender.id, receiver.id).placed[receiver.id > sender.id] = true;
+  auto& l = between(sender.id, receiver.id);
+  l.placed[receiver.id > sender.id] = true;
   for (const auto lane : {stream_lane::ordered, stream_lane::free}) {
     const auto& have = positions[static_cast<std::size_t>(lane)];
-    for (const auto& e : sender.core->received_vector(lane).entries()) {
+    const auto lives = sender.core->received_vector(lane);
+    for (const auto& e : lives.entries()) {
       if (e.from.node != sender.id) continue;
+      l.gone.erase({lane, e.from});
       stream_replica::effects out;
       sender.core->peer_durable(receiver.id, e.from, {lane, have.at(e.from)}, out);
       perform(sender, std::move(out));
-      stream_replica::incoming what{.from = e.from, .lane = lane, .updates = {}, .upto = e.seq, .clock = 0};
-      for (auto after = have.at(e.from);;) {
-        const auto page = sender.disk.read({e.from, lane, after, 1});
-        for (const auto& u : page.updates) {
-          after = u.seq();
-          if (u.seq() > e.seq) break;
-          const auto set = replicas_of(u.key());
-          if (std::find(set.begin(), set.end(), receiver.id) != set.end())
-            what.updates.push_back(std::make_shared<const v1::Update>(u));
-        }
-        if (!page.more || after >= e.seq) break;
-      }
-      deliver(sender, receiver, [this, what](node& r) {
-        stream_replica::effects taken;
-        r.core->accept(what, now_, taken);
-        perform(r, std::move(taken));
-      });
+      stream_life(sender, receiver, lane, {e.from, have.at(e.from)});
     }
   }
+}
+
+/// What follows `have` of that life of the sender, from its log.
+void cluster_run::stream_life(node& sender, node& receiver, stream_lane lane, const dot& have) {
+  const auto upto = sender.core->received_vector(lane).at(have.from);
+  stream_replica::incoming what{.from = have.from, .lane = lane, .updates = {}, .upto = upto, .clock = 0};
+  for (auto after = have.seq; after < upto;) {
+    const auto page = sender.disk.read({have.from, lane, after, 1});
+    const auto first = page.updates.empty() ? upto + 1 : page.updates.front().seq();
+    if (first > after + 1) {
+      between(sender.id, receiver.id).gone[{lane, have.from}] = first - 1;
+      ++outcome_.cuts;
+      return offer(sender, receiver, lane, have.from);
+    }
+    for (const auto& u : page.updates) {
+      after = u.seq();
+      if (u.seq() > upto) break;
+      const auto set = replicas_of(u.key());
+      if (std::find(set.begin(), set.end(), receiver.id) != set.end())
+        what.updates.push_back(std::make_shared<const v1::Update>(u));
+    }
+  }
+  deliver(sender, receiver, [this, what](node& r) {
+    stream_replica::effects taken;
+    r.core->accept(what, now_, taken);
+    perform(r, std::move(taken));
+  });
+}
+
+/// Again and again, until the receiver has said to have it.
+void cluster_run::offer(node& sender, node& receiver, stream_lane lane, const origin& of) {
+  auto& l = between(sender.id, receiver.id);
+  const auto gone = l.gone.find({lane, of});
+  if (gone == l.gone.end()) return;
+  v1::CopyOffered m;
+  m.set_life(of.life);
+  m.set_lane(static_cast<v1::Lane>(lane));
+  m.set_upto(gone->second);
+  deliver(sender, receiver, [this, from = sender.id, m](node& r) {
+    stream_replica::effects out;
+    r.core->copy_offered(from, m, now_, out);
+    perform(r, std::move(out));
+  });
+  at(now_ + 100 * ms, [this, &sender, &receiver, lane, of, generation = l.generation] {
+    const auto& now = between(sender.id, receiver.id);
+    if (now.up && now.generation == generation) offer(sender, receiver, lane, of);
+  });
 }
 
 void cluster_run::perform(node& n, stream_replica::effects effects) {
@@ -317,7 +397,9 @@ void cluster_run::perform(node& n, stream_replica::effects effects) {
       n.clocks[d->lane][own] = d->clock;
       n.stated[{d->lane, own}] = d->upto;
       for (auto& other : nodes_) {
-        if (other->id == n.id || !between(n.id, other->id).placed[other->id > n.id]) continue;
+        if (other->id == n.id) continue;
+        const auto& to = between(n.id, other->id);
+        if (!to.placed[other->id > n.id] || to.gone.contains({d->lane, own})) continue;
         stream_replica::incoming what{
             .from = own, .lane = d->lane, .updates = {}, .upto = d->upto, .clock = d->clock};
         for (const auto& u : d->updates) {
@@ -340,6 +422,11 @@ void cluster_run::perform(node& n, stream_replica::effects effects) {
         stream_replica::effects out;
         origin_node.core->peer_durable(from, g.from, {g.lane, g.upto}, out);
         perform(origin_node, std::move(out));
+        auto& lacking = between(from, g.from.node).gone;
+        const auto gone = lacking.find({g.lane, g.from});
+        if (gone == lacking.end() || gone->second > g.upto) return;
+        lacking.erase(gone);
+        stream_life(origin_node, get(from), g.lane, {g.from, g.upto});
       });
     } else if (auto* ended = std::get_if<stream_replica::own_ended>(&e)) {
       if (ended->lane != stream_lane::ordered) continue;
@@ -377,9 +464,32 @@ void cluster_run::perform(node& n, stream_replica::effects effects) {
     } else if (std::holds_alternative<stream_replica::conflict_found>(e)) {
       ++outcome_.conflicts;
     } else if (auto* shortened = std::get_if<stream_replica::log_cut>(&e)) {
-      violate("a log was cut, to " + std::to_string(shortened->upto));
+      if (options_.log_bytes == 0) violate("a log was cut, to " + std::to_string(shortened->upto));
+    } else if (auto* ask = std::get_if<stream_replica::ask_copy>(&e)) {
+      deliver(n, get(ask->to), [this, from = n.id, q = ask->what](node& asked) {
+        stream_replica::effects out;
+        asked.core->copy_asked(from, q, out);
+        perform(asked, std::move(out));
+      });
+    } else if (auto* tell = std::get_if<stream_replica::tell_copy>(&e)) {
+      deliver(n, get(tell->to), [this, from = n.id, m = tell->what](node& asker) {
+        stream_replica::effects out;
+        asker.core->copy_told(from, m, {now_, wall()}, out);
+        outcome_.closed += asker.core->report().closed ? 1 : 0;
+        perform(asker, std::move(out));
+      });
+    } else if (auto* scan = std::get_if<stream_replica::read_copy>(&e)) {
+      at(now_ + (chance(10) ? up_to(60 * ms) : up_to(300 * us)), [this, &n, life = n.start, what = *scan] {
+        if (n.start != life) return;
+        stream_replica::effects out;
+        n.core->copy_read(what.cookie, n.disk.scan(what, random(200) == 0), out);
+        perform(n, std::move(out));
+      });
     } else if (auto* said = std::get_if<note>(&e)) {
-      if (said->name != "stream.life_begun") violate("note: " + said->name + " " + said->fields);
+      if (said->name == "stream.record_mended" && n.id == damaged_at_) damaged_.clear();
+      const bool usual = said->name == "stream.life_begun" || said->name.starts_with("stream.cop")
+                         || said->name == "stream.open_again" || said->name == "stream.record_mended";
+      if (!usual || said->name.ends_with("refused")) violate("note: " + said->name + " " + said->fields);
     }
   }
   if (n.up) tick(n);
@@ -500,6 +610,8 @@ void cluster_run::stability() {
       const auto stated = n->clocks[lane].find(own);
       if (stated != n->clocks[lane].end() && s.at(own) >= n->stated[{lane, own}]) confirmed = stated->second;
       clock = std::min(clock, confirmed);
+      for (const auto& e : n->core->received_vector(lane).entries()) // of earlier lives too
+        if (e.from.node == n->id && e.from.life != n->life && !s.covers({e.from, e.seq})) clock = 0;
     }
     for (auto& n : nodes_) {
       if (!trusted(n->id)) continue;
@@ -545,6 +657,28 @@ void cluster_run::faults() {
   at(now_ + up_to(40 * ms), [this] { faults(); });
 }
 
+/// One record of one node, once the last one is whole again.
+void cluster_run::damage() {
+  if (calm_) return;
+  auto& n = *nodes_[random(nodes_.size())];
+  const bool mended =
+      damaged_.empty() || !std::holds_alternative<stream_replica::damage>(get(damaged_at_).disk.read(damaged_));
+  // What only this node has may be in its records alone, and gone with them.
+  bool alone = !n.up || !n.ready;
+  for (auto& other : nodes_)
+    for (const auto lane : {stream_lane::ordered, stream_lane::free})
+      for (const auto& e : n.up ? n.core->received_vector(lane).entries() : std::vector<version_vector::entry>{})
+        if (e.from.node == n.id && !other->up)
+          alone = true;
+        else if (e.from.node == n.id && !other->core->received_vector(lane).covers({e.from, e.seq}))
+          alone = true;
+  if (mended && !alone) {
+    damaged_ = n.disk.damage(random(1'000'000));
+    damaged_at_ = n.id;
+  }
+  at(now_ + up_to(5 * ms), [this] { damage(); });
+}
+
 v1::WeakAnswer cluster_run::peek(node_id id, const std::string& key) {
   v1::WeakOperation o;
   o.mutable_id()->set_session(1);
@@ -564,7 +698,17 @@ v1::WeakAnswer cluster_run::peek(node_id id, const std::string& key) {
     now_ = next.key().first;
     next.mapped()();
   }
-  return peeked_.extract(peeks_).mapped();
+  auto answer = peeked_.extract(peeks_).mapped();
+  // What was damaged and never read is found only now, and mended.
+  const bool damaged = answer.result().error() == static_cast<std::uint32_t>(errc::corrupt);
+  if (!damaged || now_ >= patient_until_) return answer;
+  const auto later = now_ + 20 * ms;
+  while (!events_.empty() && now_ < later) {
+    auto next = events_.extract(events_.begin());
+    now_ = next.key().first;
+    next.mapped()();
+  }
+  return peek(id, key);
 }
 
 void cluster_run::ask(node_id from, node_id to, const v1::WeakOperation& what) {
@@ -588,7 +732,7 @@ bool cluster_run::converged() {
     if (!n->up || !n->ready || !counted_.contains(n->id)) return false;
     const auto s = n->core->report();
     if (s.staged > 0 || s.waiting > 0 || s.unfolded_bytes[0] > 0 || s.unfolded_bytes[1] > 0) return false;
-    if (n->disk.unsynced() > 0) return false;
+    if (n->disk.unsynced() > 0 || s.closed || s.copying_from.value != 0 || s.damaged_keys > 0) return false;
     for (const auto lane : {stream_lane::ordered, stream_lane::free})
       if (n->core->received_vector(lane) != nodes_.front()->core->received_vector(lane)) return false;
   }
@@ -612,6 +756,7 @@ run_outcome cluster_run::run() {
   };
   at(now_, every_50ms);
   at(now_ + 20 * ms, [this] { faults(); });
+  if (options_.damages) at(now_ + 20 * ms, [this] { damage(); });
   const auto calm_at = now_ + options_.faults_for;
   bool lost = !options_.lost_disk;
   at(calm_at, [this] {
@@ -664,14 +809,16 @@ run_outcome cluster_run::run() {
     for (auto& n : nodes_) {
       if (!n->core) continue;
       const auto s = n->core->report();
-      why += " " + to_string(n->id) + ":" + std::to_string(s.staged) + "/" + std::to_string(s.waiting) + "/"
-             + std::to_string(s.unfolded_bytes[0]) + "/" + std::to_string(s.unfolded_bytes[1]) + "["
-             + to_string(n->core->received_vector(stream_lane::ordered)) + "]["
-             + to_string(n->core->applied_vector(stream_lane::ordered)) + "]";
+      why += " " + to_string(n->id) + (s.closed ? " closed" : "") + (s.copying_from.value != 0 ? " copying" : "")
+             + (s.damaged_keys > 0 ? " damaged" : "") + ":" + std::to_string(s.staged) + "/"
+             + std::to_string(s.waiting) + "/" + std::to_string(s.unfolded_bytes[0]) + "/"
+             + std::to_string(s.unfolded_bytes[1]) + "[" + to_string(n->core->received_vector(stream_lane::ordered))
+             + "][" + to_string(n->core->applied_vector(stream_lane::ordered)) + "]";
     }
     violate("E1: it does not come to rest" + std::string{work.idle() ? "" : ", sessions wait"} + why);
     return outcome_;
   }
+  patient_until_ = now_ + std::chrono::seconds{30};
   judge_end();
   std::vector<node_id> ids;
   for (auto& n : nodes_)
@@ -679,10 +826,9 @@ run_outcome cluster_run::run() {
   work.judge_end(ids);
   for (auto& n : nodes_) {
     const auto s = n->core->report();
-    outcome_.folded += s.folded;
-    outcome_.collected += s.collected;
-    for (const auto count : s.violations.served)
-      if (count > 0) violate("a violation was served by " + to_string(n->id));
+    count(s);
+    for (const auto served : s.violations.served)
+      if (served > 0) violate("a violation was served by " + to_string(n->id));
   }
   return outcome_;
 }
@@ -700,13 +846,15 @@ void cluster_run::judge_end() {
       const auto state = without_tombstones(record);
       const auto [first, is_new] = seen.try_emplace(key, n->id, state);
       if (!is_new && first->second.second.entries() != state.entries())
-        violate("E1: " + key + " differs between " + to_string(first->second.first) + " and " + to_string(n->id));
+        violate("E1: " + key + " differs between " + to_string(first->second.first) + described(first->second.second)
+                + " and " + to_string(n->id) + described(state));
     }
   }
   for (const auto& [key, first] : seen) {
     if (first.second.entries().empty()) continue;
     for (const auto id : replicas_of(key))
-      if (trusted(id) && !get(id).disk.records().contains(key)) violate("E1: " + key + " is not at " + to_string(id));
+      if (trusted(id) && !get(id).disk.records().contains(key))
+        violate("E1: " + key + described(first.second) + " is not at " + to_string(id));
   }
 }
 

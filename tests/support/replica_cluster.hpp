@@ -23,17 +23,22 @@ inline constexpr auto ms = std::chrono::milliseconds{1};
 /// A disk: what is synced survives a crash, of the rest only a prefix of whole batches may.
 class toy_disk {
 public:
+  explicit toy_disk(std::uint32_t shards) : shards_{shards} {}
   void write(std::uint64_t number, std::vector<stream_write> writes) { tail_.push_back({number, std::move(writes)}); }
   std::uint64_t newest() const { return tail_.empty() ? 0 : tail_.back().number; }
   void sync(std::uint64_t number);
   void crash(std::size_t surviving);
   std::size_t unsynced() const { return tail_.size(); }
-  void wipe() { *this = {}; }
+  void wipe() { *this = toy_disk{shards_}; }
 
   stream_replica::found read(const std::string& key) const;
   updates_page read(const updates_request& request) const;
   stream_image image() const;
   const std::map<std::string, v1::WeakRecord>& records() const { return records_; }
+  /// Of the shard: six records above `after`, or the one of `key`; none, and not whole, when it fails.
+  stream_replica::records_page scan(const stream_replica::read_copy& what, bool fails) const;
+  /// One record that is on the disk cannot be read any more. @return its key, empty = there is none.
+  std::string damage(std::uint64_t which);
 
 private:
   struct batch {
@@ -42,6 +47,7 @@ private:
   };
   void apply(const stream_write& w);
 
+  std::uint32_t shards_;
   std::map<std::string, v1::WeakRecord> records_;
   std::map<std::pair<origin, stream_lane>, std::map<std::uint64_t, v1::Update>> logs_;
   std::map<std::string, std::string> marks_;
@@ -55,7 +61,9 @@ struct run_options {
   std::uint32_t shards = 8;
   nanoseconds faults_for = 1500 * ms;
   bool crashes = true, breaks = true;
-  bool lost_disk = false; ///< one node comes back with an empty disk, once everybody has all that it ever answered
+  std::size_t log_bytes = 0; ///< a node's own log is cut when it holds more, per lane; 0 = never
+  bool damages = false;      ///< now and then a record is damaged, one at a time
+  bool lost_disk = false;    ///< one node comes back with an empty disk, once everybody has all that it ever answered
   nanoseconds snapshot_window = 200 * ms;
   std::size_t cache_bytes = 64 << 10;
 };
@@ -63,7 +71,8 @@ struct run_options {
 struct run_outcome {
   std::vector<std::string> violations;
   std::uint64_t operations = 0, done = 0, unknown = 0, failed = 0, crashes = 0, messages = 0, waited = 0, folded = 0,
-                collected = 0, answers_checked = 0, retries = 0, conflicts = 0, snapshots = 0;
+                collected = 0, answers_checked = 0, retries = 0, conflicts = 0, snapshots = 0, cuts = 0, copied = 0,
+                repaired = 0, closed = 0;
   bool settled = false;
 };
 
@@ -104,15 +113,21 @@ private:
     bool up = true;
     std::uint64_t generation = 0;
     bool placed[2] = {false, false}; ///< by direction: the receiver has said what it has
-    instant last[2];                 ///< arrival of the newest message, by direction
+    /// By lane and origin: what the receiver lacks and no log holds, up to here. The stream goes on when it has that.
+    std::map<std::pair<stream_lane, origin>, std::uint64_t> gone;
+    instant last[2]; ///< arrival of the newest message, by direction
   };
   void start(node& n);
   void crash(node& n);
+  void count(const stream_replica::status& s);
   void perform(node& n, stream_replica::effects effects);
   void sync(node& n);
   void deliver(node& from, node& to, std::function<void(node&)> what);
   void connect(node& a, node& b);
   void stream_from(node& sender, node& receiver, const version_vector (&positions)[stream_lanes]);
+  void stream_life(node& sender, node& receiver, stream_lane lane, const dot& have);
+  void offer(node& sender, node& receiver, stream_lane lane, const origin& of);
+  void damage();
   void facts(node& n);
   void conclude(node& n);
   void views();
@@ -138,7 +153,10 @@ private:
   std::set<node_id> wiped_;
   std::map<std::uint64_t, v1::WeakAnswer> peeked_;
   std::uint64_t peeks_ = 0;
+  instant patient_until_; ///< peeks wait for damaged records
   std::map<origin, std::uint64_t> ended_;
+  std::string damaged_; ///< key that was damaged last, at
+  node_id damaged_at_;
 };
 
 /// Sessions of every kind; `cluster_run` outlives them.

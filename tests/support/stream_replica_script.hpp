@@ -207,7 +207,7 @@ struct stream_replica_script {
 
   node_id self{1};
   stream_replica_options options;
-  replicas::toy_disk disk;
+  replicas::toy_disk disk{shards};
   std::unique_ptr<stream_replica> core;
   std::uint64_t life = 0;
   instant now{std::chrono::seconds{1}};

@@ -88,7 +88,8 @@ struct scripted_outbound {
       if (const auto* d = std::get_if<outbound::peer_durable>(&e))
         all.add("peer has " + std::string{name_of(d->lane)} + " " + std::to_string(d->life) + ":"
                 + std::to_string(d->upto));
-      if (const auto* c = std::get_if<outbound::cut>(&e)) all.add("cut after " + std::to_string(c->after));
+      if (const auto* c = std::get_if<outbound::cut>(&e))
+        all.add("cut after " + std::to_string(c->after) + (c->again ? " again" : ""));
       if (const auto* n = std::get_if<note>(&e)) all.add(n->name + " " + n->fields);
     }
     return all.text();

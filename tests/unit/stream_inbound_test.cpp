@@ -52,6 +52,19 @@ TEST_CASE("inbound: what is there already is left out, and answered by what is d
   CHECK(s.core.counted().duplicates == 2 + 1 + 2);
 }
 
+TEST_CASE("inbound: an origin that does not know what is here is told again") {
+  scripted_inbound s;
+  s.receive(s.message(0, 3));
+  s.core.durable(ordered, 5, 3);
+  CHECK(s.flush() == "positions ordered 5:3");
+  s.core.durable(ordered, 5, 3);
+  CHECK(s.flush() == "");
+  s.core.state_again(ordered, 5);
+  CHECK(s.flush() == "positions ordered 5:3");
+  s.core.state_again(ordered, 6); // nothing is here of that life
+  CHECK(s.flush() == "");
+}
+
 TEST_CASE("inbound: a gap drops the message, and is asked for once and then now and then") {
   scripted_inbound s;
   s.receive(s.message(0, 1));

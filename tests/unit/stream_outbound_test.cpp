@@ -200,11 +200,44 @@ TEST_CASE("outbound: a log that does not reach back far enough is a cut, until t
   CHECK(s.does([&](auto& out) { s.core.log_gone(s.asked, 6, s.now, out); }) == "cut after 0");
   CHECK(s.core.is_cut(ordered));
   CHECK(s.flush() == "");
+  CHECK(s.core.wake_at() == s.now + 1000ms);
+  CHECK(s.tick(0ms) == "");
+  CHECK(s.tick(1000ms) == "cut after 0 again");
+  CHECK(s.tick(0ms) == "");
   CHECK(s.acknowledge(4, false, 3) == "peer has ordered 3:4"); // not far enough
   CHECK(s.flush() == "");
   CHECK(s.acknowledge(7, false, 3) == "peer has ordered 3:7");
   CHECK_FALSE(s.core.is_cut(ordered));
   CHECK(s.flush() == "read ordered 3 after 7");
+}
+
+TEST_CASE("outbound: what a peer says of a life before the log of that life was read counts from then on") {
+  scripted_outbound s;
+  s.core.connected(s.now);
+  CHECK(s.acknowledge(4, false, 3) == "");
+  CHECK(s.does([&](auto& out) { s.core.earlier_life(ordered, 3, 9, out); }) == "peer has ordered 3:4");
+  CHECK(s.flush() == "read ordered 3 after 4");
+  s.core.disconnected();
+  s.core.connected(s.now);
+  CHECK(s.acknowledge(7, false, 2) == "");
+  s.core.disconnected();
+  CHECK(s.does([&](auto& out) { s.core.earlier_life(ordered, 2, 9, out); }) == ""); // of another connection
+}
+
+TEST_CASE("outbound: an empty log that should not be is a cut, up to all that is durable") {
+  scripted_outbound s;
+  s.connect();
+  s.durable(1, 4);
+  s.acknowledge(2);
+  s.core.disconnected();
+  s.core.connected(s.now);
+  s.acknowledge(0); // it has lost its disk
+  CHECK(s.flush() == "read ordered 5 after 0");
+  CHECK(s.does([&](auto& out) { s.core.log_gone(s.asked, 0, s.now, out); }) == "cut after 0");
+  CHECK(s.acknowledge(3) == "peer has ordered 5:3"); // copied: more than was ever sent, but not all that is gone
+  CHECK(s.core.is_cut(ordered));
+  CHECK(s.acknowledge(4) == "peer has ordered 5:4");
+  CHECK_FALSE(s.core.is_cut(ordered));
 }
 
 TEST_CASE("outbound: a log that cannot be read now is asked again after a while") {
@@ -247,7 +280,7 @@ TEST_CASE("outbound: acknowledgements that are stale, or cannot be true, are ref
   };
   CHECK(s.acknowledge(2) == refused("stale", "lane=0 life=5 durable=2"));
   CHECK(s.acknowledge(2, true) == refused("stale", "lane=0 life=5 durable=2"));
-  CHECK(s.acknowledge(5) == refused("beyond_what_was_sent", "lane=0 life=5 durable=5"));
+  CHECK(s.acknowledge(6) == refused("beyond_what_is_there", "lane=0 life=5 durable=6"));
   CHECK(s.acknowledge(1, false, 4) == refused("unknown_life", "lane=0 life=4 durable=1"));
   CHECK(s.acknowledge(1, false, 5, 9) == refused("unknown_lane", "lane=9 life=5 durable=1"));
   CHECK(s.acknowledge(3) == ""); // once more

@@ -1,0 +1,92 @@
+/// What a stream replica copies from its like, and what it has been asked for. Part of the stream replica; what
+/// becomes of the records is decided in stream_replica_copies.cpp.
+///
+/// A page of records says two vectors: what they contain for certain, and what they may contain. They are read from
+/// the source's disk while it goes on, so the two differ. What lies between them comes by the streams as well, and is
+/// told apart there: until all of it is folded here too, a copied record may show what never was a state of the
+/// source.
+#pragma once
+
+#include "protocol/effects.hpp"
+#include "protocol/ids.hpp"
+#include "protocol/version_vector.hpp"
+#include "protocol/wire/copy.pb.h"
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+namespace troupe {
+
+/// A question that is under way; it keeps its number until it is answered or given up.
+struct copy_question {
+  v1::CopyAsked what; ///< number 0 = none is
+  instant asked;
+  unsigned times = 0;
+  bool is_open() const { return what.number() != 0; }
+  bool is_answered_by(const v1::CopyTold& told) const {
+    return is_open() && told.question().SerializeAsString() == what.SerializeAsString();
+  }
+};
+
+/// All records of a lane that this node and one other store, shard by shard.
+struct copy_run {
+  node_id from;
+  stream_lane lane = stream_lane::ordered;
+  std::vector<shard_id> shards; ///< that both store
+  bool all_shards = false;      ///< of this node
+
+  std::size_t at_shard = 0;
+  std::string after; ///< key; of that shard
+  node_id asking;    ///< who has the open question: the source, or who else may have what it has not
+  copy_question open;
+  std::optional<v1::CopyTold> page; ///< came; the records here that it concerns are being read
+  bool storing = false;             ///< it is on its way to the disk
+  bool complete = false;            ///< all pages are on the disk
+
+  std::optional<version_vector> folded; ///< in every page
+  version_vector reached;               ///< in any page
+
+  /// Stored keys that cannot be read at the source: everybody is asked for them, a few times.
+  std::deque<std::string> lacking;
+  std::deque<std::string> unfound; ///< those whose turn has passed in vain
+  std::size_t turn = 0;            ///< whom to ask for the first of them
+  unsigned rounds = 0;
+  instant again = instant::min(); ///< not before
+};
+
+/// Reading again, from somebody who has it, the record of a key that is damaged here. One at a time.
+struct copy_mending {
+  std::string key;      ///< stored key; empty = the first one is next
+  std::size_t turn = 0; ///< whom to ask next for it, of those who store it
+  node_id from;         ///< who is being asked
+  copy_question open;
+  instant again = instant::min(); ///< not before
+};
+
+struct copying {
+  /// By (source, lane, life): the last of that life's updates that no log holds.
+  std::map<std::tuple<node_id, stream_lane, std::uint64_t>, std::uint64_t> offers;
+  std::optional<copy_run> run; ///< one at a time
+  copy_mending mending;
+  std::map<node_id, instant> not_from; ///< what they say of their records is not to be understood: not before
+  std::uint64_t last_number = 0;
+  instant still_closed = never; ///< the lane was not opened by what was copied: somebody else is asked then
+  std::size_t turn = 0;         ///< who
+
+  /// A question of another node: the answer to its read of this node's store. The newest of each kind.
+  struct reading {
+    std::uint64_t cookie = 0;
+    v1::CopyAsked question;
+    version_vector folded; ///< on disk when the read was asked for
+  };
+  std::map<std::pair<node_id, bool>, reading> readings; ///< by (who asked, for one key)
+  std::uint64_t last_cookie = 0;
+};
+
+} // namespace troupe
