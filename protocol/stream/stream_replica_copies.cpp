@@ -400,7 +400,10 @@ void stream_replica::impl::absorb_copies(instant now, effects& out) {
   const auto l = run->lane;
   auto& lane = of(l);
   const auto target = copied_upto(*run);
-  if (!lane.staged.all_upto(target, [](const auto& u) { return u.key->record == stream_key::bytes::here; })) return;
+  if (!lane.staged.all_upto(target, [](const auto& u) { return u.key->record == stream_key::bytes::here; })) {
+    run->again = now + load_within;
+    return;
+  }
 
   const auto before = lane.staged.folded();
   std::vector<staged_update*> visible;
@@ -418,8 +421,10 @@ void stream_replica::impl::absorb_copies(instant now, effects& out) {
     shown(*u, now, out);
   std::vector<received> positions;
   for (const auto& e : target.entries()) {
+    const auto taken = lane.taken.at(e.from);
     if (!lane.taken.raise(e.from, e.seq)) continue; // what was taken before says so itself, when it is durable
-    positions.push_back({e.from, l, e.seq, 0});
+    if (l == stream_lane::ordered) arrived({e.from, e.seq}, taken, now, out);
+    positions.push_back({.from = e.from, .lane = l, .upto = e.seq});
     writes.emplace_back(mark_write{stream_marks::received(e.from, l), stream_marks::numbers(e.seq, 0)});
   }
   for (auto& [key, known] : damaged_keys)

@@ -175,6 +175,7 @@ struct stream_replica::impl {
 
   void accept(incoming what, instant now, effects& out);
   void take(incoming what, instant now, effects& out);
+  void arrived(const dot& upto, std::uint64_t before, instant now, effects& out);
   bool acceptable(const v1::Update& u, stream_lane l) const;
   void stage(const origin& from, stream_lane l, shared_update u, instant now, effects& out);
   void show(stream_lane l, const version_vector& upto, instant now, effects& out);

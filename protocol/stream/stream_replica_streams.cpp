@@ -62,11 +62,15 @@ void stream_replica::impl::take(incoming what, instant now, effects& out) {
   store(std::move(writes), position_durable{position}, out);
   if (what.lane == stream_lane::free) show(what.lane, version_vector{{what.from, what.upto}}, now, out);
 
-  // Whoever waits for an own write that was accepted elsewhere may find it here now.
-  if (what.lane != stream_lane::ordered || expecting.empty()) return;
+  if (what.lane == stream_lane::ordered) arrived({what.from, what.upto}, before, now, out);
+}
+
+/// Whoever waits for an own write that was accepted elsewhere may find it here now.
+void stream_replica::impl::arrived(const dot& upto, std::uint64_t before, instant now, effects& out) {
+  if (expecting.empty()) return;
   std::vector<std::uint64_t> woken;
-  const auto first = expecting.upper_bound(dot{what.from, before});
-  const auto end = expecting.upper_bound(dot{what.from, what.upto});
+  const auto first = expecting.upper_bound(dot{upto.from, before});
+  const auto end = expecting.upper_bound(upto);
   for (auto i = first; i != end; ++i)
     woken.insert(woken.end(), i->second.begin(), i->second.end());
   expecting.erase(first, end);
