@@ -197,17 +197,19 @@ std::map<std::uint32_t, shard_view> local_cluster::shards() const {
 
 tl::expected<std::uint32_t, std::string>
 local_cluster::shard_written_by(const std::function<tl::expected<void, std::string>()>& write) const {
-  const auto before = shards();
-  if (auto written = write(); !written) return failure{written.error()};
-  std::optional<std::uint32_t> grown;
-  for (const auto& [shard, now] : shards()) {
-    const auto was = before.find(shard);
-    if (now.committed == (was == before.end() ? 0 : was->second.committed)) continue;
-    if (grown) return failure{"somebody else writes, and the shard of the key cannot be told"};
-    grown = shard;
+  constexpr int tries_max = 20; // nodes that have just joined write the view, some times
+  for (int tries = 0; tries < tries_max; ++tries) {
+    const auto before = shards();
+    if (auto written = write(); !written) return failure{written.error()};
+    std::vector<std::uint32_t> grown;
+    for (const auto& [shard, now] : shards()) {
+      const auto was = before.find(shard);
+      if (now.committed != (was == before.end() ? 0 : was->second.committed)) grown.push_back(shard);
+    }
+    if (grown.empty()) return failure{"no shard has committed the write that was acknowledged"};
+    if (grown.size() == 1) return grown.front();
   }
-  if (!grown) return failure{"no shard has committed the write that was acknowledged"};
-  return *grown;
+  return failure{"somebody else writes, and the shard of the key cannot be told"};
 }
 
 local_cluster::process& local_cluster::find(std::string_view node) {

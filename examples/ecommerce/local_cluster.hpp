@@ -43,7 +43,8 @@ public:
   /// By shard number, from all nodes that answer.
   std::map<std::uint32_t, shard_view> shards() const;
 
-  /// The shard that `write` writes a key of: the one that committed something meanwhile. Nobody else may write.
+  /// The shard that `write` writes a key of: the one that committed something meanwhile. Called again while others
+  /// did, too.
   /// @errors a sentence: what `write` said, or that it cannot be told.
   tl::expected<std::uint32_t, std::string>
   shard_written_by(const std::function<tl::expected<void, std::string>()>& write) const;

@@ -23,12 +23,18 @@ tl::expected<void, std::string>
 read_every_key(runtime& client_node, const key_space& keys,
                const std::function<void(const std::string& key, const std::string& value)>& seen = {});
 
-/// The median time of a read by one session that its node's memory answers.
+/// Median times of a read of a key that is at hand.
+struct hit_times {
+  double node_p50_ns = 0; ///< by one session, from its node's memory
+  double map_p50_ns = 0;  ///< from a std::unordered_map under a std::shared_mutex, by turns with it
+};
+/// @param length  of each of the two.
 /// @errors a sentence: a key that was not found.
-tl::expected<double, std::string> hit_p50_ns(runtime& node, const key_space& keys, std::chrono::nanoseconds length);
+tl::expected<hit_times, std::string> time_hits(runtime& node, const key_space& keys, std::chrono::nanoseconds length);
 
 struct hit_results {
   figure read_hit_p50_ns;
+  figure map_hit_p50_ns;    ///< of a locked hash map, by turns with it
   figure read_hits_per_s_1; ///< one thread with a session of its own
   figure read_hits_per_s_2; ///< two of them
   /// Of the memory table, beside key and value, as it counts what the heap gives for entries and index.

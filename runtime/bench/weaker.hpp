@@ -25,6 +25,7 @@ struct weaker_options {
 struct weaker_results {
   figure fdatasync_p50_us;
   figure eventual_read_p50_ns;           ///< by a session of a member: its node's copy
+  figure map_read_p50_ns;                ///< of a locked hash map, by turns with it
   figure eventual_write_per_s;           ///< 256 sessions of one member, durability = async
   figure causal_write_p50_us;            ///< one session of a member, durability = sync
   figure visible_p50_us, visible_p99_us; ///< from the answer to a causal write in one region to that of a read in

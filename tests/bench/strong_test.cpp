@@ -8,7 +8,7 @@ TEST_CASE("bench strong: a quick run reports every figure, and the hot key holds
   const auto told = run_quickly(folder, {"strong"}, std::chrono::seconds{120});
   for (const char* name :
        {"fdatasync_p50_us", "write1_p50_us", "write64_per_s", "write256_per_s", "hotkey64_per_s", "read_hit_p50_ns",
-        "read_hits_per_s_1", "read_hits_per_s_2", "l1_bytes_per_entry", "write1_held_0_p50_us",
+        "map_hit_p50_ns", "read_hits_per_s_1", "read_hits_per_s_2", "l1_bytes_per_entry", "write1_held_0_p50_us",
         "write1_held_1_p50_us", "write1_held_2_p50_us", "frames_per_write_and_holder", "recovery_ms", "start_ms"}) {
     CAPTURE(name);
     CHECK(told.value(name, 0.0) > 0);
