@@ -580,9 +580,9 @@ instant stream_replica::impl::copies_wake_at() const {
     const auto& m = copies.mending;
     at = std::min(at, m.open.is_open() ? std::max(m.again, m.open.asked + answer_within) : m.again);
   }
-  for (const auto& [from, until] : copies.not_from)
-    if (std::ranges::any_of(copies.offers, [&](const auto& o) { return std::get<0>(o.first) == from; }))
-      at = std::min(at, until);
+  for (const auto& distrusted : copies.not_from)
+    if (std::ranges::any_of(copies.offers, [&](const auto& o) { return std::get<0>(o.first) == distrusted.first; }))
+      at = std::min(at, distrusted.second);
   return at;
 }
 
