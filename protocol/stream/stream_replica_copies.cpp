@@ -319,10 +319,8 @@ void stream_replica::impl::join_page(instant now, effects& out) {
     if (entry.damaged()) {
       run->lacking.push_back(entry.key());
     } else if (join_record(k, page, *from_wire(entry.record()), out)) {
-      writes.push_back(record_of(k, k.base ? *k.base : k.visible));
-      ++k.unsynced;
+      write_copied(k, writes);
       written.push_back(&k);
-      ++counts.copied;
     }
     touched(k);
   }
@@ -353,10 +351,14 @@ bool stream_replica::impl::join_record(stream_key& k, const v1::CopyTold& told, 
       known.mended->join(reached); // whole, but for what it may contain
     } else {
       const bool mistaken = mutated(mutation::damaged_taken_for_empty);
-      if (!mistaken && !contains.contains(known.as_of)) return false; // it would be taken for whole
-      base.join(copy, {.own = mistaken ? folded : nothing, .others = contains});
-      base.prune(folded);
-      known.mended = reached;
+      // What one lacks, another may have: together they contain what each of them does.
+      base.join(copy, {.own = mistaken ? folded : known.contains, .others = contains});
+      known.contains.join(contains);
+      known.reached.join(reached);
+      if (mistaken || known.contains.contains(known.as_of)) {
+        base.prune(folded);
+        known.mended = known.reached;
+      }
       rebase(k, std::move(base), out);
       return true;
     }
@@ -372,6 +374,14 @@ bool stream_replica::impl::join_record(stream_key& k, const v1::CopyTold& told, 
   watch_tombstones(k, base);
   rebase(k, std::move(base), out);
   return true;
+}
+
+/// What is not whole yet is known to be so after a restart, too.
+void stream_replica::impl::write_copied(stream_key& k, std::vector<stream_write>& writes) {
+  ++counts.copied;
+  ++k.unsynced;
+  writes.push_back(record_of(k, k.base ? *k.base : k.visible));
+  if (k.damaged) writes.emplace_back(mark_write{stream_marks::damaged(k.key), "1"});
 }
 
 void stream_replica::impl::close(stream_lane l, const version_vector& until, std::vector<stream_write>& writes) {
@@ -433,10 +443,12 @@ void stream_replica::impl::absorb_copies(instant now, effects& out) {
   run->lacking.insert(run->lacking.end(), run->unfound.begin(), run->unfound.end());
   for (const auto& key : run->lacking) {
     // What nobody could give, this node lacks from here on; it goes on to ask for it.
-    damaged_keys.erase(key);
     writes.emplace_back(mark_write{stream_marks::damaged(key), "1"});
+    if (const auto known = damaged_keys.find(key); known != damaged_keys.end() && !known->second.mended) continue;
+    damaged_keys.erase(key);
     auto& k = key_of(key, l, *type_of(key), out);
     mark_damaged(k, lane.staged.folded(), out);
+    damaged_keys.at(key).contains = before; // it is whole up to there
     note_change(k);
   }
   state_folded(l, writes);
@@ -540,9 +552,9 @@ void stream_replica::impl::mended(const v1::CopyTold& told, effects& out) {
   const auto copy = told.records_size() == 0 ? sibling_set{} : from_wire(told.records(0).record());
   if (!copy || !join_record(*k->second, told, *copy, out)) return;
   auto& key = *k->second;
-  ++counts.copied;
-  ++key.unsynced;
-  store({record_of(key, key.base ? *key.base : key.visible)}, records_durable{.keys = {&key}, .lane = key.lane}, out);
+  std::vector<stream_write> writes;
+  write_copied(key, writes);
+  store(std::move(writes), records_durable{.keys = {&key}, .lane = key.lane}, out);
   touched(key);
 }
 

@@ -125,8 +125,9 @@ struct stream_replica::impl {
   std::list<stream_key*> idle; ///< may be dropped; the one used last is in front
   /// A record that is not whole. What is merged into it since keeps all of its context as excess.
   struct damage_known {
-    version_vector as_of;                 ///< a copy has to contain this
-    std::optional<version_vector> mended; ///< by a copy; whole when this is folded
+    version_vector as_of;                       ///< copies have to contain this
+    version_vector contains = {}, reached = {}; ///< those that were joined here, together; and may contain
+    std::optional<version_vector> mended = {};  ///< by them; whole when this is folded
   };
   std::map<std::string, damage_known, std::less<>> damaged_keys; ///< as many as the store has of them
   copying copies;
@@ -202,6 +203,7 @@ struct stream_replica::impl {
   version_vector copied_upto(const copy_run& r) const;
   void join_page(instant now, effects& out);
   bool join_record(stream_key& k, const v1::CopyTold& told, const sibling_set& copy, effects& out);
+  void write_copied(stream_key& k, std::vector<stream_write>& writes);
   void close(stream_lane l, const version_vector& until, std::vector<stream_write>& writes);
   void page_stored(instant now, effects& out);
   void absorb_copies(instant now, effects& out);

@@ -63,7 +63,7 @@ void stream_replica::impl::loaded(const std::string& key, found what, effects& o
 
 void stream_replica::impl::mark_damaged(stream_key& k, const version_vector& as_of, effects& out) {
   k.damaged = true;
-  damaged_keys.try_emplace(k.key, damage_known{as_of, {}});
+  damaged_keys.try_emplace(k.key, damage_known{.as_of = as_of});
   ++counts.damaged;
   prevented(violation::checksum);
   out.push_back(damaged_record{k.shard, k.key});

@@ -344,6 +344,41 @@ TEST_CASE("copies: a damaged record is mended by one that contains all that was 
   CHECK(r.read("view:a") == "3");
 }
 
+TEST_CASE("copies: what no single replica has of a damaged record, several have together") {
+  constexpr origin three{{3}, 5};
+  replica r;
+  r.accept(free_lane, {{.at = {two, 1}, .key = "view:a", .value = "2"}});
+  r.accept(free_lane, {{.at = {three, 1}, .key = "view:a", .value = "3", .clock = (replica::wall << 16) + 7}});
+  r.pass(seconds{1});
+  r.crash();
+  r.damaged.insert("view:a");
+  r.start();
+  CHECK(r.read("view:a") == "error corrupt");
+  r.damaged.clear();
+  const auto next = [&] {
+    for (int n = 0; n < 5; ++n) {
+      r.pass(seconds{1});
+      if (auto asked = r.take<stream_replica::ask_copy>(); !asked.empty()) return asked.front();
+    }
+    FAIL("nobody is asked");
+    return stream_replica::ask_copy{};
+  };
+  r.answer(next(), {.folded = {{two, 1}}, .reached = {{two, 1}}, .records = {{"view:a", "2", {two, 1}}}});
+  CHECK(r.read("view:a") == "error corrupt");
+  // It is not taken for whole after a restart either.
+  SUBCASE("") {}
+  SUBCASE("after a restart") {
+    r.crash();
+    r.start();
+    CHECK(r.read("view:a") == "error corrupt");
+    r.answer(next(), {.folded = {{two, 1}}, .reached = {{two, 1}}, .records = {{"view:a", "2", {two, 1}}}});
+  }
+  r.answer(next(), {.folded = {{three, 1}}, .reached = {{three, 1}}, .records = {{"view:a", "3", {three, 1}}}});
+  r.pass(seconds{1});
+  CHECK(r.read("view:a") == "3");
+  CHECK(r.core->report().damaged_keys == 0);
+}
+
 TEST_CASE("copies: a record that is damaged on the disk and whole in memory is written again") {
   replica r;
   r.accept(free_lane, {{.at = {two, 1}, .key = "view:a", .value = "1"}});
