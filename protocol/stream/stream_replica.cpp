@@ -435,17 +435,18 @@ void stream_replica::persisted(std::uint64_t number, const times& at, effects& o
   impl_->trim();
 }
 void stream_replica::loaded(const std::string& key, found what, const times& at, effects& out) {
-  const auto k = impl_->keys.find(key);
-  if (k == impl_->keys.end() || k->second->record != stream_key::bytes::loading) return;
+  const auto known = impl_->keys.find(key);
+  if (known == impl_->keys.end() || known->second->record != stream_key::bytes::loading) return;
+  auto& k = *known->second; // stays where it is, whatever else is read by what follows
   impl_->wall_ms_last = at.wall_ms;
   impl_->loaded(key, std::move(what), out);
   impl_->join_page(at.now, out);
   impl_->absorb_copies(at.now, out);
-  auto waiting = std::exchange(k->second->waiting, {});
+  auto waiting = std::exchange(k.waiting, {});
   for (const auto cookie : waiting)
     impl_->resume(cookie, at.now, at.wall_ms, out);
   impl_->publish_changes(out);
-  impl_->touched(*k->second);
+  impl_->touched(k);
   impl_->trim();
 }
 void stream_replica::store_failed(effects& out) {

@@ -158,7 +158,7 @@ void stream_replica::impl::copy_next(instant now, effects& out) {
       continue;
     }
     copies.offers.erase(o);
-    begin_copy(from, l, now, out);
+    return begin_copy(from, l, now, out);
   }
 }
 
@@ -351,8 +351,9 @@ bool stream_replica::impl::join_record(stream_key& k, const v1::CopyTold& told, 
       known.mended->join(reached); // whole, but for what it may contain
     } else {
       const bool mistaken = mutated(mutation::damaged_taken_for_empty);
-      // What one lacks, another may have: together they contain what each of them does.
-      base.join(copy, {.own = mistaken ? folded : known.contains, .others = contains});
+      // What one lacks, another may have: together they contain what each of them does. What the earlier ones
+      // contained stands in the excess, which has to stay until all of it is here.
+      base.join(copy, {.own = mistaken ? folded : nothing, .others = contains});
       known.contains.join(contains);
       known.reached.join(reached);
       if (mistaken || known.contains.contains(known.as_of)) {
@@ -448,7 +449,6 @@ void stream_replica::impl::absorb_copies(instant now, effects& out) {
     damaged_keys.erase(key);
     auto& k = key_of(key, l, *type_of(key), out);
     mark_damaged(k, lane.staged.folded(), out);
-    damaged_keys.at(key).contains = before; // it is whole up to there
     note_change(k);
   }
   state_folded(l, writes);

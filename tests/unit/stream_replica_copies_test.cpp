@@ -379,6 +379,41 @@ TEST_CASE("copies: what no single replica has of a damaged record, several have 
   CHECK(r.core->report().damaged_keys == 0);
 }
 
+TEST_CASE("copies: what a first copy knows to be replaced does not come back after a second one that does not") {
+  constexpr origin three{{3}, 5};
+  replica r;
+  r.options.types["many"] = r.type(level::eventual, resolver_kind::siblings);
+  r.crash();
+  r.start();
+  // It replaces one that is on its way still.
+  r.accept(free_lane, {{.at = {two, 1}, .key = "many:a", .value = "new", .context = {{three, 1}}}});
+  const auto mine = from_wire(r.ask(r.put("view:b", "mine")).written());
+  r.pass(seconds{1});
+  r.crash();
+  r.damaged.insert("many:a");
+  r.start();
+  CHECK(r.read("many:a") == "error corrupt");
+  r.damaged.clear();
+  const auto next = [&] {
+    for (int n = 0; n < 5; ++n) {
+      r.pass(seconds{1});
+      if (auto asked = r.take<stream_replica::ask_copy>(); !asked.empty()) return asked.front();
+    }
+    FAIL("nobody is asked");
+    return stream_replica::ask_copy{};
+  };
+  const version_vector both{{two, 1}, {three, 1}}, own{{two, 1}, {mine.from, mine.seq}};
+  r.answer(next(), {.folded = both, .reached = both, .records = {{"many:a", "new", {two, 1}}}});
+  CHECK(r.read("many:a") == "error corrupt"); // what this node had accepted is not in it
+  r.answer(next(), {.folded = own, .reached = own, .records = {{"many:a", "new", {two, 1}}}});
+  r.accept(free_lane, {{.at = {three, 1}, .key = "many:a", .value = "old"}});
+  r.pass(seconds{1});
+  const auto seen = r.ask(r.get("many:a"));
+  CHECK(r.error_of(seen) == errc::none);
+  REQUIRE(seen.items_size() == 1);
+  CHECK(seen.items(0).value() == "new");
+}
+
 TEST_CASE("copies: a record that is damaged on the disk and whole in memory is written again") {
   replica r;
   r.accept(free_lane, {{.at = {two, 1}, .key = "view:a", .value = "1"}});
