@@ -418,8 +418,8 @@ stream_replica_actor::behavior_type stream_replica_behavior(self_ptr self, strea
         stream_replica::records_page page{.records = {}, .next = std::move(p.page.next), .whole = p.page.whole};
         for (auto& entry : p.page.records)
           page.records.push_back({std::move(entry.key), found_of(entry.found)});
-        step(self, [&](stream_replica& core, const stream_replica::times&, stream_replica::effects& out) {
-          core.copy_read(p.cookie, std::move(page), out);
+        step(self, [&](stream_replica& core, const stream_replica::times& at, stream_replica::effects& out) {
+          core.copy_read(p.cookie, std::move(page), at.now, out);
         });
       },
       [self](start_atom) {

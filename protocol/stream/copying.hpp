@@ -16,6 +16,7 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -40,11 +41,13 @@ struct copy_run {
   stream_lane lane = stream_lane::ordered;
   std::vector<shard_id> shards; ///< that both store
   bool all_shards = false;      ///< of this node
+  version_vector offered;       ///< of the source's lives: what no log holds
 
   std::size_t at_shard = 0;
   std::string after; ///< key; of that shard
   node_id asking;    ///< who has the open question: the source, or who else may have what it has not
   copy_question open;
+  instant asked = instant::min();   ///< the last page
   std::optional<v1::CopyTold> page; ///< came; the records here that it concerns are being read
   bool storing = false;             ///< it is on its way to the disk
   bool complete = false;            ///< all pages are on the disk
@@ -73,11 +76,23 @@ struct copying {
   /// By (source, lane, life): the last of that life's updates that no log holds.
   std::map<std::tuple<node_id, stream_lane, std::uint64_t>, std::uint64_t> offers;
   std::optional<copy_run> run; ///< one at a time
+  /// Broken off: the source went away, or does not answer. What they have copied counts when they go on.
+  std::map<std::pair<node_id, stream_lane>, copy_run> parked;
   copy_mending mending;
-  std::map<node_id, instant> not_from; ///< what they say of their records is not to be understood: not before
   std::uint64_t last_number = 0;
-  instant still_closed = never; ///< the lane was not opened by what was copied: somebody else is asked then
-  std::size_t turn = 0;         ///< who
+
+  std::set<node_id> away; ///< not connected
+  struct back_off {
+    nanoseconds wait{0};
+    instant until = instant::min();
+  };
+  /// Nothing is copied from them for a while: they do not answer, or not so that it helps or can be understood.
+  std::map<node_id, back_off> avoided;
+  struct {
+    nanoseconds wait{0};
+    instant at = never;
+  } while_closed;       ///< the lane was not opened by what was copied: somebody else is asked then
+  std::size_t turn = 0; ///< who
 
   /// A question of another node: the answer to its read of this node's store. The newest of each kind.
   struct reading {
@@ -87,6 +102,12 @@ struct copying {
   };
   std::map<std::pair<node_id, bool>, reading> readings; ///< by (who asked, for one key)
   std::uint64_t last_cookie = 0;
+  /// Nodes that copy from this one go on by the stream from there: the log is kept for them, for a while.
+  struct keeping {
+    version_vector from;
+    instant until = instant::min();
+  };
+  std::map<std::pair<node_id, stream_lane>, keeping> kept_for;
 };
 
 } // namespace troupe

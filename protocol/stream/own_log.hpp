@@ -39,22 +39,28 @@ public:
     return i == peers_.end() ? 0 : i->second;
   }
 
-  /// What all of `peers` have, and of the rest what is above `bytes_max`, but nothing above `folded`. What is
-  /// appended to now stays, so that a peer that keeps up is not cut off by one large update.
+  struct bounds {
+    std::uint64_t folded = 0;        ///< nothing above this is erased
+    std::uint64_t kept = UINT64_MAX; ///< nor above this for its size alone, unless it is twice what it may be
+    std::size_t bytes_max = 0;
+  };
+  /// What all of `peers` have, and of the rest what is too much. What is appended to now stays, so that a peer that
+  /// keeps up is not cut off by one large update.
   struct shortened {
     position upto;    ///< seq 0 = nothing to do
     bool cut = false; ///< some peer lacks some of it
   };
-  template <class Peers> shortened shorten(const Peers& peers, std::uint64_t folded, std::size_t bytes_max) {
-    auto everywhere = folded;
+  template <class Peers> shortened shorten(const Peers& peers, const bounds& b) {
+    auto everywhere = b.folded;
     for (const auto peer : peers)
       everywhere = std::min(everywhere, acknowledged_by(peer));
     shortened out;
     while (!parts_.empty()) {
       const auto& p = parts_.front();
       const bool theirs = p.last.seq <= everywhere;
-      const bool too_much = bytes_ > bytes_max && p.last.seq <= folded && parts_.size() > 1;
-      if (!theirs && !too_much) break;
+      const bool too_much = bytes_ > b.bytes_max && (p.last.seq <= b.kept || bytes_ > 2 * b.bytes_max);
+      const bool may_go = too_much && p.last.seq <= b.folded && parts_.size() > 1;
+      if (!theirs && !may_go) break;
       out.upto = p.last;
       out.cut = out.cut || !theirs;
       bytes_ -= p.bytes;

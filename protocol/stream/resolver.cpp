@@ -174,6 +174,7 @@ void to_wire(const item& i, v1::Item& out) {
 bool is_counter(resolver_kind kind) {
   return kind == resolver_kind::counter || kind == resolver_kind::growing_counter;
 }
+bool has_losers(resolver_kind kind) { return kind == resolver_kind::last_writer_wins || kind == resolver_kind::map; }
 
 namespace {
 

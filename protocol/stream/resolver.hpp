@@ -48,6 +48,8 @@ struct resolved {
 
 resolved resolve(resolver_kind kind, const sibling_set& state);
 bool is_counter(resolver_kind kind);
+/// One of concurrent values is shown, and hides the others: last_writer_wins, and map in each field.
+bool has_losers(resolver_kind kind);
 
 /// What last_writer_wins shows without a copy; a tombstone = absent; null = never written.
 const sibling* last_writer(const sibling_set& state);

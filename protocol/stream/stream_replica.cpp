@@ -44,6 +44,11 @@ std::string erased(std::uint64_t life, stream_lane lane) {
 std::string folded(stream_lane lane) { return "f." + std::string{name_of(lane)}; }
 std::string damaged(std::string_view key) { return std::string{"d."}.append(key); }
 std::string conflict(std::uint64_t number) { return std::string{conflict_marks} + std::to_string(number); }
+stream_write of(std::string name, const version_vector& v) {
+  v1::Vector wire;
+  to_wire(v, wire);
+  return mark_write{std::move(name), wire.SerializeAsString()};
+}
 std::string numbers(std::uint64_t a, std::uint64_t b) { return std::to_string(a) + " " + std::to_string(b); }
 
 std::optional<std::pair<std::uint64_t, std::uint64_t>> numbers_in(std::string_view text) {
@@ -181,6 +186,7 @@ void stream_replica::impl::replayed(instant now, effects& out) {
   show(stream_lane::ordered, before, now, out);
   out.push_back(applied{of(stream_lane::ordered).staged.shown(), ++applied_number});
   reopen(out);
+  whole_again(out);
   out.push_back(ready{});
 }
 
@@ -238,6 +244,7 @@ void stream_replica::impl::persisted(std::uint64_t number, instant now, std::uin
     if (const auto upto = own[static_cast<std::size_t>(l)]; upto > 0) own_up_to(l, upto, now, out);
   if (copied_page) page_stored(now, out);
   reopen(out);
+  whole_again(out);
   if (!ceiling) return;
   auto stamped = std::exchange(unstamped, {});
   for (const auto cookie : stamped)

@@ -311,8 +311,9 @@ public:
   /// Answered with tell_copy once the page was read; not at all while this node cannot.
   /// @errors  a question about what one of both does not store is refused with a note.
   void copy_asked(node_id from, const v1::CopyAsked& question, effects& out);
-  void copy_read(std::uint64_t cookie, records_page page, effects& out);
-  /// @errors  one that is late changes nothing; from one that is malformed nothing is copied for a minute.
+  void copy_read(std::uint64_t cookie, records_page page, instant now, effects& out);
+  /// @errors  one that is late changes nothing. After a malformed page nothing is copied from its sender for a
+  ///          minute; a malformed answer for one key is as good as a damaged record.
   void copy_told(node_id from, v1::CopyTold told, const times& at, effects& out);
   /// A connection to a member has begun or ended. In order with what it brings.
   void peer(node_id who, bool connected, instant now, effects& out);

@@ -12,32 +12,22 @@ namespace troupe {
 
 namespace {
 
-constexpr std::chrono::seconds answer_within{3};
+using std::chrono::seconds;
+
 constexpr unsigned times_max = 10; ///< that a page is asked for; then the source has to offer again
 constexpr unsigned rounds_max = 5;
-constexpr std::chrono::seconds mend_every{1};
-constexpr milliseconds load_within{20};
-constexpr std::chrono::seconds distrust_for{60};
-/// What stays closed so long after all was copied, copies again.
-constexpr std::chrono::seconds closed_max{10};
+/// Who gives no copy, or one that is not to be understood, is not asked so long; who gives one that does not reach
+/// far enough, this long at first, and twice as long each time.
+constexpr seconds avoid_max{60}, avoid_min{1};
+/// What stays closed so long after all was copied, copies again; then after twice that, and so on.
+constexpr seconds closed_min{10}, closed_max{320};
+/// A source keeps its log so long after a question for whoever copies from it, who in turn goes on so long after that
+/// with what he has.
+constexpr seconds keep_for{120};
 /// Of the records of one answer; one always may.
 constexpr std::size_t page_bytes_max = std::size_t{1} << 20;
 /// What a message holds beside its one record.
 constexpr std::size_t message_overhead = std::size_t{16} << 10;
-
-bool is_vector(const v1::Vector& v) {
-  return static_cast<std::size_t>(v.entries_size()) <= limits::stream_vector_entries_max
-         && std::ranges::all_of(v.entries(), [](const auto& e) { return e.node() != 0 && e.life() != 0; });
-}
-
-/// Answers a question for one key.
-bool is_of_one(const v1::CopyTold& told) {
-  if (!is_vector(told.folded()) || !is_vector(told.reached()) || !told.next().empty()) return false;
-  if (told.records_size() == 0) return true;
-  const auto& r = told.records(0);
-  return told.records_size() == 1 && r.key() == told.question().key() && (r.damaged() || from_wire(r.record()));
-}
-bool is_damaged(const v1::CopyTold& told) { return told.records_size() > 0 && told.records(0).damaged(); }
 
 } // namespace
 
@@ -63,7 +53,7 @@ void stream_replica::copy_asked(node_id from, const v1::CopyAsked& question, eff
   out.push_back(read_copy{reading.cookie, shard, question.after(), question.key()});
 }
 
-void stream_replica::copy_read(std::uint64_t cookie, records_page page, effects& out) {
+void stream_replica::copy_read(std::uint64_t cookie, records_page page, instant now, effects& out) {
   auto& i = *impl_;
   const auto wanted =
       std::ranges::find_if(i.copies.readings, [&](const auto& r) { return r.second.cookie == cookie; });
@@ -78,6 +68,7 @@ void stream_replica::copy_read(std::uint64_t cookie, records_page page, effects&
   }
   const auto l = static_cast<stream_lane>(reading.question.lane());
   const auto& lane = i.of(l);
+  if (reading.question.key().empty()) i.keep_log_for(to, l, reading.folded, now);
   tell_copy told{to, {}};
   auto& m = told.what;
   *m.mutable_question() = reading.question;
@@ -111,15 +102,22 @@ void stream_replica::copy_read(std::uint64_t cookie, records_page page, effects&
   out.push_back(std::move(told));
 }
 
-/// The store cannot read the record. It may be in memory still; else it is found to be damaged now.
-void stream_replica::impl::write_again(const std::string& key, stream_lane l, const data_type& type, effects& out) {
-  auto& k = key_of(key, l, type, out);
-  if (k.record != stream_key::bytes::here || k.damaged) return;
-  ++k.unsynced;
-  touched(k);
-  ++counts.repaired;
-  out.push_back(note{"stream.record_mended", "key=" + key});
-  store({record_of(k, k.base ? *k.base : k.visible)}, records_durable{.keys = {&k}, .lane = l}, out);
+/// Whoever copies goes on by the stream from what the copy contains: this node's log has to reach there then.
+void stream_replica::impl::keep_log_for(node_id copier, stream_lane l, const version_vector& folded, instant now) {
+  auto& kept = copies.kept_for[{copier, l}];
+  if (kept.until < now) kept.from = folded;
+  kept.from.meet(folded);
+  kept.until = now + keep_for;
+}
+
+std::uint64_t stream_replica::impl::log_kept_from(stream_lane l, std::uint64_t of_life, const own_log& log,
+                                                  instant now) const {
+  auto from = std::uint64_t{UINT64_MAX};
+  for (const auto& [who, kept] : copies.kept_for)
+    if (who.second == l && now <= kept.until)
+      if (const auto contains = kept.from.at({options.self, of_life}); contains > 0)
+        from = std::min(from, std::max(contains, log.acknowledged_by(who.first)));
+  return from;
 }
 
 // --- all records of a lane ---
@@ -145,65 +143,103 @@ void stream_replica::copy_offered(node_id from, const v1::CopyOffered& offer, in
 
 /// Begins the next copy that is still wanted.
 void stream_replica::impl::copy_next(instant now, effects& out) {
-  if (!is_ready || failed) return;
-  for (auto o = copies.offers.begin(); o != copies.offers.end() && !copies.run;) {
+  if (!is_ready || failed || copies.run) return;
+  for (auto o = copies.offers.begin(); o != copies.offers.end();) {
     const auto [from, l, of_life] = o->first;
     if (of(l).taken.at({from, of_life}) >= o->second) {
       o = copies.offers.erase(o); // it was copied meanwhile, or it came by the stream
-      continue;
-    }
-    const auto distrusted = copies.not_from.find(from);
-    if (distrusted != copies.not_from.end() && now < distrusted->second) {
+    } else if (!may_copy_from(from, now)) {
       ++o;
-      continue;
+    } else {
+      return begin_copy(from, l, now, out);
     }
-    copies.offers.erase(o);
-    return begin_copy(from, l, now, out);
   }
 }
 
+bool stream_replica::impl::may_copy_from(node_id from, instant now) {
+  const auto avoided = copies.avoided.find(from);
+  return !copies.away.contains(from) && (avoided == copies.avoided.end() || now >= avoided->second.until);
+}
+
+void stream_replica::impl::avoid(node_id from, nanoseconds at_least, instant now) {
+  auto& a = copies.avoided[from];
+  a.wait = std::clamp<nanoseconds>(2 * a.wait, at_least, avoid_max);
+  a.until = now + a.wait;
+}
+
+/// Goes on where an earlier copy was broken off, if that still leads to what is offered now.
 void stream_replica::impl::begin_copy(node_id from, stream_lane l, instant now, effects& out) {
-  auto& r = copies.run.emplace();
-  r.from = from;
-  r.lane = l;
-  for (const auto& [shard, nodes] : options.stored)
-    if (std::ranges::find(nodes, from) != nodes.end()) r.shards.push_back(shard);
-  r.all_shards = r.shards.size() == options.stored.size();
-  out.push_back(note{"stream.copy_begun", "from=" + to_string(from) + " lane=" + std::string{name_of(l)}});
+  version_vector offered;
+  for (auto o = copies.offers.lower_bound({from, l, 0}); o != copies.offers.end(); ++o) {
+    const auto& [who, lane, of_life] = o->first;
+    if (who != from || lane != l) break;
+    offered.raise({from, of_life}, o->second);
+  }
+  auto parked = copies.parked.extract({from, l});
+  const bool resumed = !parked.empty() && now <= parked.mapped().asked + keep_for && parked.mapped().folded
+                       && parked.mapped().folded->contains(offered);
+  auto& r = copies.run.emplace(resumed ? std::move(parked.mapped()) : copy_run{});
+  r.offered = std::move(offered);
+  if (!resumed) {
+    r.from = from;
+    r.lane = l;
+    for (const auto& [shard, nodes] : options.stored)
+      if (std::ranges::find(nodes, from) != nodes.end()) r.shards.push_back(shard);
+    r.all_shards = r.shards.size() == options.stored.size();
+  }
+  out.push_back(note{resumed ? "stream.copy_resumed" : "stream.copy_begun",
+                     "from=" + to_string(from) + " lane=" + std::string{name_of(l)}});
   ask_page(now, out);
 }
 
 /// A copy may contain updates whose origin went away before this node had them: only a later copy brings them.
 void stream_replica::impl::copy_while_closed(instant now, effects& out) {
-  if (copies.run || !of(stream_lane::ordered).closed()) {
-    copies.still_closed = never;
+  auto& again = copies.while_closed;
+  if (!of(stream_lane::ordered).closed()) {
+    again = {};
     return;
   }
-  if (copies.still_closed == never) copies.still_closed = now + closed_max;
-  if (now < copies.still_closed) return;
-  copies.still_closed = now + closed_max;
+  if (copies.run) {
+    again.at = never;
+    return;
+  }
+  if (again.at == never) again.at = now + std::clamp<nanoseconds>(again.wait, closed_min, closed_max);
+  if (now < again.at) return;
+  again.at = now + std::clamp<nanoseconds>(again.wait, closed_min, closed_max);
   for (std::size_t tried = 0; tried < peers.size(); ++tried) {
     const auto from = *std::next(peers.begin(), static_cast<std::ptrdiff_t>(copies.turn++ % peers.size()));
     const bool all = std::ranges::all_of(options.stored, [from](const auto& entry) {
       return std::ranges::find(entry.second, from) != entry.second.end();
     });
-    if (all) return begin_copy(from, stream_lane::ordered, now, out);
+    if (!all || !may_copy_from(from, now)) continue;
+    again.wait = std::clamp<nanoseconds>(2 * again.wait, closed_min, closed_max);
+    return begin_copy(from, stream_lane::ordered, now, out);
   }
 }
 
 void stream_replica::impl::ask_page(instant now, effects& out) {
   auto& r = *copies.run;
+  if (copies.away.contains(r.from)) return park(now, out);
   if (!r.open.is_open()) {
-    r.open = {};
-    r.open.what.set_number(++copies.last_number);
-    r.open.what.set_lane(static_cast<v1::Lane>(r.lane));
-    r.open.what.set_shard(r.shards[r.at_shard].value);
+    r.open = question(r.lane, r.shards[r.at_shard], {});
     r.open.what.set_after(r.after);
     r.asking = r.from;
   }
-  r.open.asked = now;
+  r.asked = r.open.asked = now;
   ++r.open.times;
   out.push_back(ask_copy{r.asking, r.open.what});
+}
+
+/// What was copied so far stays true: records only grow.
+void stream_replica::impl::park(instant now, effects& out) {
+  auto run = std::move(*copies.run);
+  copies.run.reset();
+  run.open = {};
+  run.storing = false; // what is on its way to the disk is there before anything later
+  out.push_back(
+      note{"stream.copy_parked", "from=" + to_string(run.from) + " lane=" + std::string{name_of(run.lane)}});
+  copies.parked.insert_or_assign({run.from, run.lane}, std::move(run));
+  copy_next(now, out);
 }
 
 /// All pages are here: asks for what could not be read at the source. True: nothing is to be waited for.
@@ -218,24 +254,16 @@ bool stream_replica::impl::nothing_is_lacking(instant now, effects& out) {
       continue;
     }
     const auto shard = shard_of(r.lacking.front(), options.shards);
-    const auto& nodes = options.stored.at(shard);
-    while (r.turn < nodes.size() && nodes[r.turn] == options.self)
-      ++r.turn;
-    if (r.turn >= nodes.size()) {
-      r.turn = 0;
-      r.unfound.push_back(std::move(r.lacking.front()));
-      r.lacking.pop_front();
-      continue;
+    if (const auto to = next_to_ask(shard, r.turn)) {
+      r.asking = *to;
+      r.open = question(r.lane, shard, r.lacking.front());
+      r.open.asked = now;
+      out.push_back(ask_copy{r.asking, r.open.what});
+      return false;
     }
-    r.asking = nodes[r.turn++];
-    r.open = {};
-    r.open.what.set_number(++copies.last_number);
-    r.open.what.set_lane(static_cast<v1::Lane>(r.lane));
-    r.open.what.set_shard(shard.value);
-    r.open.what.set_key(r.lacking.front());
-    r.open.asked = now;
-    out.push_back(ask_copy{r.asking, r.open.what});
-    return false;
+    r.turn = 0;
+    r.unfound.push_back(std::move(r.lacking.front()));
+    r.lacking.pop_front();
   }
   return true;
 }
@@ -249,8 +277,15 @@ version_vector stream_replica::impl::copied_upto(const copy_run& r) const {
   return target;
 }
 
+bool stream_replica::impl::has_vectors(const v1::CopyTold& told) {
+  return std::ranges::all_of(std::array{&told.folded(), &told.reached()}, [](const v1::Vector* v) {
+    return static_cast<std::size_t>(v->entries_size()) <= limits::stream_vector_entries_max
+           && std::ranges::all_of(v->entries(), [](const auto& e) { return e.node() != 0 && e.life() != 0; });
+  });
+}
+
 bool stream_replica::impl::well_formed(const v1::CopyTold& told, const copy_run& r) const {
-  if (!is_vector(told.folded()) || !is_vector(told.reached())) return false;
+  if (!has_vectors(told)) return false;
   std::string_view last = r.after;
   for (const auto& entry : told.records()) {
     if (entry.key() <= last || entry.key().size() > limits::key_bytes_max) return false;
@@ -269,17 +304,16 @@ void stream_replica::impl::copy_told(node_id from, v1::CopyTold told, instant no
   if (mending.from == from && mending.open.is_answered_by(told)) return mended(told, out);
   auto& run = copies.run;
   if (!run || run->asking != from || !run->open.is_answered_by(told)) return; // late
-  const bool of_one = !told.question().key().empty();
-  if (of_one && is_of_one(told) && (is_damaged(told) || !from_wire(told.folded()).contains(copied_upto(*run)))) {
+  if (told.question().key().empty()) {
+    if (!well_formed(told, *run)) {
+      refuse_copy(from, out);
+      avoid(from, avoid_max, now);
+      run.reset();
+      return copy_next(now, out);
+    }
+  } else if (!is_whole(from, told, out) || !from_wire(told.folded()).contains(copied_upto(*run))) {
     run->open = {};
     return absorb_copies(now, out); // somebody else is asked
-  }
-  if (of_one ? !is_of_one(told) : !well_formed(told, *run)) {
-    ++counts.refused;
-    out.push_back(note{"stream.copy_refused", "from=" + to_string(from)});
-    copies.not_from[from] = now + distrust_for;
-    run.reset();
-    return copy_next(now, out);
   }
   run->open = {};
   run->page = std::move(told);
@@ -291,6 +325,11 @@ void stream_replica::impl::copy_told(node_id from, v1::CopyTold told, instant no
     touched(k);
   }
   join_page(now, out);
+}
+
+void stream_replica::impl::refuse_copy(node_id from, effects& out) {
+  ++counts.refused;
+  out.push_back(note{"stream.copy_refused", "from=" + to_string(from)});
 }
 
 /// Once the records here that it concerns were read.
@@ -339,36 +378,19 @@ void stream_replica::impl::join_page(instant now, effects& out) {
 /// @return whether the record here has changed.
 bool stream_replica::impl::join_record(stream_key& k, const v1::CopyTold& told, const sibling_set& copy,
                                        effects& out) {
-  const auto contains = from_wire(told.folded());
-  const auto& folded = of(k.lane).staged.folded();
-  auto base = k.base ? *k.base : k.visible;
+  auto base = folded_state(k);
   for (const auto& s : copy.entries())
     clock.saw(s.when);
-  if (k.damaged) {
-    auto& known = damaged_keys.at(k.key);
-    const auto reached = from_wire(told.reached());
-    if (known.mended) {
-      known.mended->join(reached); // whole, but for what it may contain
-    } else {
-      const bool mistaken = mutated(mutation::damaged_taken_for_empty);
-      // What one lacks, another may have: together they contain what each of them does. What the earlier ones
-      // contained stands in the excess, which has to stay until all of it is here.
-      base.join(copy, {.own = mistaken ? folded : nothing, .others = contains});
-      known.contains.join(contains);
-      known.reached.join(reached);
-      if (mistaken || known.contains.contains(known.as_of)) {
-        base.prune(folded);
-        known.mended = known.reached;
-      }
-      rebase(k, std::move(base), out);
-      return true;
-    }
+  if (k.damaged && join_damaged(k, base, told, copy)) {
+    rebase(k, std::move(base), out);
+    return true;
   }
+  const auto contains = from_wire(told.folded());
   std::vector<loser> lost;
   sibling_set::loser_list losers{.origin = options.self, .lost = lost};
-  const bool has_losers =
-      k.type->resolver == resolver_kind::last_writer_wins || k.type->resolver == resolver_kind::map;
-  const bool news = base.join(copy, {.own = folded, .others = contains, .losers = has_losers ? &losers : nullptr});
+  const bool news = base.join(copy, {.own = of(k.lane).staged.folded(),
+                                     .others = contains,
+                                     .losers = has_losers(k.type->resolver) ? &losers : nullptr});
   if (!news) return false;
   for (auto& l : lost)
     this->lost(k, std::move(l), out);
@@ -381,16 +403,14 @@ bool stream_replica::impl::join_record(stream_key& k, const v1::CopyTold& told, 
 void stream_replica::impl::write_copied(stream_key& k, std::vector<stream_write>& writes) {
   ++counts.copied;
   ++k.unsynced;
-  writes.push_back(record_of(k, k.base ? *k.base : k.visible));
+  writes.push_back(record_of(k, folded_state(k)));
   if (k.damaged) writes.emplace_back(mark_write{stream_marks::damaged(k.key), "1"});
 }
 
 void stream_replica::impl::close(stream_lane l, const version_vector& until, std::vector<stream_write>& writes) {
   auto& lane = of(l);
   if (l != stream_lane::ordered || mutated(mutation::cut_shown_early) || !lane.closed_until.join(until)) return;
-  v1::Vector v;
-  to_wire(lane.closed_until, v);
-  writes.emplace_back(mark_write{stream_marks::closed_until, v.SerializeAsString()});
+  writes.push_back(stream_marks::of(stream_marks::closed_until, lane.closed_until));
 }
 
 void stream_replica::impl::page_stored(instant now, effects& out) {
@@ -410,7 +430,16 @@ void stream_replica::impl::absorb_copies(instant now, effects& out) {
   if (!nothing_is_lacking(now, out)) return;
   const auto l = run->lane;
   auto& lane = of(l);
-  const auto target = copied_upto(*run);
+  run->lacking.insert(run->lacking.end(), run->unfound.begin(), run->unfound.end());
+  run->unfound.clear();
+  auto target = copied_upto(*run);
+  if (!run->lacking.empty()) {
+    // What nobody could give may be in the source's log still: that goes on from where it has to.
+    version_vector others;
+    for (const auto& e : target.entries())
+      others.raise(e.from, e.from.node == run->from ? std::min(e.seq, run->offered.at(e.from)) : e.seq);
+    target = std::move(others);
+  }
   if (!lane.staged.all_upto(target, [](const auto& u) { return u.key->record == stream_key::bytes::here; })) {
     run->again = now + load_within;
     return;
@@ -441,20 +470,25 @@ void stream_replica::impl::absorb_copies(instant now, effects& out) {
   for (auto& [key, known] : damaged_keys)
     if (const auto* type = type_of(key); type != nullptr && lane_of(*type) == l && !known.mended)
       known.as_of.join(target);
-  run->lacking.insert(run->lacking.end(), run->unfound.begin(), run->unfound.end());
   for (const auto& key : run->lacking) {
     // What nobody could give, this node lacks from here on; it goes on to ask for it.
     writes.emplace_back(mark_write{stream_marks::damaged(key), "1"});
     if (const auto known = damaged_keys.find(key); known != damaged_keys.end() && !known->second.mended) continue;
-    damaged_keys.erase(key);
+    const auto former = damaged_keys.extract(key);
     auto& k = key_of(key, l, *type_of(key), out);
     mark_damaged(k, lane.staged.folded(), out);
+    if (!former.empty()) damaged_keys.at(key).reached = *former.mapped().mended; // what it may contain, it still may
     note_change(k);
   }
   state_folded(l, writes);
   lane.more_shown = true;
   out.push_back(note{"stream.copied", "from=" + to_string(run->from) + " lane=" + std::string{name_of(l)}
                                           + " upto=" + to_string(target)});
+  if (lane.taken.contains(run->offered)) {
+    copies.avoided.erase(run->from);
+  } else {
+    avoid(run->from, avoid_min, now); // it contains less than what is offered
+  }
   run.reset();
   store(std::move(writes),
         records_durable{
@@ -466,96 +500,15 @@ void stream_replica::impl::absorb_copies(instant now, effects& out) {
 }
 
 void stream_replica::impl::reopen(effects& out) {
-  // What is folded and changed no record is not written by itself.
-  if (persists.empty())
-    for (auto& lane : lanes)
-      lane.folded_durable = lane.staged.folded();
-  std::vector<stream_write> writes;
   auto& ordered = of(stream_lane::ordered);
-  if (ordered.closed() && ordered.folded_durable.contains(ordered.closed_until)
-      && ordered.received.contains(ordered.closed_until)) {
-    ordered.closed_until = {};
-    writes.emplace_back(mark_write{stream_marks::closed_until, {}});
-    out.push_back(note{"stream.open_again", "folded=" + to_string(ordered.staged.folded())});
-  }
-  for (auto i = damaged_keys.begin(); i != damaged_keys.end();) {
-    const auto* type = type_of(i->first);
-    if (!i->second.mended || type == nullptr || !of(lane_of(*type)).folded_durable.contains(*i->second.mended)) {
-      ++i;
-      continue;
-    }
-    writes.emplace_back(mark_write{stream_marks::damaged(i->first), {}});
-    ++counts.repaired;
-    out.push_back(note{"stream.record_mended", "key=" + i->first});
-    if (const auto k = keys.find(i->first); k != keys.end()) {
-      k->second->damaged = false;
-      note_change(*k->second);
-    }
-    i = damaged_keys.erase(i);
-  }
-  if (!writes.empty()) store(std::move(writes), std::monostate{}, out);
-}
-
-// --- one damaged record ---
-
-/// Asks the next of those who store it for the damaged key whose turn it is.
-void stream_replica::impl::mend_next(instant now, effects& out) {
-  auto& m = copies.mending;
-  if (m.open.is_open() && now < m.open.asked + answer_within) return;
-  m.open = {};
-  for (auto known = damaged_keys.find(m.key);; m.turn = 0) {
-    if (known != damaged_keys.end() && !known->second.mended && ask_to_mend(known->first, now, out)) return;
-    known = damaged_keys.upper_bound(m.key);
-    if (known == damaged_keys.end()) break;
-    m.key = known->first;
-  }
-  m.key.clear(); // all have been tried, everywhere
-  m.again = now + mend_every;
-}
-
-/// @return false: nobody is left to be asked for it.
-bool stream_replica::impl::ask_to_mend(const std::string& key, instant now, effects& out) {
-  auto& m = copies.mending;
-  const auto* type = type_of(key);
-  const auto shard = shard_of(key, options.shards);
-  const auto stored = options.stored.find(shard);
-  if (type == nullptr || stored == options.stored.end()) return false;
-  const auto& nodes = stored->second;
-  while (m.turn < nodes.size() && nodes[m.turn] == options.self)
-    ++m.turn;
-  if (m.turn >= nodes.size()) return false;
-  if (key_of(key, lane_of(*type), *type, out).record != stream_key::bytes::here) {
-    m.again = now + load_within; // what is merged into it has to be here first
-    return true;
-  }
-  m.from = nodes[m.turn++];
-  m.open.what.set_number(++copies.last_number);
-  m.open.what.set_lane(static_cast<v1::Lane>(lane_of(*type)));
-  m.open.what.set_shard(shard.value);
-  m.open.what.set_key(key);
-  m.open.asked = now;
-  out.push_back(ask_copy{m.from, m.open.what});
-  return true;
-}
-
-void stream_replica::impl::mended(const v1::CopyTold& told, effects& out) {
-  auto& m = copies.mending;
-  m.open = {};
-  if (!is_of_one(told)) {
-    ++counts.refused;
-    out.push_back(note{"stream.copy_refused", "from=" + to_string(m.from)});
+  if (!ordered.closed() || !ordered.staged.folded().contains(ordered.closed_until)
+      || !ordered.received.contains(ordered.closed_until))
     return;
-  }
-  const auto k = keys.find(m.key);
-  if (is_damaged(told) || k == keys.end() || !k->second->damaged || k->second->record != stream_key::bytes::here)
-    return;
-  const auto copy = told.records_size() == 0 ? sibling_set{} : from_wire(told.records(0).record());
-  if (!copy || !join_record(*k->second, told, *copy, out)) return;
-  auto& key = *k->second;
-  std::vector<stream_write> writes;
-  write_copied(key, writes);
-  store(std::move(writes), records_durable{.keys = {&key}, .lane = key.lane}, out);
-  touched(key);
+  ordered.closed_until = {};
+  std::vector<stream_write> writes{mark_write{stream_marks::closed_until, {}}};
+  state_folded(stream_lane::ordered, writes); // what changed no record is not stated yet
+  out.push_back(note{"stream.open_again", "folded=" + to_string(ordered.staged.folded())});
+  store(std::move(writes), records_durable{.lane = stream_lane::ordered, .folded = ordered.staged.folded()}, out);
 }
 
 // --- time ---
@@ -567,8 +520,8 @@ void stream_replica::impl::tick_copies(instant now, effects& out) {
     } else if (run->open.times < times_max) {
       ask_page(now, out);
     } else {
-      out.push_back(note{"stream.copy_given_up", "from=" + to_string(run->from)});
-      run.reset(); // it offers again
+      avoid(run->from, avoid_max, now);
+      park(now, out);
     }
   }
   absorb_copies(now, out);
@@ -576,6 +529,7 @@ void stream_replica::impl::tick_copies(instant now, effects& out) {
   copy_while_closed(now, out);
   if (now >= copies.mending.again && !damaged_keys.empty()) mend_next(now, out);
   reopen(out);
+  whole_again(out);
 }
 
 instant stream_replica::impl::copies_wake_at() const {
@@ -585,17 +539,31 @@ instant stream_replica::impl::copies_wake_at() const {
   } else if (run && run->complete && !run->storing && !run->page) {
     at = run->again;
   }
-  if (!copies.run && of(stream_lane::ordered).closed()) {
-    at = std::min(at, copies.still_closed == never ? instant::min() : copies.still_closed);
-  }
   if (std::ranges::any_of(damaged_keys, [](const auto& known) { return !known.second.mended; })) {
     const auto& m = copies.mending;
     at = std::min(at, m.open.is_open() ? std::max(m.again, m.open.asked + answer_within) : m.again);
   }
-  for (const auto& distrusted : copies.not_from)
-    if (std::ranges::any_of(copies.offers, [&](const auto& o) { return std::get<0>(o.first) == distrusted.first; }))
-      at = std::min(at, distrusted.second);
+  if (copies.run) return at;
+  if (of(stream_lane::ordered).closed())
+    at = std::min(at, copies.while_closed.at == never ? instant::min() : copies.while_closed.at);
+  for (const auto& offer : copies.offers) {
+    const auto from = std::get<0>(offer.first);
+    const auto avoided = copies.avoided.find(from);
+    if (!copies.away.contains(from) && avoided != copies.avoided.end()) at = std::min(at, avoided->second.until);
+  }
   return at;
+}
+
+void stream_replica::impl::copy_peer(node_id who, bool connected, instant now, effects& out) {
+  auto& run = copies.run;
+  if (!connected) {
+    copies.away.insert(who);
+    if (run && run->from == who && run->open.is_open() && !run->complete) park(now, out);
+    return;
+  }
+  copies.away.erase(who);
+  copies.avoided.erase(who); // it may be another build now
+  copy_next(now, out);
 }
 
 // --- the interface ---

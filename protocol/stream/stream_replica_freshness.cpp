@@ -124,12 +124,7 @@ void stream_replica::peer(node_id who, bool connected, instant now, effects& out
   freshness::questions questions;
   impl_->fresh.peer(who, connected, now, questions);
   impl_->ask(std::move(questions), now, out);
-  if (!connected) return;
-  impl_->copies.not_from.erase(who); // it may be another build now
-  auto& run = impl_->copies.run;
-  if (!run || run->complete || run->asking != who || !run->open.is_open()) return;
-  run->open.times = 0;
-  impl_->ask_page(now, out);
+  impl_->copy_peer(who, connected, now, out);
 }
 
 } // namespace troupe

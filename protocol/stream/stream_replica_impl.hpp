@@ -74,7 +74,7 @@ struct stream_replica::impl {
     std::uint64_t clock = 0;
   };
   struct records_durable {
-    std::vector<stream_key*> keys;
+    std::vector<stream_key*> keys = {};
     stream_lane lane = stream_lane::ordered;
     version_vector folded = {};           ///< that they contain; empty = as before
     std::vector<received> positions = {}; ///< that were copied
@@ -182,7 +182,7 @@ struct stream_replica::impl {
   void show(stream_lane l, const version_vector& upto, instant now, effects& out);
   void shown(staged_update& u, instant now, effects& out);
   void fold(stream_lane l, instant now, effects& out);
-  void shorten(stream_lane l, std::vector<stream_write>& writes, effects& out);
+  void shorten(stream_lane l, instant now, std::vector<stream_write>& writes, effects& out);
   /// Makes updates that have left the staging part of records; `before`: what these contained. The keys, once each.
   std::vector<stream_key*> fold_into_records(stream_lane l,
                                              const std::vector<std::unique_ptr<staged_update>>& updates,
@@ -192,12 +192,19 @@ struct stream_replica::impl {
 
   // --- stream_replica_copies.cpp: records from other nodes ---
 
-  void write_again(const std::string& key, stream_lane l, const data_type& type, effects& out);
+  void keep_log_for(node_id copier, stream_lane l, const version_vector& folded, instant now);
+  /// Entries of the log from here on are not erased because there are too many.
+  std::uint64_t log_kept_from(stream_lane l, std::uint64_t of_life, const own_log& log, instant now) const;
   void copy_next(instant now, effects& out);
+  bool may_copy_from(node_id from, instant now);
+  void avoid(node_id from, nanoseconds at_least, instant now);
   void begin_copy(node_id from, stream_lane l, instant now, effects& out);
   void copy_while_closed(instant now, effects& out);
   void ask_page(instant now, effects& out);
+  void park(instant now, effects& out);
   void copy_told(node_id from, v1::CopyTold told, instant now, effects& out);
+  void refuse_copy(node_id from, effects& out);
+  static bool has_vectors(const v1::CopyTold& told);
   bool well_formed(const v1::CopyTold& told, const copy_run& r) const;
   bool nothing_is_lacking(instant now, effects& out);
   version_vector copied_upto(const copy_run& r) const;
@@ -207,10 +214,7 @@ struct stream_replica::impl {
   void close(stream_lane l, const version_vector& until, std::vector<stream_write>& writes);
   void page_stored(instant now, effects& out);
   void absorb_copies(instant now, effects& out);
-  void mend_next(instant now, effects& out);
-  bool ask_to_mend(const std::string& key, instant now, effects& out);
-  void mended(const v1::CopyTold& told, effects& out);
-  /// After more was folded, or became durable.
+  /// After more was folded, or received durably.
   void reopen(effects& out);
   /// `base` from now on, and what is unfolded over it.
   void rebase(stream_key& k, sibling_set base, effects& out);
@@ -222,6 +226,22 @@ struct stream_replica::impl {
   const version_vector nothing;
   void tick_copies(instant now, effects& out);
   instant copies_wake_at() const;
+  void copy_peer(node_id who, bool connected, instant now, effects& out);
+
+  // --- stream_replica_mending.cpp: records that cannot be read ---
+
+  static constexpr std::chrono::seconds answer_within{3}; ///< to a question for records
+  static constexpr std::chrono::seconds mend_every{1};
+  static constexpr milliseconds load_within{20}; ///< a record, before it is looked at again
+  std::optional<node_id> next_to_ask(shard_id shard, std::size_t& turn) const;
+  copy_question question(stream_lane l, shard_id shard, std::string key);
+  bool is_whole(node_id from, const v1::CopyTold& told, effects& out);
+  void write_again(const std::string& key, stream_lane l, const data_type& type, effects& out);
+  void mend_next(instant now, effects& out);
+  bool ask_to_mend(const std::string& key, instant now, effects& out);
+  void mended(const v1::CopyTold& told, effects& out);
+  bool join_damaged(const stream_key& k, sibling_set& base, const v1::CopyTold& told, const sibling_set& copy);
+  void whole_again(effects& out);
 
   // --- stream_replica_freshness.cpp: bounds of staleness ---
 
@@ -259,6 +279,7 @@ struct stream_replica::impl {
   void watch_tombstones(const stream_key& k, const sibling_set& folded);
   void mark_damaged(stream_key& k, const version_vector& as_of, effects& out);
   stream_write record_of(const stream_key& k, const sibling_set& state) const;
+  static const sibling_set& folded_state(const stream_key& k) { return k.base ? *k.base : k.visible; }
 
   // --- stream_replica_writes.cpp, stream_replica_reads.cpp: operations ---
 
@@ -311,6 +332,7 @@ inline constexpr char closed_until[] = "u.ordered";         ///< likewise: nothi
 inline constexpr char shown[] = "s.ordered"; ///< likewise: what was shown when records were last taken from it
 std::string damaged(std::string_view key);   ///< "d." + stored key: its record is not whole
 std::string conflict(std::uint64_t number);  ///< "c.17" -> a serialized Conflict
+stream_write of(std::string name, const version_vector& v);
 std::string numbers(std::uint64_t a, std::uint64_t b);
 std::optional<std::pair<std::uint64_t, std::uint64_t>> numbers_in(std::string_view text);
 

@@ -10,7 +10,6 @@ namespace {
 constexpr std::size_t key_bytes = 512; ///< of a key in memory, whatever it holds
 
 bool is_published(resolver_kind r) { return r == resolver_kind::last_writer_wins || is_counter(r); }
-bool has_losers(resolver_kind r) { return r == resolver_kind::last_writer_wins || r == resolver_kind::map; }
 
 } // namespace
 

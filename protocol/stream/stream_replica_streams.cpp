@@ -150,10 +150,15 @@ void stream_replica::impl::fold(stream_lane l, instant now, effects& out) {
     touched(*k);
   }
   if (!folded.empty()) state_folded(l, writes);
-  shorten(l, writes, out);
-  if (!writes.empty())
+  shorten(l, now, writes, out);
+  if (!writes.empty()) {
     store(std::move(writes),
           records_durable{.keys = std::move(keys_written), .lane = l, .folded = lane.staged.folded()}, out);
+  } else if (persists.empty()) {
+    lane.folded_durable = lane.staged.folded(); // no record has changed by what was folded
+  } else if (lane.staged.folded() != before) {
+    persists.push_back({persist_number, records_durable{.lane = l, .folded = lane.staged.folded()}});
+  }
 }
 
 std::vector<stream_key*>
@@ -188,20 +193,18 @@ stream_replica::impl::fold_into_records(stream_lane l, const std::vector<std::un
 
 void stream_replica::impl::state_folded(stream_lane l, std::vector<stream_write>& writes) const {
   const auto& staged = of(l).staged;
-  v1::Vector v;
-  to_wire(staged.folded(), v);
-  writes.emplace_back(mark_write{stream_marks::folded(l), v.SerializeAsString()});
-  if (l != stream_lane::ordered) return;
-  to_wire(staged.shown(), v);
-  writes.emplace_back(mark_write{stream_marks::shown, v.SerializeAsString()});
+  writes.push_back(stream_marks::of(stream_marks::folded(l), staged.folded()));
+  if (l == stream_lane::ordered) writes.push_back(stream_marks::of(stream_marks::shown, staged.shown()));
 }
 
-void stream_replica::impl::shorten(stream_lane l, std::vector<stream_write>& writes, effects& out) {
+void stream_replica::impl::shorten(stream_lane l, instant now, std::vector<stream_write>& writes, effects& out) {
   auto& lane = of(l);
   for (auto& [of_life, log] : lane.logs) {
     if (!lane.shortened_due && log.bytes() <= options.own_log_bytes_max) continue;
     const origin own{options.self, of_life};
-    const auto s = log.shorten(peers, lane.staged.folded().at(own), options.own_log_bytes_max);
+    const auto s = log.shorten(peers, {.folded = lane.staged.folded().at(own),
+                                       .kept = log_kept_from(l, of_life, log, now),
+                                       .bytes_max = options.own_log_bytes_max});
     if (s.upto.seq == 0) continue;
     writes.emplace_back(updates_erase{own, l, s.upto.seq});
     writes.emplace_back(
@@ -231,9 +234,9 @@ void stream_replica::impl::collect(stream_lane l, std::uint64_t upto, effects& o
     auto& k = key_of(name, l, *type_of(name), out);
     // What is being read, or has news, comes back into the list by that.
     if (k.record != stream_key::bytes::here || k.damaged || !k.unfolded.empty()) continue;
-    const bool hides = k.type->resolver == resolver_kind::last_writer_wins || k.type->resolver == resolver_kind::map;
     // Only what is folded counts as merged here: nothing of the key is on its way, see above.
-    const auto result = k.visible.collect_tombstones({.stable = lane.stable, .clock = upto, .hides = hides});
+    const auto result =
+        k.visible.collect_tombstones({.stable = lane.stable, .clock = upto, .hides = has_losers(k.type->resolver)});
     if (result.collected == 0) continue;
     counts.collected += result.collected;
     k.visible.prune(lane.staged.folded());

@@ -63,7 +63,7 @@ bool stream_replica::impl::write(std::uint64_t cookie, operation& o, instant now
   auto context = lane.staged.shown();
   for (const auto& d : own)
     if (lane.taken.covers(d)) context.raise(d);
-  if (o.type->resolver == resolver_kind::last_writer_wins || o.type->resolver == resolver_kind::map) {
+  if (has_losers(o.type->resolver)) {
     for (const auto& s : k.newest().entries())
       if (s.at.from.node == options.self) context.raise(s.at);
   } else {

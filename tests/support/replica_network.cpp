@@ -230,7 +230,7 @@ void cluster_run::perform(node& n, stream_replica::effects effects) {
       at(now_ + (chance(10) ? up_to(60 * ms) : up_to(300 * us)), [this, &n, life = n.start, what = *scan] {
         if (n.start != life) return;
         stream_replica::effects out;
-        n.core->copy_read(what.cookie, n.disk.scan(what, random(200) == 0), out);
+        n.core->copy_read(what.cookie, n.disk.scan(what, random(200) == 0), now_, out);
         perform(n, std::move(out));
       });
     } else if (auto* said = std::get_if<note>(&e)) {

@@ -104,6 +104,7 @@ struct stream_replica_script {
       core->tick(at(), out);
       run();
     }
+    REQUIRE(core->wake_at() > now); // or a node would be busy with nothing
   }
   template <class Effect> std::vector<Effect> take() {
     std::vector<Effect> found;

@@ -142,7 +142,7 @@ TEST_CASE("copies: a source says what its records contain for certain, and what 
     r.advance({{two, 2}});
     r.pass(seconds{3});
     plant(planted);
-    r.core->copy_read(reads[0].cookie, r.disk.scan(reads[0], false), r.out);
+    r.core->copy_read(reads[0].cookie, r.disk.scan(reads[0], false), r.now, r.out);
     plant(mutation::none);
     r.run();
     const auto told = r.take<stream_replica::tell_copy>();
@@ -174,12 +174,12 @@ TEST_CASE(
   const auto first = ask();
   REQUIRE(first.size() == 1);
   CHECK(ask().empty()); // it is being read
-  r.core->copy_read(first[0].cookie, r.disk.scan(first[0], true), r.out);
+  r.core->copy_read(first[0].cookie, r.disk.scan(first[0], true), r.now, r.out);
   r.run();
   CHECK(r.take<stream_replica::tell_copy>().empty());
   const auto second = ask();
   REQUIRE(second.size() == 1);
-  r.core->copy_read(second[0].cookie, r.disk.scan(second[0], false), r.out);
+  r.core->copy_read(second[0].cookie, r.disk.scan(second[0], false), r.now, r.out);
   r.run();
   CHECK(r.take<stream_replica::tell_copy>().size() == 1);
 
@@ -261,15 +261,175 @@ TEST_CASE("copies: a page that does not come is asked for again as it was, and g
   r.pass(seconds{3});
   CHECK(r.take<stream_replica::ask_copy>().empty());
   CHECK(r.core->report().copying_from == node_id{});
-  r.offer({2}, 9); // it says so again and again
-  const auto again = r.asked();
-  CHECK(again.what.number() > first.what.number());
-  r.core->peer({2}, false, r.now, r.out);
-  r.core->peer({2}, true, r.now, r.out);
+  r.offer({2}, 9);                                   // it says so again and again
+  CHECK(r.take<stream_replica::ask_copy>().empty()); // others get their turn
+  r.offer({3}, 4);
+  CHECK(r.asked().to == node_id{3});
+  r.core->peer({3}, false, r.now, r.out);
   r.run();
-  CHECK(r.asked().what.SerializeAsString() == again.what.SerializeAsString());
-  r.answer(again, {.folded = {{two, 9}}, .reached = {{two, 9}}});
+  CHECK(r.take<stream_replica::ask_copy>().empty());
+  r.pass(seconds{59});
+  CHECK(r.take<stream_replica::ask_copy>().empty());
+  r.pass(seconds{1});
+  const auto again = r.asked();
+  CHECK(again.to == node_id{2});
+  CHECK(again.what.number() > first.what.number());
+}
+
+TEST_CASE("copies: one that is broken off goes on where it was, for a while") {
+  replica r;
+  const replica::page p{.folded = {{two, 9}}, .reached = {{two, 11}}};
+  r.offer({2}, 9);
+  r.answer(r.asked(), p);
   CHECK(r.asked().what.shard() == 1);
+  const auto away = [&](seconds time) {
+    r.core->peer({2}, false, r.now, r.out);
+    r.run();
+    r.pass(time);
+    CHECK(r.take<stream_replica::ask_copy>().empty());
+    r.core->peer({2}, true, r.now, r.out);
+    r.run();
+  };
+  SUBCASE("the source is back") {
+    away(seconds{60});
+    const auto second = r.asked();
+    CHECK(second.what.shard() == 1);
+    // What came later contains more; what it all contains is what the first page did.
+    r.answer(second, {.folded = {{two, 11}}, .reached = {{two, 11}}});
+    for (const auto shard : {2, 3}) {
+      const auto q = r.asked();
+      CHECK(q.what.shard() == shard);
+      r.answer(q, p);
+    }
+    CHECK(r.core->received_vector(ordered).at(two) == 9);
+  }
+  SUBCASE("it does not lead to what is offered now") {
+    r.core->peer({2}, false, r.now, r.out);
+    r.run();
+    r.offer({2}, 10);
+    r.core->peer({2}, true, r.now, r.out);
+    r.run();
+    CHECK(r.asked().what.shard() == 0);
+  }
+  SUBCASE("the source keeps its log no longer") {
+    away(seconds{121});
+    CHECK(r.asked().what.shard() == 0);
+  }
+}
+
+TEST_CASE("copies: one that does not reach what is offered is not begun again at once, and less and less often") {
+  replica r;
+  r.offer({2}, 9);
+  const replica::page p{.folded = {{two, 4}}, .reached = {{two, 4}}};
+  for (const auto wait : {1, 2, 4, 8, 16, 32, 60, 60}) {
+    r.copy_all(p);
+    r.offer({2}, 9);
+    r.pass(milliseconds{wait * 1'000 - 1});
+    CHECK(r.take<stream_replica::ask_copy>().empty());
+    r.pass(milliseconds{1});
+  }
+  r.copy_all({.folded = {{two, 9}}, .reached = {{two, 9}}});
+  CHECK(r.core->received_vector(ordered).at(two) == 9);
+  r.offer({2}, 11);
+  CHECK(r.take<stream_replica::ask_copy>().size() == 1);
+}
+
+TEST_CASE("copies: that the lane is open again is on the disk with what opened it (C1)") {
+  replica r;
+  r.offer({2}, 9);
+  r.copy_all({.folded = {{two, 9}}, .reached = {{two, 11}}, .records = {{"cause:a", "new", {two, 11}}}});
+  CHECK(r.core->report().closed);
+  // None of these concerns this node: no record changes by them.
+  r.core->accept({.from = two, .lane = ordered, .updates = {}, .upto = 11, .clock = replica::wall << 16}, r.now,
+                 r.out);
+  r.run();
+  r.advance({{two, 11}});
+  r.pass(seconds{3});
+  CHECK(r.read("cause:a") == "new");
+  r.crash();
+  r.start();
+  CHECK_FALSE(r.core->report().closed);
+  CHECK(r.core->applied_vector(ordered).at(two) == 11); // not 9, of which the record is ahead
+}
+
+TEST_CASE("copies: a source keeps its log for whoever copies from it") {
+  replica r;
+  r.options.own_log_bytes_max = 2'000;
+  r.crash();
+  r.start();
+  const auto write = [&](int n) {
+    for (int i = 0; i < n; ++i) {
+      r.submit(r.put("view:" + std::to_string(i % 3), std::string(100, 'x')));
+      r.pass(milliseconds{60});
+    }
+    r.take<stream_replica::answer>();
+    r.ask_peer_has({2}, free_lane, r.core->received_vector(free_lane).at({r.self, r.life}));
+    r.pass(milliseconds{200});
+    const auto cuts = r.take<stream_replica::log_cut>();
+    return cuts.empty() ? std::uint64_t{0} : cuts.back().upto;
+  };
+  const auto question = [&] {
+    v1::CopyAsked q;
+    q.set_number(1);
+    q.set_lane(v1::FREE);
+    r.core->copy_asked({3}, q, r.out);
+    r.run();
+    const auto reads = r.take<stream_replica::read_copy>();
+    REQUIRE(reads.size() == 1);
+    r.core->copy_read(reads[0].cookie, r.disk.scan(reads[0], false), r.now, r.out);
+    r.run();
+    const auto told = r.take<stream_replica::tell_copy>();
+    REQUIRE(told.size() == 1);
+    return from_wire(told[0].what.folded()).at({r.self, r.life});
+  };
+  CHECK(write(40) > 0);
+  const auto contains = question();
+  CHECK(contains == 40);
+  CHECK(write(12) <= contains);
+  CHECK(write(60) > contains); // twice as long a log as it may be, and no longer
+  const auto again = question();
+  r.pass(seconds{121});
+  CHECK(write(20) > again); // it has given up
+}
+
+TEST_CASE("copies: what nobody could give keeps the source's log, which may have it") {
+  replica r;
+  r.offer({2}, 9);
+  const replica::page holed{.folded = {{two, 12}}, .reached = {{two, 12}}, .records = {{"cause:a", "", {}, true}}};
+  r.copy_all(holed);
+  for (int n = 0; n < 20 && r.core->received_vector(ordered).at(two) < 9; ++n) {
+    for (const auto& q : r.take<stream_replica::ask_copy>())
+      r.answer(q, holed);
+    r.pass(seconds{1});
+  }
+  CHECK(r.core->received_vector(ordered).at(two) == 9); // 10 to 12 come by the stream, where they are still
+  r.accept(ordered, {{.at = {two, 10}, .key = "cause:a", .value = "ten"}});
+  CHECK(r.core->received_vector(ordered).at(two) == 10);
+}
+
+TEST_CASE("copies: who is away is not waited for, and one malformed answer costs no finished copy") {
+  replica r;
+  r.core->peer({3}, false, r.now, r.out);
+  r.offer({2}, 9);
+  const replica::page holed{.folded = {{two, 9}}, .reached = {{two, 9}}, .records = {{"cause:a", "", {}, true}}};
+  r.copy_all(holed);
+  auto q = r.asked();
+  CHECK(q.to == node_id{2});
+  auto m = replica::told(q.what, holed);
+  m.set_next("cause:b");
+  r.core->copy_told({2}, m, r.at(), r.out);
+  r.run();
+  CHECK(r.refused() == 1);
+  CHECK(r.take<stream_replica::ask_copy>().empty()); // nobody is left in this round
+  r.core->peer({3}, true, r.now, r.out);
+  r.pass(seconds{1});
+  q = r.asked();
+  CHECK(q.to == node_id{2});
+  r.answer(q, holed);
+  q = r.asked();
+  CHECK(q.to == node_id{3});
+  r.answer(q, {.folded = {{two, 9}}, .reached = {{two, 9}}, .records = {{"cause:a", "new", {two, 7}}}});
+  CHECK(r.core->received_vector(ordered).at(two) == 9);
 }
 
 TEST_CASE("copies: what the source cannot read is taken from another, or refused here as well") {
@@ -427,7 +587,7 @@ TEST_CASE("copies: a record that is damaged on the disk and whole in memory is w
   r.run();
   const auto reads = r.take<stream_replica::read_copy>();
   REQUIRE(reads.size() == 1);
-  r.core->copy_read(reads[0].cookie, r.disk.scan(reads[0], false), r.out);
+  r.core->copy_read(reads[0].cookie, r.disk.scan(reads[0], false), r.now, r.out);
   r.run();
   const auto told = r.take<stream_replica::tell_copy>();
   REQUIRE(told.size() == 1);
