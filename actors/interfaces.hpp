@@ -168,6 +168,7 @@ using stream_replica_actor = caf::typed_actor<
     caf::reacts_to<node_id, v1::FreshnessAsked>, caf::reacts_to<node_id, v1::FreshnessTold>,
     /// And of those that store the same shards. A repeated or late one changes nothing.
     caf::reacts_to<node_id, v1::CopyAsked>, caf::reacts_to<node_id, v1::CopyTold>,
+    caf::reacts_to<node_id, v1::TreeAsked>, caf::reacts_to<node_id, v1::TreeTold>,
     /// UPDATE STREAMS of those, whose logs do not reach this node. Repeated.
     caf::reacts_to<node_id, v1::CopyOffered>,
     /// UPDATE STREAMS.
@@ -469,6 +470,8 @@ CAF_ADD_TYPE_ID(troupe, (troupe::v1::FreshnessTold))
 CAF_ADD_TYPE_ID(troupe, (troupe::v1::CopyOffered))
 CAF_ADD_TYPE_ID(troupe, (troupe::v1::CopyAsked))
 CAF_ADD_TYPE_ID(troupe, (troupe::v1::CopyTold))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::TreeAsked))
+CAF_ADD_TYPE_ID(troupe, (troupe::v1::TreeTold))
 CAF_ADD_TYPE_ID(troupe, (troupe::v1::ExplainAsked))
 CAF_ADD_TYPE_ID(troupe, (troupe::v1::ExplainTold))
 CAF_ADD_TYPE_ID(troupe, (troupe::weak_settled))

@@ -159,6 +159,16 @@ struct performer {
     *envelope.mutable_copy_told() = std::move(t.what);
     board().post(t.to, std::move(envelope));
   }
+  void operator()(stream_replica::ask_tree& a) const {
+    v1::Envelope envelope;
+    *envelope.mutable_tree_asked() = std::move(a.what);
+    board().post(a.to, std::move(envelope));
+  }
+  void operator()(stream_replica::tell_tree& t) const {
+    v1::Envelope envelope;
+    *envelope.mutable_tree_told() = std::move(t.what);
+    board().post(t.to, std::move(envelope));
+  }
   void operator()(stream_replica::read_copy& r) const {
     auto me = caf::actor_cast<stream_replica_actor>(self);
     auto& store = *self->state.config->store;
@@ -174,8 +184,10 @@ struct performer {
     if (context(self).log) context(self).log->info("stream.ready");
   }
   void operator()(const note& n) const {
-    const bool seldom =
-        n.name.starts_with("stream.cop") || n.name == "stream.open_again" || n.name == "stream.record_mended";
+    if (n.name == "stream.replicas_differ" || n.name == "stream.records_lost")
+      return context(self).record(n, spdlog::level::warn);
+    const bool seldom = n.name.starts_with("stream.cop") || n.name == "stream.open_again"
+                        || n.name == "stream.record_mended" || n.name == "stream.hashes_do_not_fit";
     context(self).record(n, seldom ? spdlog::level::info : spdlog::level::debug);
   }
 };
@@ -349,6 +361,16 @@ stream_replica_actor::behavior_type stream_replica_behavior(self_ptr self, strea
       [self](node_id from, v1::CopyTold& answer) {
         step(self, [&](stream_replica& core, const stream_replica::times& at, stream_replica::effects& out) {
           core.copy_told(from, std::move(answer), at, out);
+        });
+      },
+      [self](node_id from, const v1::TreeAsked& question) {
+        step(self, [&](stream_replica& core, const stream_replica::times&, stream_replica::effects& out) {
+          core.tree_asked(from, question, out);
+        });
+      },
+      [self](node_id from, const v1::TreeTold& answer) {
+        step(self, [&](stream_replica& core, const stream_replica::times& at, stream_replica::effects& out) {
+          core.tree_told(from, answer, at.now, out);
         });
       },
       [self](const peer_change& p) {

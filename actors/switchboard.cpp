@@ -145,6 +145,10 @@ bool switchboard::deliver(node_id from, v1::Envelope& e) const {
     return hand_over(stream_replica, from, e.mutable_copy_asked());
   case v1::Envelope::kCopyTold:
     return hand_over(stream_replica, from, e.mutable_copy_told());
+  case v1::Envelope::kTreeAsked:
+    return hand_over(stream_replica, from, e.mutable_tree_asked());
+  case v1::Envelope::kTreeTold:
+    return hand_over(stream_replica, from, e.mutable_tree_told());
   case v1::Envelope::kExplainAsked:
     return hand_over(explainer, from, e.mutable_explain_asked());
   case v1::Envelope::kExplainTold:

@@ -66,6 +66,8 @@ lane lane_of(const v1::Envelope& envelope) {
   case v1::Envelope::kCopyOffered:
   case v1::Envelope::kCopyAsked:
   case v1::Envelope::kCopyTold:
+  case v1::Envelope::kTreeAsked:
+  case v1::Envelope::kTreeTold:
   case v1::Envelope::kExplainAsked:
   case v1::Envelope::kExplainTold:
   case v1::Envelope::BODY_NOT_SET:

@@ -62,6 +62,8 @@ std::string_view name_of(mutation m) {
     return "failed_scan_is_the_end";
   case mutation::damaged_taken_for_empty:
     return "damaged_taken_for_empty";
+  case mutation::compared_at_a_glance:
+    return "compared_at_a_glance";
   case mutation::table_lease_not_checked:
     return "table_lease_not_checked";
   case mutation::table_generation_reused:

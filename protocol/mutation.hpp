@@ -39,6 +39,7 @@ enum class mutation : std::uint8_t {
   copy_may_contain_no_more,  ///< a page of copies says that it contains only what was folded when it was asked for
   failed_scan_is_the_end,    ///< a scan that fails is taken for the end of the shard
   damaged_taken_for_empty,   ///< a copy is joined into a damaged record as if that were empty
+  compared_at_a_glance,      ///< hashes that differ once are taken for records that differ
   table_lease_not_checked,   ///< a reader of the memory table does not look at the lease
   table_generation_reused,   ///< entries of the former generation of a lease live on in the next one
   table_pending_not_checked, ///< a commit of another version makes the pending record readable
@@ -126,10 +127,8 @@ inline constexpr mutation replica_mutations[] = {
 
 /// Those of copies from other nodes.
 inline constexpr mutation copy_mutations[] = {
-    mutation::cut_shown_early,
-    mutation::copy_may_contain_no_more,
-    mutation::failed_scan_is_the_end,
-    mutation::damaged_taken_for_empty,
+    mutation::cut_shown_early,         mutation::copy_may_contain_no_more, mutation::failed_scan_is_the_end,
+    mutation::damaged_taken_for_empty, mutation::compared_at_a_glance,
 };
 
 /// Those of bounds of staleness.

@@ -129,6 +129,7 @@ void assembly::start_node() {
   setup.delays = delays_to_peers(config_);
   setup.memory_bytes_max = config_.memory_bytes_max;
   setup.stream_log_bytes_max = config_.stream_log_bytes_max;
+  setup.stream_compare_every = config_.stream_compare_every;
   setup.unpromised = config_.unpromised;
   setup.alerts.fold = config_.alerts.fold;
   setup.alerts.resolve = config_.alerts.resolve;

@@ -25,6 +25,7 @@ constexpr std::int64_t resp_connections_max = 1'000'000;
 constexpr std::int64_t memory_bytes_least = 65'536;
 constexpr std::int64_t memory_bytes_max = std::int64_t{1} << 40;
 constexpr std::int64_t stream_log_bytes_least = std::int64_t{256} << 10;
+constexpr std::int64_t compare_s_max = 604'800;
 constexpr std::size_t type_bytes_max = 64;
 constexpr std::int64_t alert_seconds_max = 86'400;
 constexpr std::int64_t audit_window_s_max = 3'600;
@@ -245,6 +246,7 @@ private:
   void read_streams(toml_section& in) {
     if (auto x = in.whole("log_bytes_max", stream_log_bytes_least, memory_bytes_max))
       out_.stream_log_bytes_max = static_cast<std::size_t>(*x);
+    if (auto x = in.whole("compare_s", 0, compare_s_max)) out_.stream_compare_every = std::chrono::seconds{*x};
     in.finish();
   }
 

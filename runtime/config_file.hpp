@@ -74,6 +74,7 @@ struct node_config {
   std::optional<endpoint> resp;                                        ///< where Redis clients connect
   std::optional<endpoint> admin;                                       ///< where the admin HTTP listens
   std::size_t stream_log_bytes_max = limits::stream_own_log_bytes_max; ///< per lane, for peers that lag
+  std::chrono::seconds stream_compare_every{3'600};      ///< replicas compare all records once in this; 0 = never
   std::size_t memory_bytes_max = std::size_t{256} << 20; ///< of copies that answer strong reads; 0 = none
   resp_settings gateway;                                 ///< means something with `resp` only
   log_settings log;

@@ -76,7 +76,9 @@ std::string print_config(const node_config& config) {
       << "    # of copies that answer strong reads here; 0 = none, every read asks its home\n";
   if (!config.is_client())
     out << "\n[streams]\nlog_bytes_max = " << config.stream_log_bytes_max
-        << "    # of own updates, per life and lane, for nodes that lag behind; what is older they copy as records\n";
+        << "    # of own updates, per life and lane, for nodes that lag behind; what is older they copy as records\n"
+        << "compare_s = " << config.stream_compare_every.count()
+        << "    # all records are read, and compared with another replica's, once in this; 0 = never\n";
   out << "\n[log]\nlevel = " << in_quotes(config.log.level)
       << "    # trace, debug, info, warn, error, critical, off\n";
   if (!config.log.file.empty()) out << "file = " << in_quotes(config.log.file.string()) << "\n";

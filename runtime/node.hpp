@@ -49,6 +49,7 @@ struct node_setup {
   std::size_t memory_bytes_max = 0; ///< of copies that answer strong reads here; 0 = none are kept
   std::size_t stream_log_bytes_max =
       limits::stream_own_log_bytes_max; ///< of own updates, per lane, for peers that lag
+  nanoseconds stream_compare_every{0};  ///< records are read and compared with others' once in this; 0 = never
   violation_ledger::options alerts;
   /// Copies that somebody else keeps, with no promise at all: what they answer may be stale. Null = none; else this
   /// node has no memory layer, and takes no read locks. Only `troupe bench levels` sets it, to measure what the

@@ -34,6 +34,7 @@ stream_replica_config replica_of(const stream_parts& parts) {
   options.shards = parts.setup.shape.shards;
   options.drift_ppm = parts.setup.shape.drift_ppm;
   options.own_log_bytes_max = parts.setup.stream_log_bytes_max;
+  options.compare_every = parts.setup.stream_compare_every;
   for (const auto& [name, type] : parts.setup.shape.types)
     if (type.consistency != level::strong) options.types.emplace(name, type);
   for (std::uint32_t shard = 0; shard < parts.replica_sets.size(); ++shard) {

@@ -47,6 +47,10 @@ nlohmann::ordered_json to_json(const stream_replica::status& r, const cluster& s
       {"copied", r.copied},
       {"copying_from", node_name(r.copying_from, shape)},
       {"closed_until_copied", r.closed},
+      {"compared", r.compared},
+      {"compared_in_vain", r.compared_in_vain},
+      {"records_differed", r.differed},
+      {"hashes_doubted", r.leaves_doubted},
       {"collected", r.collected},
       {"keys_in_memory", r.keys},
       {"bytes_in_memory", r.cached_bytes},
@@ -145,6 +149,14 @@ void add_replica(const stream_replica::status& r, families& out) {
       counter("stream_records_copied_total", "Records that were taken from other nodes").add(r.copied).take());
   out.push_back(
       counter("stream_records_repaired_total", "Of those, such that were damaged here").add(r.repaired).take());
+  out.push_back(counter("stream_compared_total", "Comparisons of a shard's records with another replica's")
+                    .add(r.compared, {{"outcome", "done"}})
+                    .add(r.compared_in_vain, {{"outcome", "not_done"}})
+                    .take());
+  out.push_back(counter("stream_records_differed_total",
+                        "Records that lacked what another replica had, though nothing was on its way")
+                    .add(r.differed)
+                    .take());
   out.push_back(gauge("stream_records_damaged", "Records that are damaged here now").add(r.damaged_keys).take());
   out.push_back(gauge("stream_closed", "1 while causal and session types are left to other replicas, since what was "
                                        "copied from them is not whole yet")

@@ -99,8 +99,10 @@ struct copying {
     std::uint64_t cookie = 0;
     v1::CopyAsked question;
     version_vector folded; ///< on disk when the read was asked for
+    v1::Leaf leaf;         ///< then, if it is about one
   };
-  std::map<std::pair<node_id, bool>, reading> readings; ///< by (who asked, for one key)
+  enum class kind : std::uint8_t { page, key, leaf };
+  std::map<std::pair<node_id, kind>, reading> readings; ///< by (who asked, what)
   std::uint64_t last_cookie = 0;
   /// Nodes that copy from this one go on by the stream from there: the log is kept for them, for a while.
   struct keeping {

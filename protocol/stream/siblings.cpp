@@ -483,14 +483,17 @@ static_assert(static_cast<int>(sibling_kind::tombstone) == v1::Sibling::TOMBSTON
 static_assert(static_cast<int>(sibling_kind::counter) == v1::Sibling::COUNTER);
 
 std::uint64_t hash_of(std::string_view key, const sibling_set& state) {
-  if (state.entries().empty()) return 0;
   digest d;
   d << key;
-  for (const auto& s : state.entries())
+  bool any = false;
+  for (const auto& s : state.entries()) {
+    if (s.kind == sibling_kind::tombstone) continue;
+    any = true;
     d << std::uint64_t{s.at.from.node.value} << s.at.from.life << s.at.seq << s.when.clock
       << static_cast<std::uint64_t>(s.kind) << s.field << s.value << static_cast<std::uint64_t>(s.number)
       << static_cast<std::uint64_t>(s.decrements);
-  return d.value();
+  }
+  return any ? d.value() : 0;
 }
 
 } // namespace troupe

@@ -217,8 +217,9 @@ std::optional<sibling_set> from_wire(const v1::WeakRecord& record);
 /// Replaces what is there; the checksum is 0. Equal states give equal messages, and so equal bytes.
 void to_wire(const sibling_set& state, v1::WeakRecord& out);
 
-/// Of the siblings alone, without the excess, which says something of the replica: what hash trees are made of. 0 for
-/// an empty set; the xor of all keys' hashes is that of a leaf.
+/// What hash trees are made of: of the values and counters alone. Without the excess, which says something of the
+/// replica, and without tombstones, which replicas that have merged the same forget at different times. 0 when there
+/// are none.
 std::uint64_t hash_of(std::string_view key, const sibling_set& state);
 
 } // namespace troupe

@@ -27,7 +27,9 @@ struct stream_key {
   const data_type* type = nullptr;
 
   bytes record = bytes::unread;
-  bool damaged = false;    ///< what is in the store is not whole: nothing is answered from it
+  std::uint64_t hash =
+      0;                ///< of the record as it was handed to the store last, see hash_of(); 0 = none, or unreadable
+  bool damaged = false; ///< what is in the store is not whole: nothing is answered from it
   std::size_t copying = 0; ///< pages that hold a copy of it, and wait for its record
   bool withdrawn = false;  ///< from the node's table, while its lane was closed
 

@@ -42,6 +42,10 @@ std::string erased(std::uint64_t life, stream_lane lane) {
   return "e." + std::string{name_of(lane)} + "." + std::to_string(life);
 }
 std::string folded(stream_lane lane) { return "f." + std::string{name_of(lane)}; }
+std::string copied_until(stream_lane lane) { return "u." + std::string{name_of(lane)}; }
+std::string leaf(stream_lane lane, shard_id shard, std::size_t which) {
+  return "t." + std::string{name_of(lane)} + "." + std::to_string(shard.value) + "." + std::to_string(which);
+}
 std::string damaged(std::string_view key) { return std::string{"d."}.append(key); }
 std::string conflict(std::uint64_t number) { return std::string{conflict_marks} + std::to_string(number); }
 stream_write of(std::string name, const version_vector& v) {
@@ -67,10 +71,11 @@ stream_replica::impl::impl(stream_replica_options o, stream_image i, instant now
     : options{std::move(o)},
       image{std::move(i)},
       clock{options.self, ceiling_in(image)},
-      lanes{lane_state{vector_in(image, stream_marks::folded(stream_lane::ordered))},
-            lane_state{vector_in(image, stream_marks::folded(stream_lane::free))}},
+      lanes{lane_state{stream_lane::ordered, vector_in(image, stream_marks::folded(stream_lane::ordered))},
+            lane_state{stream_lane::free, vector_in(image, stream_marks::folded(stream_lane::free))}},
       requests{options.requests_max, options.requests_bytes_max},
       fresh{{}},
+      trees{hash_tree{options.shards}, hash_tree{options.shards}},
       statement_at{now} {
   for (const auto& [shard, nodes] : options.stored)
     for (const auto node : nodes)
@@ -83,13 +88,20 @@ stream_replica::impl::impl(stream_replica_options o, stream_image i, instant now
 
 void stream_replica::impl::read_marks() {
   restore_conflicts();
-  of(stream_lane::ordered).closed_until = vector_in(image, stream_marks::closed_until);
   for (auto m = image.marks.lower_bound("d."); m != image.marks.end() && m->first.starts_with("d."); ++m) {
     const auto key = m->first.substr(2);
     if (const auto* type = type_of(key)) damaged_keys[key].as_of = of(lane_of(*type)).staged.folded();
   }
   for (const auto l : {stream_lane::ordered, stream_lane::free}) {
     auto& lane = of(l);
+    lane.copied_until = vector_in(image, stream_marks::copied_until(l));
+    for (const auto& [shard, nodes] : options.stored)
+      for (std::size_t i = 0; i < tree_of(l).leaves(); ++i)
+        if (const auto m = image.marks.find(stream_marks::leaf(l, shard, i)); m != image.marks.end()) {
+          std::uint64_t hash = 0;
+          std::from_chars(m->second.data(), m->second.data() + m->second.size(), hash);
+          tree_of(l).set(shard, i, hash);
+        }
     const auto parse_origin = [](std::string_view text) {
       origin from;
       const auto* end = text.data() + text.size();
@@ -208,6 +220,11 @@ void stream_replica::impl::begin(std::uint64_t new_life, effects& out) {
 
 void stream_replica::impl::store(std::vector<stream_write> writes, decltype(pending_persist::then) then,
                                  effects& out) {
+  for (const auto& [l, shard, which] : std::exchange(leaves_changed, {})) {
+    const auto hash = tree_of(l).at(shard, which).hash;
+    writes.emplace_back(
+        mark_write{stream_marks::leaf(l, shard, which), hash == 0 ? std::string{} : std::to_string(hash)});
+  }
   persists.push_back({++persist_number, std::move(then)});
   out.push_back(persist{persist_number, std::move(writes)});
 }
@@ -322,6 +339,7 @@ void stream_replica::impl::tick(instant now, std::uint64_t wall_ms, effects& out
   fresh.tick(now, questions);
   ask(std::move(questions), now, out);
   tick_copies(now, out);
+  tick_comparing(now, out);
   show_fresher(now, out);
   publish_changes(out);
   trim();
@@ -338,6 +356,7 @@ instant stream_replica::impl::wake_at() const {
   if (life != 0) at = std::min(at, statement_at);
   at = std::min(at, fresh.wake_at());
   at = std::min(at, copies_wake_at());
+  at = std::min(at, comparing_wakes_at());
   for (const auto& lane : lanes)
     if (!lane.held.empty() && lane.staged.bytes() < options.unfolded_bytes_max) at = instant::min();
   return at;
@@ -449,6 +468,7 @@ void stream_replica::loaded(const std::string& key, found what, const times& at,
   impl_->loaded(key, std::move(what), out);
   impl_->join_page(at.now, out);
   impl_->absorb_copies(at.now, out);
+  impl_->join_leaf(at.now, out);
   auto waiting = std::exchange(k.waiting, {});
   for (const auto cookie : waiting)
     impl_->resume(cookie, at.now, at.wall_ms, out);
@@ -510,7 +530,7 @@ stream_replica::status stream_replica::report() {
   }
   s.damaged_keys = i.damaged_keys.size();
   s.copying_from = i.copies.run ? i.copies.run->from : node_id{};
-  s.closed = i.of(stream_lane::ordered).closed();
+  s.closed = i.of(stream_lane::ordered).is_closed();
   s.conflicts_kept = i.ledger.size();
   s.conflicts_bytes = i.ledger.bytes();
   s.conflicts_evicted = i.ledger.evicted();

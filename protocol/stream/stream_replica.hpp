@@ -4,7 +4,8 @@
 /// From the streams:      updates of other origins (accept), what a peer has on disk (peer_durable).
 /// From the frontier:     what may be shown (advanced), what is stable (stable), the end of a wait (met, unmet).
 /// From its like:         what they have accepted, for reads with a bound of staleness (FreshnessAsked,
-/// FreshnessTold); records that no log holds any more, and such that are damaged here (CopyAsked, CopyTold).
+/// FreshnessTold); records that no log holds any more, and such that are damaged here (CopyAsked, CopyTold); hashes
+/// of records, to find what differs though nothing is on its way (TreeAsked, TreeTold).
 ///
 /// What the environment must provide: effects performed in order; `persisted()` after each `persist`, whose numbers
 /// are consecutive, in their order; one `loaded()` for each `load`, one `log_read()` for each `read_log` and one
@@ -71,6 +72,10 @@ struct stream_replica_options {
   std::uint64_t max_clock_ahead_ms = 10'000;
   std::uint32_t drift_ppm = 10'000; ///< between the clocks of two machines, at most
 
+  nanoseconds compare_every{
+      0}; ///< all records are read, and compared with another replica's, once in this; 0 = never
+  nanoseconds compare_settle{std::chrono::seconds{2}};           ///< what differs is looked at again after it
+  nanoseconds compare_page_every{std::chrono::milliseconds{50}}; ///< bounds what is read for it
   nanoseconds snapshot_window{std::chrono::seconds{1}};  ///< how long an overwritten version can still be read
   nanoseconds fold_every{std::chrono::milliseconds{50}}; ///< the free lane's records go to the store this often
   std::size_t fold_updates_max = 4'096;                  ///< in one batch for the store
@@ -199,6 +204,15 @@ public:
     node_id to;
     v1::CopyTold what;
   };
+  /// For the stream replica of a member: the hashes of its records, please. Then tree_told(), or nothing.
+  struct ask_tree {
+    node_id to;
+    v1::TreeAsked what;
+  };
+  struct tell_tree {
+    node_id to;
+    v1::TreeTold what;
+  };
   /// Read a page of the shard's records from the store, whatever their lane, those above `after`; or that of `key`
   /// only, unless it is empty. Then copy_read().
   struct read_copy {
@@ -210,9 +224,10 @@ public:
   /// Everything that survived was read: from here on reads are answered. Comes once.
   struct ready {};
 
-  using effect = std::variant<persist, load, read_log, answer, durable_updates, received, own_ended, publish,
-                              withdraw, applied, await, forget, conflict_found, damaged_record, log_cut,
-                              ask_freshness, tell_freshness, ask_copy, tell_copy, read_copy, ready, note>;
+  using effect =
+      std::variant<persist, load, read_log, answer, durable_updates, received, own_ended, publish, withdraw, applied,
+                   await, forget, conflict_found, damaged_record, log_cut, ask_freshness, tell_freshness, ask_copy,
+                   tell_copy, ask_tree, tell_tree, read_copy, ready, note>;
   using effects = std::vector<effect>;
 
   /// What a load found: nothing, a verified record, or damage.
@@ -315,6 +330,11 @@ public:
   /// @errors  one that is late changes nothing. After a malformed page nothing is copied from its sender for a
   ///          minute; a malformed answer for one key is as good as a damaged record.
   void copy_told(node_id from, v1::CopyTold told, const times& at, effects& out);
+  /// Answered with tell_tree, unless the records here are not the state of one vector now.
+  /// @errors  one about what one of both does not store is refused with a note.
+  void tree_asked(node_id from, const v1::TreeAsked& question, effects& out);
+  /// @errors  one that is late changes nothing; one that is malformed ends the comparison.
+  void tree_told(node_id from, const v1::TreeTold& told, instant now, effects& out);
   /// A connection to a member has begun or ended. In order with what it brings.
   void peer(node_id who, bool connected, instant now, effects& out);
 
@@ -336,11 +356,15 @@ public:
     std::uint64_t reads = 0, writes = 0, waited = 0, duplicates = 0, refused = 0;
     std::uint64_t cache_hits = 0, cache_misses = 0;
     std::uint64_t conflicts = 0, damaged = 0, folded = 0, collected = 0;
-    std::uint64_t copied = 0;                               ///< records that were taken from other nodes
-    std::uint64_t repaired = 0;                             ///< of those, damaged ones
-    std::size_t damaged_keys = 0;                           ///< whose records are damaged now
-    node_id copying_from;                                   ///< value 0 = from nobody
-    bool closed = false;                                    ///< the ordered lane, until what was copied is whole
+    std::uint64_t copied = 0;           ///< records that were taken from other nodes
+    std::uint64_t repaired = 0;         ///< of those, damaged ones
+    std::size_t damaged_keys = 0;       ///< whose records are damaged now
+    std::uint64_t compared = 0;         ///< shards and lanes, with another replica
+    std::uint64_t compared_in_vain = 0; ///< not to the end: no answer, or one of both lags
+    std::uint64_t differed = 0;         ///< records that lacked what another replica had, and nothing was on its way
+    std::uint64_t leaves_doubted = 0;   ///< hashes of what was written that did not fit what was read again
+    node_id copying_from;               ///< value 0 = from nobody
+    bool closed = false;                ///< the ordered lane, until what was copied is whole
     std::size_t conflicts_kept = 0, conflicts_bytes = 0;    ///< in the ledger
     std::uint64_t conflicts_evicted = 0;                    ///< from it, for want of room, since the start
     std::size_t keys = 0;                                   ///< in memory

@@ -29,32 +29,52 @@ constexpr std::size_t page_bytes_max = std::size_t{1} << 20;
 /// What a message holds beside its one record.
 constexpr std::size_t message_overhead = std::size_t{16} << 10;
 
+copying::kind kind_of(const v1::CopyAsked& question) {
+  if (!question.key().empty()) return copying::kind::key;
+  return question.leaf() != 0 ? copying::kind::leaf : copying::kind::page;
+}
+
 } // namespace
 
 // --- what others are told ---
 
+bool stream_replica::impl::both_store(node_id who, shard_id shard) const {
+  const auto stored = options.stored.find(shard);
+  return who != options.self && stored != options.stored.end()
+         && std::ranges::find(stored->second, who) != stored->second.end();
+}
+
 void stream_replica::copy_asked(node_id from, const v1::CopyAsked& question, effects& out) {
   auto& i = *impl_;
   const shard_id shard{question.shard()};
-  const auto stored = i.options.stored.find(shard);
-  const bool both =
-      stored != i.options.stored.end() && std::ranges::find(stored->second, from) != stored->second.end();
-  if (!both || from == i.options.self || question.number() == 0 || !v1::Lane_IsValid(question.lane())
-      || question.after().size() > limits::key_bytes_max || question.key().size() > limits::key_bytes_max) {
+  const bool valid =
+      v1::Lane_IsValid(question.lane()) && question.number() != 0 && question.after().size() <= limits::key_bytes_max
+      && question.key().size() <= limits::key_bytes_max && (question.leaf() == 0 || question.key().empty());
+  if (!valid || !i.both_store(from, shard)
+      || question.leaf() > i.tree_of(static_cast<stream_lane>(question.lane())).leaves()) {
     ++i.counts.refused;
     out.push_back(note{"stream.copy_question_refused", "from=" + to_string(from)});
     return;
   }
   if (!i.is_ready || i.failed) return;
-  auto& reading = i.copies.readings[{from, !question.key().empty()}];
-  if (reading.question.SerializeAsString() == question.SerializeAsString()) return; // it is being read
   const auto lane = static_cast<stream_lane>(question.lane());
-  reading = {++i.copies.last_cookie, question, i.of(lane).folded_durable};
+  v1::Leaf leaf;
+  if (question.leaf() != 0) {
+    if (!i.records_are_stored() || !i.is_comparable(lane)) return;
+    leaf = i.leaf_now(lane, shard, question.leaf() - 1);
+  }
+  auto& reading = i.copies.readings[{from, kind_of(question)}];
+  if (reading.question.SerializeAsString() == question.SerializeAsString()) return; // it is being read
+  reading = {++i.copies.last_cookie, question, i.of(lane).folded_durable, std::move(leaf)};
   out.push_back(read_copy{reading.cookie, shard, question.after(), question.key()});
 }
 
 void stream_replica::copy_read(std::uint64_t cookie, records_page page, instant now, effects& out) {
   auto& i = *impl_;
+  if (i.compares.scrubbing && i.compares.scrubbing->cookie == cookie) {
+    if (!i.failed) i.scrubbed(page, now, out);
+    return;
+  }
   const auto wanted =
       std::ranges::find_if(i.copies.readings, [&](const auto& r) { return r.second.cookie == cookie; });
   if (wanted == i.copies.readings.end()) return;
@@ -68,19 +88,26 @@ void stream_replica::copy_read(std::uint64_t cookie, records_page page, instant 
   }
   const auto l = static_cast<stream_lane>(reading.question.lane());
   const auto& lane = i.of(l);
-  if (reading.question.key().empty()) i.keep_log_for(to, l, reading.folded, now);
+  const auto of_leaf = reading.question.leaf();
+  if (kind_of(reading.question) == copying::kind::page) i.keep_log_for(to, l, reading.folded, now);
+  if (of_leaf != 0
+      && i.leaf_now(l, {reading.question.shard()}, of_leaf - 1).SerializeAsString()
+             != reading.leaf.SerializeAsString())
+    return; // it has changed while it was read
   tell_copy told{to, {}};
   auto& m = told.what;
   *m.mutable_question() = reading.question;
   to_wire(reading.folded, *m.mutable_folded());
   auto reached = lane.staged.folded();
-  reached.join(lane.closed_until); // what was copied here may be in the records as well
+  reached.join(lane.copied_until); // what was copied here may be in the records as well
   to_wire(mutated(mutation::copy_may_contain_no_more) ? reading.folded : reached, *m.mutable_reached());
   m.set_next(page.next);
+  if (of_leaf != 0) *m.mutable_leaf() = reading.leaf;
   std::size_t bytes = 0;
   for (auto& entry : page.records) {
     const auto* type = i.type_of(entry.key);
     if (type == nullptr || impl::lane_of(*type) != l || std::holds_alternative<std::monostate>(entry.what)) continue;
+    if (of_leaf != 0 && i.tree_of(l).leaf_of(entry.key) != of_leaf - 1) continue;
     auto* record = std::get_if<v1::WeakRecord>(&entry.what);
     const auto weighs = record == nullptr ? 0 : record->ByteSizeLong();
     if (m.records_size() > 0 && bytes + weighs > page_bytes_max) {
@@ -195,7 +222,7 @@ void stream_replica::impl::begin_copy(node_id from, stream_lane l, instant now, 
 /// A copy may contain updates whose origin went away before this node had them: only a later copy brings them.
 void stream_replica::impl::copy_while_closed(instant now, effects& out) {
   auto& again = copies.while_closed;
-  if (!of(stream_lane::ordered).closed()) {
+  if (!of(stream_lane::ordered).is_closed()) {
     again = {};
     return;
   }
@@ -277,35 +304,55 @@ version_vector stream_replica::impl::copied_upto(const copy_run& r) const {
   return target;
 }
 
-bool stream_replica::impl::has_vectors(const v1::CopyTold& told) {
-  return std::ranges::all_of(std::array{&told.folded(), &told.reached()}, [](const v1::Vector* v) {
-    return static_cast<std::size_t>(v->entries_size()) <= limits::stream_vector_entries_max
-           && std::ranges::all_of(v->entries(), [](const auto& e) { return e.node() != 0 && e.life() != 0; });
-  });
+bool stream_replica::impl::is_vector(const v1::Vector& v) {
+  return static_cast<std::size_t>(v.entries_size()) <= limits::stream_vector_entries_max
+         && std::ranges::all_of(v.entries(), [](const auto& e) { return e.node() != 0 && e.life() != 0; });
 }
 
-bool stream_replica::impl::well_formed(const v1::CopyTold& told, const copy_run& r) const {
+/// Whether it can be an answer to the question for a page that it repeats.
+bool stream_replica::impl::is_page(const v1::CopyTold& told) const {
   if (!has_vectors(told)) return false;
-  std::string_view last = r.after;
+  const auto& q = told.question();
+  std::string_view last = q.after();
   for (const auto& entry : told.records()) {
     if (entry.key() <= last || entry.key().size() > limits::key_bytes_max) return false;
     last = entry.key();
     const auto* type = type_of(entry.key()); // one of an unknown type is left out
-    if (type != nullptr && lane_of(*type) != r.lane) return false;
-    if (shard_of(entry.key(), options.shards) != r.shards[r.at_shard]) return false;
+    if (type != nullptr && static_cast<v1::Lane>(lane_of(*type)) != q.lane()) return false;
+    if (shard_of(entry.key(), options.shards).value != q.shard()) return false;
     if (!entry.damaged() && !from_wire(entry.record())) return false;
   }
   return told.next().empty()
-         || (told.next() >= last && told.next() > r.after && told.next().size() <= limits::key_bytes_max);
+         || (told.next() >= last && told.next() > q.after() && told.next().size() <= limits::key_bytes_max);
+}
+
+/// Reads what is not in memory of the records here that it concerns, and keeps them there.
+void stream_replica::impl::wait_for_records(const v1::CopyTold& page, stream_lane l, effects& out) {
+  for (const auto& entry : page.records()) {
+    const auto* type = type_of(entry.key());
+    if (type == nullptr) continue;
+    auto& k = key_of(entry.key(), l, *type, out);
+    ++k.copying;
+    touched(k);
+  }
+}
+
+bool stream_replica::impl::are_here(const v1::CopyTold& page) const {
+  return std::ranges::all_of(page.records(), [&](const auto& entry) {
+    const auto k = keys.find(entry.key());
+    return k == keys.end() || k->second->record == stream_key::bytes::here;
+  });
 }
 
 void stream_replica::impl::copy_told(node_id from, v1::CopyTold told, instant now, effects& out) {
   auto& mending = copies.mending;
   if (mending.from == from && mending.open.is_answered_by(told)) return mended(told, out);
+  if (compares.with && compares.with->with == from && compares.with->page.is_answered_by(told))
+    return leaf_told(std::move(told), now, out);
   auto& run = copies.run;
   if (!run || run->asking != from || !run->open.is_answered_by(told)) return; // late
   if (told.question().key().empty()) {
-    if (!well_formed(told, *run)) {
+    if (!is_page(told)) {
       refuse_copy(from, out);
       avoid(from, avoid_max, now);
       run.reset();
@@ -316,14 +363,8 @@ void stream_replica::impl::copy_told(node_id from, v1::CopyTold told, instant no
     return absorb_copies(now, out); // somebody else is asked
   }
   run->open = {};
+  wait_for_records(told, run->lane, out);
   run->page = std::move(told);
-  for (const auto& entry : run->page->records()) {
-    const auto* type = type_of(entry.key());
-    if (type == nullptr) continue;
-    auto& k = key_of(entry.key(), run->lane, *type, out);
-    ++k.copying;
-    touched(k);
-  }
   join_page(now, out);
 }
 
@@ -335,10 +376,7 @@ void stream_replica::impl::refuse_copy(node_id from, effects& out) {
 /// Once the records here that it concerns were read.
 void stream_replica::impl::join_page(instant now, effects& out) {
   auto& run = copies.run;
-  if (!run || !run->page || failed) return;
-  for (const auto& entry : run->page->records())
-    if (const auto k = keys.find(entry.key()); k != keys.end() && k->second->record != stream_key::bytes::here)
-      return;
+  if (!run || !run->page || failed || !are_here(*run->page)) return;
   const auto page = std::move(*run->page);
   run->page.reset();
   const auto contains = from_wire(page.folded());
@@ -403,14 +441,15 @@ bool stream_replica::impl::join_record(stream_key& k, const v1::CopyTold& told, 
 void stream_replica::impl::write_copied(stream_key& k, std::vector<stream_write>& writes) {
   ++counts.copied;
   ++k.unsynced;
-  writes.push_back(record_of(k, folded_state(k)));
+  write_record(k, folded_state(k), writes);
   if (k.damaged) writes.emplace_back(mark_write{stream_marks::damaged(k.key), "1"});
 }
 
 void stream_replica::impl::close(stream_lane l, const version_vector& until, std::vector<stream_write>& writes) {
   auto& lane = of(l);
-  if (l != stream_lane::ordered || mutated(mutation::cut_shown_early) || !lane.closed_until.join(until)) return;
-  writes.push_back(stream_marks::of(stream_marks::closed_until, lane.closed_until));
+  if (lane.is_ordered && mutated(mutation::cut_shown_early)) return;
+  if (lane.copied_until.join(until))
+    writes.push_back(stream_marks::of(stream_marks::copied_until(l), lane.copied_until));
 }
 
 void stream_replica::impl::page_stored(instant now, effects& out) {
@@ -500,15 +539,17 @@ void stream_replica::impl::absorb_copies(instant now, effects& out) {
 }
 
 void stream_replica::impl::reopen(effects& out) {
-  auto& ordered = of(stream_lane::ordered);
-  if (!ordered.closed() || !ordered.staged.folded().contains(ordered.closed_until)
-      || !ordered.received.contains(ordered.closed_until))
-    return;
-  ordered.closed_until = {};
-  std::vector<stream_write> writes{mark_write{stream_marks::closed_until, {}}};
-  state_folded(stream_lane::ordered, writes); // what changed no record is not stated yet
-  out.push_back(note{"stream.open_again", "folded=" + to_string(ordered.staged.folded())});
-  store(std::move(writes), records_durable{.lane = stream_lane::ordered, .folded = ordered.staged.folded()}, out);
+  for (const auto l : {stream_lane::ordered, stream_lane::free}) {
+    auto& lane = of(l);
+    if (lane.is_exact() || !lane.staged.folded().contains(lane.copied_until)
+        || !lane.received.contains(lane.copied_until))
+      continue;
+    lane.copied_until = {};
+    std::vector<stream_write> writes{mark_write{stream_marks::copied_until(l), {}}};
+    state_folded(l, writes); // what changed no record is not stated yet
+    if (lane.is_ordered) out.push_back(note{"stream.open_again", "folded=" + to_string(lane.staged.folded())});
+    store(std::move(writes), records_durable{.lane = l, .folded = lane.staged.folded()}, out);
+  }
 }
 
 // --- time ---
@@ -544,7 +585,7 @@ instant stream_replica::impl::copies_wake_at() const {
     at = std::min(at, m.open.is_open() ? std::max(m.again, m.open.asked + answer_within) : m.again);
   }
   if (copies.run) return at;
-  if (of(stream_lane::ordered).closed())
+  if (of(stream_lane::ordered).is_closed())
     at = std::min(at, copies.while_closed.at == never ? instant::min() : copies.while_closed.at);
   for (const auto& offer : copies.offers) {
     const auto from = std::get<0>(offer.first);

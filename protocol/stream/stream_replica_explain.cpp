@@ -33,9 +33,9 @@ std::optional<v1::KeyView> stream_replica::explain(const std::string& key, insta
     view.set_waits_for("reads that need " + to_string(first->at) + ", which waits for "
                        + (missing == first->at ? "the region to have it" : to_string(missing)));
   }
-  if (impl_->of(k.lane).closed()) {
+  if (impl_->of(k.lane).is_closed()) {
     state += "; what was copied from other nodes is not whole yet";
-    view.set_waits_for("operations are left to other replicas until " + to_string(impl_->of(k.lane).closed_until)
+    view.set_waits_for("operations are left to other replicas until " + to_string(impl_->of(k.lane).copied_until)
                        + " is part of the records");
   }
   view.set_state(std::move(state));

@@ -3,6 +3,7 @@
 
 #include "protocol/assert.hpp"
 #include "protocol/mutation.hpp"
+#include "protocol/stream/comparing.hpp"
 #include "protocol/stream/copying.hpp"
 #include "protocol/stream/freshness.hpp"
 #include "protocol/stream/own_log.hpp"
@@ -86,11 +87,16 @@ struct stream_replica::impl {
   };
 
   struct lane_state {
-    explicit lane_state(version_vector folded) : staged{folded}, folded_durable{std::move(folded)} {}
-    bool closed() const { return !closed_until.empty(); }
+    lane_state(stream_lane l, version_vector folded)
+        : is_ordered{l == stream_lane::ordered}, staged{folded}, folded_durable{std::move(folded)} {}
+    /// The records are the state as of what is folded, and not ahead of it.
+    bool is_exact() const { return copied_until.empty(); }
+    /// Nothing is answered.
+    bool is_closed() const { return is_ordered && !is_exact(); }
+    bool is_ordered;
     staging staged;
     version_vector folded_durable; ///< what the records on the disk contain
-    version_vector closed_until;   ///< ordered lane: nothing is answered until this is folded; empty = open
+    version_vector copied_until;   ///< records that were copied may contain this much; empty = it is all folded
     version_vector taken;          ///< accepted, durable or not; own ones too
     version_vector received;       ///< durable
     version_vector stable;
@@ -131,6 +137,9 @@ struct stream_replica::impl {
   };
   std::map<std::string, damage_known, std::less<>> damaged_keys; ///< as many as the store has of them
   copying copies;
+  std::array<hash_tree, stream_lanes> trees; ///< of the records as they were handed to the store last
+  std::set<leaf_place> leaves_changed;       ///< go to the store with the next batch
+  comparing compares;
   std::size_t cached_bytes = 0;
   std::vector<stream_key*> changed;                                   ///< to be published
   std::multimap<std::uint64_t, std::string> tombstones[stream_lanes]; ///< by clock: what may be collected one day
@@ -204,8 +213,12 @@ struct stream_replica::impl {
   void park(instant now, effects& out);
   void copy_told(node_id from, v1::CopyTold told, instant now, effects& out);
   void refuse_copy(node_id from, effects& out);
-  static bool has_vectors(const v1::CopyTold& told);
-  bool well_formed(const v1::CopyTold& told, const copy_run& r) const;
+  bool both_store(node_id who, shard_id shard) const;
+  static bool is_vector(const v1::Vector& v);
+  static bool has_vectors(const v1::CopyTold& told) { return is_vector(told.folded()) && is_vector(told.reached()); }
+  bool is_page(const v1::CopyTold& told) const;
+  void wait_for_records(const v1::CopyTold& page, stream_lane l, effects& out);
+  bool are_here(const v1::CopyTold& page) const;
   bool nothing_is_lacking(instant now, effects& out);
   version_vector copied_upto(const copy_run& r) const;
   void join_page(instant now, effects& out);
@@ -240,6 +253,29 @@ struct stream_replica::impl {
   void mend_next(instant now, effects& out);
   bool ask_to_mend(const std::string& key, instant now, effects& out);
   void mended(const v1::CopyTold& told, effects& out);
+  // --- stream_replica_comparing.cpp: what replicas differ in though nothing is on its way ---
+
+  hash_tree& tree_of(stream_lane l) { return trees[static_cast<std::size_t>(l)]; }
+  const hash_tree& tree_of(stream_lane l) const { return trees[static_cast<std::size_t>(l)]; }
+  bool records_are_stored() const;
+  bool is_comparable(stream_lane l) const;
+  v1::Leaf leaf_now(stream_lane l, shard_id shard, std::size_t which) const;
+  void tick_comparing(instant now, effects& out);
+  instant comparing_wakes_at() const;
+  void scrub_on(instant now, effects& out);
+  void scrubbed(const records_page& page, instant now, effects& out);
+  bool judge_leaves(effects& out);
+  void begin_comparison(stream_lane l, shard_id shard, instant now, effects& out);
+  void look(instant now, effects& out);
+  void tree_told(node_id from, const v1::TreeTold& told, instant now, effects& out);
+  void second_look(const v1::TreeTold& told, instant now, effects& out);
+  void ask_leaf(instant now, effects& out);
+  void leaf_told(v1::CopyTold told, instant now, effects& out);
+  void join_leaf(instant now, effects& out);
+  bool unite(stream_key& k, const sibling_set& copy, effects& out);
+  void doubt(stream_key& k, std::vector<stream_write>& writes, effects& out);
+  void end_comparison(std::string_view why, instant now, effects& out);
+
   bool join_damaged(const stream_key& k, sibling_set& base, const v1::CopyTold& told, const sibling_set& copy);
   void whole_again(effects& out);
 
@@ -278,7 +314,8 @@ struct stream_replica::impl {
   }
   void watch_tombstones(const stream_key& k, const sibling_set& folded);
   void mark_damaged(stream_key& k, const version_vector& as_of, effects& out);
-  stream_write record_of(const stream_key& k, const sibling_set& state) const;
+  /// The record from now on, or none when it is empty; and the hash tree with it.
+  void write_record(stream_key& k, const sibling_set& state, std::vector<stream_write>& writes);
   static const sibling_set& folded_state(const stream_key& k) { return k.base ? *k.base : k.visible; }
 
   // --- stream_replica_writes.cpp, stream_replica_reads.cpp: operations ---
@@ -328,7 +365,9 @@ inline constexpr char ceiling[] = "ceiling";                ///< of the stamps
 std::string received(const origin& from, stream_lane lane); ///< "r.ordered.2.7" -> "upto clock"
 std::string erased(std::uint64_t life, stream_lane lane);   ///< of every own life: "e.free.7" -> "upto clock"
 std::string folded(stream_lane lane);                       ///< "f.ordered" -> a serialized Vector
-inline constexpr char closed_until[] = "u.ordered";         ///< likewise: nothing is answered before this is folded
+std::string
+copied_until(stream_lane lane); ///< "u.ordered", likewise: what copied records may contain, until it is folded
+std::string leaf(stream_lane lane, shard_id shard, std::size_t which); ///< "t.free.7.255" -> hash, in decimal digits
 inline constexpr char shown[] = "s.ordered"; ///< likewise: what was shown when records were last taken from it
 std::string damaged(std::string_view key);   ///< "d." + stored key: its record is not whole
 std::string conflict(std::uint64_t number);  ///< "c.17" -> a serialized Conflict

@@ -54,6 +54,7 @@ void stream_replica::impl::loaded(const std::string& key, found what, effects& o
   const auto known = damaged_keys.find(key);
   if (std::holds_alternative<damage>(what) || (known != damaged_keys.end() && !known->second.mended))
     mark_damaged(k, of(k.lane).staged.folded(), out);
+  k.hash = hash_of(k.key, k.visible);
   watch_tombstones(k, k.visible);
   auto state = std::move(k.visible);
   rebase(k, std::move(state), out);
@@ -63,6 +64,7 @@ void stream_replica::impl::loaded(const std::string& key, found what, effects& o
 void stream_replica::impl::mark_damaged(stream_key& k, const version_vector& as_of, effects& out) {
   k.damaged = true;
   damaged_keys.try_emplace(k.key, damage_known{.as_of = as_of});
+  compares.mended.emplace(k.lane, k.shard, tree_of(k.lane).leaf_of(k.key)); // its former hash is not known
   ++counts.damaged;
   prevented(violation::checksum);
   out.push_back(damaged_record{k.shard, k.key});
@@ -84,11 +86,21 @@ void stream_replica::impl::rebase(stream_key& k, sibling_set base, effects& out)
   note_change(k);
 }
 
-stream_write stream_replica::impl::record_of(const stream_key& k, const sibling_set& state) const {
+void stream_replica::impl::write_record(stream_key& k, const sibling_set& state, std::vector<stream_write>& writes) {
+  auto& tree = tree_of(k.lane);
+  const auto leaf = tree.leaf_of(k.key);
+  const auto before = std::exchange(k.hash, hash_of(k.key, state));
+  tree.change(k.shard, leaf, before, k.hash);
+  leaves_changed.emplace(k.lane, k.shard, leaf);
+  if (compares.scrubbing) compares.scrubbing->written.emplace(k.lane, leaf);
+  if (state.empty()) {
+    writes.emplace_back(weak_erase{k.shard, k.key});
+    return;
+  }
   weak_write write{k.shard, k.key, {}};
   to_wire(state, write.record);
   write.record.set_checksum(checksum_of(k.shard, k.key, write.record));
-  return write;
+  writes.emplace_back(std::move(write));
 }
 
 void stream_replica::impl::merge(stream_key& k, const staged_update& u, effects& out) {
@@ -113,7 +125,7 @@ void stream_replica::impl::note_change(stream_key& k) {
 void stream_replica::impl::publish_changes(effects& out) {
   for (auto* k : changed) {
     k->changed = false;
-    k->withdrawn = of(k->lane).closed();
+    k->withdrawn = of(k->lane).is_closed();
     if (k->record != stream_key::bytes::here || k->damaged || k->withdrawn) {
       out.push_back(withdraw{k->shard, k->key});
       continue;

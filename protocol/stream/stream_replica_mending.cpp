@@ -49,7 +49,9 @@ void stream_replica::impl::write_again(const std::string& key, stream_lane l, co
   touched(k);
   ++counts.repaired;
   out.push_back(note{"stream.record_mended", "key=" + key});
-  store({record_of(k, folded_state(k))}, records_durable{.keys = {&k}, .lane = l}, out);
+  std::vector<stream_write> writes;
+  write_record(k, folded_state(k), writes);
+  store(std::move(writes), records_durable{.keys = {&k}, .lane = l}, out);
 }
 
 /// Asks the next of those who store it for the damaged key whose turn it is.

@@ -12,7 +12,7 @@ bool stream_replica::impl::read(std::uint64_t cookie, operation& o, instant now,
   auto& lane = of(l);
   const auto& what = o.what;
   const auto promised = static_cast<level>(what.level());
-  if (lane.closed()) {
+  if (lane.is_closed()) {
     fail(o, errc::unavailable, out);
     return true;
   }

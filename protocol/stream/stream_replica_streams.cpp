@@ -181,7 +181,7 @@ stream_replica::impl::fold_into_records(stream_lane l, const std::vector<std::un
     k->folding = false;
     std::erase_if(k->unfolded, [](const auto* u) { return u->folded; });
     k->base->prune(merged_before(*k, after));
-    writes.push_back(record_of(*k, *k->base));
+    write_record(*k, *k->base, writes);
     if (k->damaged) writes.emplace_back(mark_write{stream_marks::damaged(k->key), "1"});
     watch_tombstones(*k, *k->base);
     ++k->unsynced;
@@ -240,11 +240,7 @@ void stream_replica::impl::collect(stream_lane l, std::uint64_t upto, effects& o
     if (result.collected == 0) continue;
     counts.collected += result.collected;
     k.visible.prune(lane.staged.folded());
-    if (k.visible.empty()) {
-      writes.emplace_back(weak_erase{k.shard, k.key});
-    } else {
-      writes.push_back(record_of(k, k.visible));
-    }
+    write_record(k, k.visible, writes);
     ++k.unsynced;
     touched(k);
     written.push_back(&k);

@@ -45,7 +45,7 @@ bool stream_replica::impl::write(std::uint64_t cookie, operation& o, instant now
   if (refusals.contains(from_wire(o.what.id()))) return refuse(errc::unavailable);
   const auto l = lane_of(*o.type);
   auto& lane = of(l);
-  if (lane.closed()) return refuse(errc::unavailable);
+  if (lane.is_closed()) return refuse(errc::unavailable);
   auto& k = key_of(o.what.key(), l, *o.type, out);
   if (k.record != stream_key::bytes::here) {
     k.waiting.push_back(cookie);

@@ -136,6 +136,17 @@ TEST_CASE("config: the room for copies is 256 MiB, what the file says, or none")
   }
 }
 
+TEST_CASE("config: replicas compare their records once an hour, or as often as the file says, or never") {
+  CHECK(parse_config(valid, "us-1.toml")->stream_compare_every == std::chrono::hours{1});
+  for (const auto seconds : {0, 7}) {
+    const auto text = "[streams]\ncompare_s = " + std::to_string(seconds) + "\n[log]";
+    const auto config = parse_config(with("[log]", text), "us-1.toml");
+    REQUIRE(config);
+    CHECK(config->stream_compare_every == std::chrono::seconds{seconds});
+    CHECK(parse_config(print_config(*config), "printed")->stream_compare_every == std::chrono::seconds{seconds});
+  }
+}
+
 TEST_CASE("config: a node keeps 1 GiB of its own updates for nodes that lag behind, or what the file says") {
   REQUIRE(parse_config(valid, "us-1.toml"));
   CHECK(parse_config(valid, "us-1.toml")->stream_log_bytes_max == std::size_t{1} << 30);
@@ -186,6 +197,8 @@ TEST_CASE("config: every rule names file, line, key, value and what is allowed")
       {"replicas = 3", "replicas = 4", "us-1.toml:4: cluster.replicas is 4; allowed: a whole number from 1 to 3"},
       {"[log]", "[streams]\nlog_bytes_max = 1000\n[log]",
        "streams.log_bytes_max is 1000; allowed: a whole number from 262144 to 1099511627776"},
+      {"[log]", "[streams]\ncompare_s = 604801\n[log]",
+       "streams.compare_s is 604801; allowed: a whole number from 0 to 604800"},
       {"[log]", "[memory]\nbytes_max = 4096\n[log]",
        "memory.bytes_max is 4096; allowed: 0 (none), or 65536 to 1099511627776"},
       {"[log]", "[memory]\nbytes_max = -1\n[log]", "memory.bytes_max is -1; allowed"},

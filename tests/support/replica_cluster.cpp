@@ -105,6 +105,9 @@ void cluster_run::start(node& n) {
   if (options_.lost_disk) o.fold_every = options_.snapshot_window;
   o.cache_bytes = options_.cache_bytes;
   if (options_.log_bytes != 0) o.own_log_bytes_max = options_.log_bytes;
+  o.compare_every = options_.compare_every;
+  o.compare_settle = 60 * ms;
+  o.compare_page_every = ms;
   n.core = std::make_unique<stream_replica>(o, n.disk.image(), now_);
   stream_replica::effects out;
   n.core->start(now_, out);
@@ -118,6 +121,8 @@ void cluster_run::count(const stream_replica::status& s) {
   outcome_.collected += s.collected;
   outcome_.copied += s.copied;
   outcome_.repaired += s.repaired;
+  outcome_.compared += s.compared;
+  outcome_.differed += s.differed;
 }
 
 void cluster_run::crash(node& n) {
@@ -337,6 +342,19 @@ void cluster_run::damage() {
   at(now_ + up_to(5 * ms), [this] { damage(); });
 }
 
+void cluster_run::lose() {
+  auto& n = *nodes_[random(nodes_.size())];
+  lost_at_ = n.id;
+  crash(n);
+  for (int i = 0; i < 5; ++i)
+    if (!n.disk.lose(random(1'000'000)).empty()) ++outcome_.lost;
+  start(n);
+  at(now_ + 100 * ms, [this, &n] {
+    for (auto& other : nodes_)
+      if (other->id != n.id && !between(n.id, other->id).up && n.ready) connect(n, *other);
+  });
+}
+
 v1::WeakAnswer cluster_run::peek(node_id id, const std::string& key) {
   v1::WeakOperation o;
   o.mutable_id()->set_session(1);
@@ -432,6 +450,7 @@ run_outcome cluster_run::run() {
     });
   });
   const auto limit = calm_at + std::chrono::seconds{30};
+  instant until = instant::min();
   while (now_ < limit && !events_.empty()) {
     auto next = events_.extract(events_.begin());
     now_ = next.key().first;
@@ -456,6 +475,12 @@ run_outcome cluster_run::run() {
       at(now_ + 300 * ms, [this] { calm_ = true; });
       continue;
     }
+    if (options_.loses && lost_at_.value == 0) {
+      if (!converged()) continue;
+      lose();
+      until = now_ + 40 * options_.compare_every;
+    }
+    if (now_ < until) continue;
     if (options_.lost_disk ? now_ > calm_at + std::chrono::seconds{4} : converged()) {
       outcome_.settled = true;
       break;

@@ -39,6 +39,8 @@ public:
   stream_replica::records_page scan(const stream_replica::read_copy& what, bool fails) const;
   /// One record that is on the disk cannot be read any more. @return its key, empty = there is none.
   std::string damage(std::uint64_t which);
+  /// One record is gone, or what it was before it was written last. @return its key, empty = there is none.
+  std::string lose(std::uint64_t which);
 
 private:
   struct batch {
@@ -48,7 +50,7 @@ private:
   void apply(const stream_write& w);
 
   std::uint32_t shards_;
-  std::map<std::string, v1::WeakRecord> records_;
+  std::map<std::string, v1::WeakRecord> records_, former_;
   std::map<std::pair<origin, stream_lane>, std::map<std::uint64_t, v1::Update>> logs_;
   std::map<std::string, std::string> marks_;
   std::deque<batch> tail_;
@@ -61,9 +63,11 @@ struct run_options {
   std::uint32_t shards = 8;
   nanoseconds faults_for = 1500 * ms;
   bool crashes = true, breaks = true;
-  std::size_t log_bytes = 0; ///< a node's own log is cut when it holds more, per lane; 0 = never
-  bool damages = false;      ///< now and then a record is damaged, one at a time
-  bool lost_disk = false;    ///< one node comes back with an empty disk, once everybody has all that it ever answered
+  std::size_t log_bytes = 0;    ///< a node's own log is cut when it holds more, per lane; 0 = never
+  nanoseconds compare_every{0}; ///< of each node; 0 = never
+  bool loses = false;           ///< in the end a disk loses some records, or writes of them, and nothing shows it
+  bool damages = false;         ///< now and then a record is damaged, one at a time
+  bool lost_disk = false; ///< one node comes back with an empty disk, once everybody has all that it ever answered
   nanoseconds snapshot_window = 200 * ms;
   std::size_t cache_bytes = 64 << 10;
 };
@@ -72,7 +76,7 @@ struct run_outcome {
   std::vector<std::string> violations;
   std::uint64_t operations = 0, done = 0, unknown = 0, failed = 0, crashes = 0, messages = 0, waited = 0, folded = 0,
                 collected = 0, answers_checked = 0, retries = 0, conflicts = 0, snapshots = 0, cuts = 0, copied = 0,
-                repaired = 0, closed = 0;
+                repaired = 0, closed = 0, compared = 0, differed = 0, lost = 0;
   bool settled = false;
 };
 
@@ -128,6 +132,7 @@ private:
   void stream_life(node& sender, node& receiver, stream_lane lane, const dot& have);
   void offer(node& sender, node& receiver, stream_lane lane, const origin& of);
   void damage();
+  void lose();
   void facts(node& n);
   void conclude(node& n);
   void views();
@@ -157,6 +162,7 @@ private:
   std::map<origin, std::uint64_t> ended_;
   std::string damaged_; ///< key that was damaged last, at
   node_id damaged_at_;
+  node_id lost_at_;
 };
 
 /// Sessions of every kind; `cluster_run` outlives them.

@@ -25,6 +25,7 @@ void toy_disk::apply(const stream_write& w) {
     auto& log = logs_[{e->from, e->lane}];
     log.erase(log.begin(), log.upper_bound(e->upto));
   } else if (const auto* r = std::get_if<weak_write>(&w)) {
+    if (const auto before = records_.find(r->key); before != records_.end()) former_[r->key] = before->second;
     records_[r->key] = r->record;
   } else if (const auto* gone = std::get_if<weak_erase>(&w)) {
     records_.erase(gone->key);
@@ -76,6 +77,18 @@ std::string toy_disk::damage(std::uint64_t which) {
   if (records_.empty()) return {};
   auto& [key, record] = *std::next(records_.begin(), static_cast<std::ptrdiff_t>(which % records_.size()));
   record.set_checksum(record.checksum() + 1);
+  return key;
+}
+
+std::string toy_disk::lose(std::uint64_t which) {
+  if (records_.empty()) return {};
+  const auto record = std::next(records_.begin(), static_cast<std::ptrdiff_t>(which % records_.size()));
+  auto key = record->first;
+  if (const auto former = former_.find(key); former != former_.end() && which % 2 == 0) {
+    record->second = former->second;
+  } else {
+    records_.erase(record);
+  }
   return key;
 }
 

@@ -226,6 +226,18 @@ void cluster_run::perform(node& n, stream_replica::effects effects) {
         outcome_.closed += asker.core->report().closed ? 1 : 0;
         perform(asker, std::move(out));
       });
+    } else if (auto* look = std::get_if<stream_replica::ask_tree>(&e)) {
+      deliver(n, get(look->to), [this, from = n.id, q = look->what](node& asked) {
+        stream_replica::effects out;
+        asked.core->tree_asked(from, q, out);
+        perform(asked, std::move(out));
+      });
+    } else if (auto* hashes = std::get_if<stream_replica::tell_tree>(&e)) {
+      deliver(n, get(hashes->to), [this, from = n.id, m = hashes->what](node& asker) {
+        stream_replica::effects out;
+        asker.core->tree_told(from, m, now_, out);
+        perform(asker, std::move(out));
+      });
     } else if (auto* scan = std::get_if<stream_replica::read_copy>(&e)) {
       at(now_ + (chance(10) ? up_to(60 * ms) : up_to(300 * us)), [this, &n, life = n.start, what = *scan] {
         if (n.start != life) return;
@@ -236,7 +248,9 @@ void cluster_run::perform(node& n, stream_replica::effects effects) {
     } else if (auto* said = std::get_if<note>(&e)) {
       if (said->name == "stream.record_mended" && n.id == damaged_at_) damaged_.clear();
       const bool usual = said->name == "stream.life_begun" || said->name.starts_with("stream.cop")
-                         || said->name == "stream.open_again" || said->name == "stream.record_mended";
+                         || said->name == "stream.open_again" || said->name == "stream.record_mended"
+                         || said->name == "stream.not_compared" || said->name == "stream.scrub_failed"
+                         || ((options_.damages || lost_at_ == n.id) && said->name == "stream.hashes_do_not_fit");
       if (!usual || said->name.ends_with("refused")) violate("note: " + said->name + " " + said->fields);
     }
   }

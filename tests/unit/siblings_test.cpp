@@ -348,7 +348,7 @@ TEST_CASE("a weak record reads back as it was written, and one that is not canon
   });
 }
 
-TEST_CASE("the hash of a key's siblings leaves out what only this replica lacks") {
+TEST_CASE("the hash of a key's siblings leaves out what only this replica lacks, and tombstones") {
   replica x, y;
   const auto first = put({{a, 1}, 10}, "v", {{b, 5}});
   x.merge(first);
@@ -360,6 +360,9 @@ TEST_CASE("the hash of a key's siblings leaves out what only this replica lacks"
   CHECK(hash_of("t:k", {}) == 0);
   y.merge(put({{a, 2}, 11}, "v", {{a, 1}}));
   CHECK(hash_of("t:k", x.state) != hash_of("t:k", y.state));
+  y.merge(removed({{a, 3}, 12}, {{a, 2}}));
+  CHECK_FALSE(y.state.empty());
+  CHECK(hash_of("t:k", y.state) == 0);
 }
 
 TEST_CASE("a filtered copy has the same excess and the siblings that were asked for") {

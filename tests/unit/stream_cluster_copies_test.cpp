@@ -18,6 +18,8 @@ run_options options_for(std::uint64_t seed) {
   o.snapshot_window = seed % 2 == 0 ? 200 * ms : 40 * ms;
   o.cache_bytes = seed % 5 == 0 ? 4 << 10 : 64 << 10;
   o.damages = seed % 4 != 0;
+  o.compare_every = seed % 2 == 0 ? 200 * ms : nanoseconds{0};
+  o.loses = seed % 4 == 0;
   // Where nearly everything is cut, nobody may have a whole copy of what is damaged at the one that has cut it.
   o.log_bytes = o.damages ? 4'000 : 1'000;
   return o;
@@ -49,10 +51,13 @@ TEST_CASE("copies of replicas: C1 C2 E1 E2 E3 T1 T2 T3 T4 D1 hold while logs are
     sum.copied += r.copied;
     sum.closed += r.closed;
     sum.repaired += r.repaired;
+    sum.compared += r.compared;
+    sum.lost += r.lost;
   }
   MESSAGE("operations=" << sum.operations << " done=" << sum.done << " failed=" << sum.failed
                         << " crashes=" << sum.crashes << " cuts=" << sum.cuts << " copied=" << sum.copied
-                        << " pages while closed=" << sum.closed << " repaired=" << sum.repaired);
+                        << " pages while closed=" << sum.closed << " repaired=" << sum.repaired
+                        << " compared=" << sum.compared << " lost=" << sum.lost);
   if (only != nullptr) return;
   // What never happens shows nothing.
   CHECK(sum.done > 0);
@@ -60,6 +65,8 @@ TEST_CASE("copies of replicas: C1 C2 E1 E2 E3 T1 T2 T3 T4 D1 hold while logs are
   CHECK(sum.copied > 0);
   CHECK(sum.closed > 0);
   CHECK(sum.repaired > 0);
+  CHECK(sum.compared > 0);
+  CHECK(sum.lost > 0);
 }
 
 TEST_CASE("copies of replicas: every planted mistake is caught") {
