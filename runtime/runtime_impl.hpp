@@ -228,9 +228,9 @@ public:
   memory_answer read_here(std::string_view type, std::string_view key, const call_options& options,
                           std::optional<found>& answer) const;
 
-  /// The same for types of a weaker level.
-  std::optional<std::optional<found>> read_weak_here(std::string_view type, std::string_view key,
-                                                     const call_options& options);
+  /// The same for types of a weaker level. @return whether it gives an answer.
+  bool read_weak_here(std::string_view type, std::string_view key, const call_options& options,
+                      std::optional<found>& answer);
 
   /// What the session has seen, sealed. `done` runs once, on whatever thread.
   void ask_token(std::function<void(result<std::string>)> done);

@@ -368,8 +368,8 @@ std::string to_string(const key_version& v) {
 }
 
 result<std::optional<found>> session::get(std::string_view type, std::string_view key, call_options options) {
-  if (auto copy = impl_->read_weak_here(type, key, options)) return std::move(*copy);
   result<std::optional<found>> answer;
+  if (impl_->read_weak_here(type, key, options, *answer)) return answer;
   const auto here = impl_->read_here(type, key, options, *answer);
   if (here == session_impl::memory_answer::given) return answer;
   if (merges(*impl_, type))

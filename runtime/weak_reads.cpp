@@ -10,7 +10,10 @@ std::optional<weak_table::hit> weak_reads::read(std::string_view stored, level p
   // What the session needs is looked for before the copy is, which may otherwise be of an earlier picture; whether
   // the copy's picture is complete, after it.
   const bool ordered = promised != level::eventual;
-  if (ordered && (!covers_session(table_->applied()) || !covers_own(stored))) return std::nullopt;
+  if (ordered) {
+    const auto number = table_->applied();
+    if (!covers_session(number) || !covers_own(stored, number)) return std::nullopt;
+  }
   const auto hit = table_->read(stored, value);
   if (!hit) return std::nullopt;
   if (ordered) {
@@ -27,13 +30,14 @@ void weak_reads::answered(const std::string& stored, const v1::WeakAnswer& answe
   const std::lock_guard lock{mutex_};
   bool raised = seen_.join(from_wire(answer.session().seen()));
   if (const auto written = from_wire(answer.written())) {
-    if (own_.size() >= own_max && !own_.contains(stored)) {
-      raised |= seen_.join(own_.begin()->second);
-      own_.erase(own_.begin());
+    if (own_.size() >= own_max) {
+      raised |= seen_.join(own_.front().needs);
+      drop_oldest();
     }
     // It depends on those before it, of other keys, too: being covered it is not visible while one of them is not.
     written_.raise(written);
-    own_[stored] = written_;
+    own_.push_back({stored, written_});
+    ++own_keys_[stored];
     own_writes_.store(own_.size());
   }
   if (raised) forget_picture();
@@ -78,15 +82,23 @@ bool weak_reads::covers_session(std::uint64_t number) {
   return true; // and it was complete before the copy is looked for
 }
 
-bool weak_reads::covers_own(std::string_view stored) {
+bool weak_reads::covers_own(std::string_view stored, std::uint64_t number) {
   if (own_writes_.load() == 0) return true;
   const std::lock_guard lock{mutex_};
-  const auto own = own_.find(stored);
-  if (own == own_.end()) return true;
-  if (!pictures_->newest()->visible.contains(own->second)) return false;
-  own_.erase(own);
-  own_writes_.store(own_.size());
-  return true;
+  if (own_tried_ < number) {
+    const auto now = pictures_->newest();
+    own_tried_ = now->publication;
+    while (!own_.empty() && now->visible.contains(own_.front().needs)) // each needs those before it
+      drop_oldest();
+    own_writes_.store(own_.size());
+  }
+  return !own_keys_.contains(stored);
+}
+
+void weak_reads::drop_oldest() {
+  const auto key = own_keys_.find(own_.front().key);
+  if (--key->second == 0) own_keys_.erase(key);
+  own_.pop_front();
 }
 
 void weak_reads::raise(std::atomic<std::uint64_t>& number, std::uint64_t to) {

@@ -13,6 +13,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <limits>
 #include <map>
 #include <memory>
@@ -41,12 +42,13 @@ public:
   std::optional<v1::SessionVector> untold();
 
 private:
-  /// Own writes that are remembered by key; of more, any read needs some.
+  /// Own writes that are remembered with their keys; of more, any read needs some.
   static constexpr std::size_t own_max = 1'024;
   static constexpr std::uint64_t not_known = std::numeric_limits<std::uint64_t>::max();
 
   bool covers_session(std::uint64_t number);
-  bool covers_own(std::string_view stored);
+  bool covers_own(std::string_view stored, std::uint64_t number);
+  void drop_oldest();
   void forget_picture();
   static void raise(std::atomic<std::uint64_t>& number, std::uint64_t to);
 
@@ -61,10 +63,15 @@ private:
   std::mutex mutex_;
   version_vector seen_;    ///< needed by any read
   version_vector written_; ///< own writes, of whatever key
-  /// By key: what `written_` was with the newest own write of it. Needed by reads of that key.
-  std::map<std::string, version_vector, std::less<>> own_;
-  std::uint64_t tried_ = 0;                 ///< the last picture that was found not to cover `seen_`
-  std::uint64_t told_ = 0, told_clock_ = 0; ///< of seen_here_ and clock_here_
+  struct own_write {
+    std::string key;
+    version_vector needs; ///< what `written_` was with it: needed by reads of the key
+  };
+  std::deque<own_write> own_;                                ///< that no picture is known to cover, in their order
+  std::map<std::string, std::size_t, std::less<>> own_keys_; ///< how many of these are of the key
+  std::uint64_t own_tried_ = 0;                              ///< the last picture that they were held against
+  std::uint64_t tried_ = 0;                                  ///< the last picture that was found not to cover `seen_`
+  std::uint64_t told_ = 0, told_clock_ = 0;                  ///< of seen_here_ and clock_here_
 };
 
 } // namespace troupe

@@ -47,41 +47,46 @@ std::optional<level> session_impl::level_asked(const data_type& type, const std:
   return std::nullopt;
 }
 
-std::optional<std::optional<found>> session_impl::read_weak_here(std::string_view type, std::string_view key,
-                                                                 const call_options& options) {
-  if (!weak_ || refused_ || delivering() || owner_->gate().closed()) return std::nullopt;
-  if (options_.recorded && owner_->history() != nullptr) return std::nullopt;
+bool session_impl::read_weak_here(std::string_view type, std::string_view key, const call_options& options,
+                                  std::optional<found>& answer) {
+  if (!weak_ || refused_ || delivering() || owner_->gate().closed()) return false;
+  if (options_.recorded && owner_->history() != nullptr) return false;
   if (options.stop.stop_requested() || grant_of(options.under) || options.max_staleness || !options.after.empty()
       || !options.context.empty())
-    return std::nullopt;
-  if (options.deadline && *options.deadline <= nanoseconds{0}) return std::nullopt;
+    return false;
+  if (options.deadline && *options.deadline <= nanoseconds{0}) return false;
   const auto* const policy = find_type(owner_->settings().shape, type);
   if (policy == nullptr || !has_copies(*policy) || key.empty()
       || type.size() + 1 + key.size() > limits::key_bytes_max)
-    return std::nullopt;
+    return false;
   const auto promised = level_asked(*policy, options.at).value_or(policy->consistency);
   if (promised > policy->consistency || (options_.consistency && *options_.consistency > policy->consistency))
-    return std::nullopt; // what is refused is refused in one place
+    return false; // what is refused is refused in one place
 
   std::array<char, limits::key_bytes_max> text;
   auto* end = std::copy(type.begin(), type.end(), text.begin());
   *end++ = ':';
   end = std::copy(key.begin(), key.end(), end);
   const std::string_view stored{text.data(), static_cast<std::size_t>(end - text.begin())};
-  if (open_->has(stored)) return std::nullopt; // what was called before on this key comes before
+  if (open_->has(stored)) return false; // what was called before on this key comes before
 
   const auto& feed = owner_->audit();
   const auto called = feed ? owner_->clock().now() : instant{};
-  std::string value;
-  const auto hit = weak_->read(stored, promised, value);
-  if (!hit) return std::nullopt;
-  if (feed && promised == policy->consistency) audit_copy({type, stored, promised, id_.value}, *hit, value, called);
-  if (auto* const counted = owner_->meter().from_memory(type, promised)) counted->count(reader_number());
-  if (!hit->exists) return std::optional<found>{};
-  found out{std::move(value), {hit->clock, hit->written.from.node.value, hit->written.from.life, hit->written.seq}};
-  if (options.receipt)
-    out.receipt = receipt{.given = promised, .from = receipt::source::memory, .written_ms = hit->clock >> 16U};
-  return out;
+  auto& record = answer.emplace(); // in its place from the start, as read_here() does
+  const auto hit = weak_->read(stored, promised, record.value);
+  if (hit) {
+    if (feed && promised == policy->consistency)
+      audit_copy({type, stored, promised, id_.value}, *hit, record.value, called);
+    if (auto* const counted = owner_->meter().from_memory(type, promised)) counted->count(reader_number());
+    if (hit->exists) {
+      record.version = {hit->clock, hit->written.from.node.value, hit->written.from.life, hit->written.seq};
+      if (options.receipt)
+        record.receipt = receipt{.given = promised, .from = receipt::source::memory, .written_ms = hit->clock >> 16U};
+      return true;
+    }
+  }
+  answer.reset();
+  return hit.has_value();
 }
 
 void session_impl::audit_copy(const operation_audit::subject& about, const weak_table::hit& hit,

@@ -5,6 +5,7 @@
 #include "protocol/mutation.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #define XXH_INLINE_ALL
@@ -102,10 +103,12 @@ std::optional<memory_table::hit> memory_table::read(std::string_view key, instan
       [&](const table_entry& entry) {
         const auto whole = entry.value();
         number = 0;
-        const auto head = std::min(whole.size(), sizeof number);
-        for (std::size_t i = 0; i < head; ++i)
-          number |= std::uint64_t{static_cast<unsigned char>(whole[i])} << (8 * i);
-        value.assign(whole.substr(head));
+        if (whole.size() < sizeof number) {
+          value.clear();
+        } else {
+          std::memcpy(&number, whole.data(), sizeof number);
+          value.assign(whole.substr(sizeof number));
+        }
         found = hit{.at = entry.at(), .exists = entry.what() == content::value};
       });
   return found;

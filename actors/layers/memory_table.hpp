@@ -90,7 +90,7 @@ public:
   /// @return nothing on a miss: unknown, recalled, or not under a lease that runs at `now`.
   std::optional<hit> read(std::string_view key, instant now, std::string& value) const;
 
-  /// The same for values that begin with a number of their owner's, least significant byte first, which is not
+  /// The same for values that begin with a number of their owner's, as it stands in memory, which is not
   /// copied.
   ///
   /// @param number  what the value began with; 0 when it was shorter.

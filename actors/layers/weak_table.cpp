@@ -1,11 +1,12 @@
 #include "actors/layers/weak_table.hpp"
 
+#include <cstring>
+
 namespace troupe {
 
 void weak_table::publish(const entry& e) {
-  scratch_.clear();
-  for (unsigned i = 0; i < 8; ++i)
-    scratch_ += static_cast<char>(e.publication >> (8 * i) & 0xFFU);
+  scratch_.resize(sizeof e.publication);
+  std::memcpy(scratch_.data(), &e.publication, sizeof e.publication);
   scratch_ += e.value;
   const version at{{e.clock, e.written.from.node, {e.written.from.life}}, e.written.seq};
   const table_record record{.key = e.key,
