@@ -237,8 +237,8 @@ session_impl::memory_answer session_impl::read_here(std::string_view type, std::
   if (options.stop.stop_requested() || grant_of(options.under) || !is_plain(options)) return memory_answer::not_asked;
   if (options.deadline && (*options.deadline <= nanoseconds{0} || *options.deadline > deadline_max))
     return memory_answer::not_asked;
-  auto* const counted = owner_->meter().from_memory(type);
-  if (counted == nullptr || type.size() + 1 + key.size() > limits::key_bytes_max) return memory_answer::not_asked;
+  const auto* const known = owner_->meter().find(type);
+  if (known == nullptr || type.size() + 1 + key.size() > limits::key_bytes_max) return memory_answer::not_asked;
   std::array<char, limits::key_bytes_max> text;
   auto* end = std::copy(type.begin(), type.end(), text.begin());
   *end++ = ':';
@@ -251,7 +251,7 @@ session_impl::memory_answer session_impl::read_here(std::string_view type, std::
   // In its place from the start: moving it there would cost about as much as finding it.
   auto& record = answer.emplace();
   const auto hit = memory_->read(stored, owner_->clock(), record.value);
-  if (hit) counted->count(reader_number());
+  if (hit) known->from_memory().count(reader_number());
   if (hit && feed) {
     auto audit = operation_audit::of(feed, settings().shape, {type, stored, level::strong, id_.value},
                                      operation_audit::a_get(), called);

@@ -16,13 +16,6 @@ namespace troupe {
 
 namespace {
 
-/// The types are few, and their names short.
-const data_type* find_type(const cluster& shape, std::string_view name) {
-  for (const auto& [known, type] : shape.types)
-    if (known == name) return &type;
-  return nullptr;
-}
-
 /// What a node's table holds copies of.
 bool has_copies(const data_type& type) {
   return type.consistency != level::strong && type.resolver != resolver_kind::siblings
@@ -55,12 +48,13 @@ bool session_impl::read_weak_here(std::string_view type, std::string_view key, c
       || !options.context.empty())
     return false;
   if (options.deadline && *options.deadline <= nanoseconds{0}) return false;
-  const auto* const policy = find_type(owner_->settings().shape, type);
-  if (policy == nullptr || !has_copies(*policy) || key.empty()
+  const auto* const known = owner_->meter().find(type);
+  if (known == nullptr || !has_copies(known->policy) || key.empty()
       || type.size() + 1 + key.size() > limits::key_bytes_max)
     return false;
-  const auto promised = level_asked(*policy, options.at).value_or(policy->consistency);
-  if (promised > policy->consistency || (options_.consistency && *options_.consistency > policy->consistency))
+  const auto own = known->policy.consistency;
+  const auto promised = level_asked(known->policy, options.at).value_or(own);
+  if (promised > own || (options_.consistency && *options_.consistency > own))
     return false; // what is refused is refused in one place
 
   std::array<char, limits::key_bytes_max> text;
@@ -75,9 +69,8 @@ bool session_impl::read_weak_here(std::string_view type, std::string_view key, c
   auto& record = answer.emplace(); // in its place from the start, as read_here() does
   const auto hit = weak_->read(stored, promised, record.value);
   if (hit) {
-    if (feed && promised == policy->consistency)
-      audit_copy({type, stored, promised, id_.value}, *hit, record.value, called);
-    if (auto* const counted = owner_->meter().from_memory(type, promised)) counted->count(reader_number());
+    if (feed && promised == own) audit_copy({type, stored, promised, id_.value}, *hit, record.value, called);
+    known->from_memory(promised).count(reader_number());
     if (hit->exists) {
       record.version = {hit->clock, hit->written.from.node.value, hit->written.from.life, hit->written.seq};
       if (options.receipt)

@@ -94,7 +94,7 @@ operation_meter::operation_meter(const cluster& shape)
   for (const auto& [name, type] : shape.types) {
     add_type(name, type.consistency);
     const auto series = types_.find(name);
-    configured_.emplace_back(series->first, &series->second);
+    configured_.push_back({series->first, type, &series->second});
   }
 }
 

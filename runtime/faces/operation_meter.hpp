@@ -72,33 +72,6 @@ struct measured_operation {
 
 /// Safe from any thread. An operation is counted once, when its outcome is known to the face that issued it.
 class operation_meter {
-public:
-  /// Sets up one series per data type, kind of operation and level that it may be given.
-  explicit operation_meter(const cluster& shape);
-
-  void count(const measured_operation& ended, const v1::Result& result);
-  void count(std::string_view type, v1::Operation::WhatCase what, const v1::Result& result, nanoseconds took) {
-    count({.type = type, .what = what, .took = took}, result);
-  }
-
-  /// Where the reads of this type that this node's memory answered are counted: as done, in less than the shortest
-  /// time that is told apart. nullptr: the type is not configured.
-  /// @param given  none = the level of the type.
-  /// @cost  looks at the length of each type's name.
-  memory_reads* from_memory(std::string_view type, std::optional<level> given = {}) {
-    for (const auto& [name, series] : configured_)
-      if (name == type) return &series->of(given).from_memory;
-    return nullptr;
-  }
-
-  /// For /metrics. Of levels that a type was not asked for, those that nobody has asked for are left out.
-  std::vector<prometheus::MetricFamily> collect();
-
-  /// What has ended since the last call, by level; for the monitor. Left out is what its caller gave up, or asked
-  /// wrongly.
-  std::vector<operation_tally> take_tallies(instant now);
-
-private:
   /// How an operation can end. `refused` = it was done, and its condition did not hold.
   enum outcome_index : std::size_t { done, refused, not_done, unknown, outcomes };
   static constexpr std::size_t kinds = 12; ///< from get to remove_field; one number of the oneof between them is none
@@ -123,6 +96,40 @@ private:
       return given[static_cast<std::size_t>(std::min(l.value_or(strongest), strongest))];
     }
   };
+
+public:
+  /// Sets up one series per data type, kind of operation and level that it may be given.
+  explicit operation_meter(const cluster& shape);
+
+  void count(const measured_operation& ended, const v1::Result& result);
+  void count(std::string_view type, v1::Operation::WhatCase what, const v1::Result& result, nanoseconds took) {
+    count({.type = type, .what = what, .took = took}, result);
+  }
+
+  /// A configured type, and where the reads of it that this node's memory answered are counted: as done, in less than
+  /// the shortest time that is told apart.
+  struct configured_type {
+    std::string_view name;
+    data_type policy;
+    type_series* series = nullptr;
+    /// @param given  none = the level of the type.
+    memory_reads& from_memory(std::optional<level> given = {}) const { return series->of(given).from_memory; }
+  };
+  /// nullptr: the type is not configured. @cost  looks at the length of each type's name.
+  const configured_type* find(std::string_view type) const {
+    for (const auto& known : configured_)
+      if (known.name == type) return &known;
+    return nullptr;
+  }
+
+  /// For /metrics. Of levels that a type was not asked for, those that nobody has asked for are left out.
+  std::vector<prometheus::MetricFamily> collect();
+
+  /// What has ended since the last call, by level; for the monitor. Left out is what its caller gave up, or asked
+  /// wrongly.
+  std::vector<operation_tally> take_tallies(instant now);
+
+private:
   struct tally {
     std::atomic<std::uint64_t> succeeded{0}, failed{0};
   };
@@ -137,7 +144,7 @@ private:
   prometheus::Family<prometheus::Histogram>& staleness_;
   prometheus::Family<prometheus::Histogram>& waits_;
   std::map<std::string, type_series, std::less<>> types_; ///< one entry per configured type, and "" for all others
-  std::vector<std::pair<std::string_view, type_series*>> configured_;
+  std::vector<configured_type> configured_;
   std::array<tally, levels> tallies_; ///< since take_tallies(), but for reads from memory
   std::mutex reading_;                ///< held by who takes in the reads from memory
 };

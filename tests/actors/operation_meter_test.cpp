@@ -39,9 +39,9 @@ TEST_CASE("meter: operations are counted by the level of their type and by the o
   meter.count({.type = "inventory", .what = v1::Operation::kGet, .took = 1ms, .given = level::eventual}, {});
   meter.count({.type = "cart", .what = v1::Operation::kGet, .took = 1ms, .given = level::strong}, {});
   meter.count("cart", v1::Operation::kPut, {}, 1ms);
-  meter.from_memory("inventory")->count(0);
-  meter.from_memory("cart", level::eventual)->count(100);
-  CHECK(meter.from_memory("nowhere") == nullptr);
+  meter.find("inventory")->from_memory().count(0);
+  meter.find("cart")->from_memory(level::eventual).count(100);
+  CHECK(meter.find("nowhere") == nullptr);
   meter.count("nowhere", v1::Operation::kGet, ended(errc::unknown_type), 1ms);
   const auto text = text_of(meter);
   const auto line = [](const std::string& type, const std::string& own, const std::string& given,
@@ -89,7 +89,7 @@ TEST_CASE("meter: the monitor is told once of each operation, and not of what it
   meter.count("inventory", v1::Operation::kPut, ended(errc::cancelled), 1ms);
   meter.count("inventory", v1::Operation::kAdd, ended(errc::not_a_number), 1ms);
   meter.count("nowhere", v1::Operation::kGet, ended(errc::unknown_type), 1ms);
-  meter.from_memory("inventory")->count(0);
+  meter.find("inventory")->from_memory().count(0);
   meter.count({.type = "inventory", .what = v1::Operation::kGet, .took = 1ms, .given = level::causal}, {});
   text_of(meter); // which takes nothing away
   const auto tallies = meter.take_tallies(instant{1s});
