@@ -98,8 +98,9 @@ struct copying {
   struct reading {
     std::uint64_t cookie = 0;
     v1::CopyAsked question;
-    version_vector folded; ///< on disk when the read was asked for
-    v1::Leaf leaf;         ///< then, if it is about one
+    version_vector folded;                      ///< on disk when the read was asked for
+    v1::Leaf leaf;                              ///< then, if it is about one
+    std::optional<version_vector> partial = {}; ///< then, of one key that is not whole: what its record contains
   };
   enum class kind : std::uint8_t { page, key, leaf };
   std::map<std::pair<node_id, kind>, reading> readings; ///< by (who asked, what)

@@ -66,6 +66,8 @@ void stream_replica::copy_asked(node_id from, const v1::CopyAsked& question, eff
   auto& reading = i.copies.readings[{from, kind_of(question)}];
   if (reading.question.SerializeAsString() == question.SerializeAsString()) return; // it is being read
   reading = {++i.copies.last_cookie, question, i.of(lane).folded_durable, std::move(leaf)};
+  if (const auto known = i.damaged_keys.find(question.key()); known != i.damaged_keys.end() && i.records_are_stored())
+    reading.partial = known->second.contains;
   out.push_back(read_copy{reading.cookie, shard, question.after(), question.key()});
 }
 
@@ -103,6 +105,13 @@ void stream_replica::copy_read(std::uint64_t cookie, records_page page, instant 
   to_wire(mutated(mutation::copy_may_contain_no_more) ? reading.folded : reached, *m.mutable_reached());
   m.set_next(page.next);
   if (of_leaf != 0) *m.mutable_leaf() = reading.leaf;
+  const bool serves_part = i.serves_part(reading);
+  if (serves_part) {
+    reached.join(i.damaged_keys.find(reading.question.key())->second.reached);
+    to_wire(*reading.partial, *m.mutable_folded());
+    to_wire(reached, *m.mutable_reached());
+  }
+  i.add_marked(reading.question, page);
   std::size_t bytes = 0;
   for (auto& entry : page.records) {
     const auto* type = i.type_of(entry.key);
@@ -118,7 +127,7 @@ void stream_replica::copy_read(std::uint64_t cookie, records_page page, instant 
     auto& r = *m.add_records();
     r.set_key(entry.key);
     const bool too_large = m.ByteSizeLong() + weighs + message_overhead > limits::message_bytes_max;
-    if (record == nullptr || too_large || i.damaged_keys.contains(entry.key)) {
+    if (record == nullptr || too_large || (i.damaged_keys.contains(entry.key) && !serves_part)) {
       r.set_damaged(true);
       if (record == nullptr) i.write_again(entry.key, l, *type, out);
       if (too_large) out.push_back(note{"stream.record_too_large", "key=" + entry.key});
@@ -127,6 +136,31 @@ void stream_replica::copy_read(std::uint64_t cookie, records_page page, instant 
     }
   }
   out.push_back(std::move(told));
+}
+
+/// What is known of a record that is not whole may be what another one lacks.
+bool stream_replica::impl::serves_part(const copying::reading& reading) const {
+  const auto known = damaged_keys.find(reading.question.key());
+  return known != damaged_keys.end() && reading.partial && !reading.partial->empty()
+         && known->second.contains.contains(*reading.partial);
+}
+
+/// Of a key that is not whole there may be nothing in the store: that does not mean that there is nothing of it.
+void stream_replica::impl::add_marked(const v1::CopyAsked& question, records_page& page) const {
+  if (!question.key().empty()) {
+    auto& found = page.records.front().what;
+    if (std::holds_alternative<std::monostate>(found) && damaged_keys.contains(question.key())) found = damage{};
+    return;
+  }
+  const auto there = page.records.size();
+  for (auto k = damaged_keys.upper_bound(question.after()); k != damaged_keys.end(); ++k) {
+    if (!page.next.empty() && k->first > page.next) break;
+    const bool read = std::any_of(page.records.begin(), page.records.begin() + static_cast<std::ptrdiff_t>(there),
+                                  [&](const auto& entry) { return entry.key == k->first; });
+    if (!read && shard_of(k->first, options.shards).value == question.shard())
+      page.records.push_back({k->first, damage{}});
+  }
+  std::ranges::sort(page.records, {}, &records_page::entry::key);
 }
 
 /// Whoever copies goes on by the stream from what the copy contains: this node's log has to reach there then.

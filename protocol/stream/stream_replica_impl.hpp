@@ -201,6 +201,8 @@ struct stream_replica::impl {
 
   // --- stream_replica_copies.cpp: records from other nodes ---
 
+  bool serves_part(const copying::reading& reading) const;
+  void add_marked(const v1::CopyAsked& question, records_page& page) const;
   void keep_log_for(node_id copier, stream_lane l, const version_vector& folded, instant now);
   /// Entries of the log from here on are not erased because there are too many.
   std::uint64_t log_kept_from(stream_lane l, std::uint64_t of_life, const own_log& log, instant now) const;

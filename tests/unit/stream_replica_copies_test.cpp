@@ -574,6 +574,51 @@ TEST_CASE("copies: what a first copy knows to be replaced does not come back aft
   CHECK(seen.items(0).value() == "new");
 }
 
+TEST_CASE("copies: a key that is not whole is not told as one that is not there; what is known of it is told") {
+  constexpr origin three{{3}, 5};
+  replica r;
+  r.accept(free_lane, {{.at = {two, 1}, .key = "view:a", .value = "2"}});
+  r.accept(free_lane, {{.at = {three, 1}, .key = "view:a", .value = "3", .clock = (replica::wall << 16) + 7}});
+  r.pass(seconds{1});
+  r.crash();
+  r.damaged.insert("view:a");
+  r.start();
+  CHECK(r.read("view:a") == "error corrupt");
+  r.damaged.clear();
+  REQUIRE(r.disk.lose(1) == "view:a"); // now nothing of it is left
+  v1::CopyAsked q;
+  q.set_lane(v1::FREE);
+  q.set_shard(shard_of("view:a", replica::shards).value);
+  const auto told = [&](const std::string& key) {
+    q.set_number(q.number() + 1);
+    q.set_key(key);
+    r.core->copy_asked({3}, q, r.out);
+    r.run();
+    const auto reads = r.take<stream_replica::read_copy>();
+    REQUIRE(reads.size() == 1);
+    r.core->copy_read(reads[0].cookie, r.disk.scan(reads[0], false), r.now, r.out);
+    r.run();
+    const auto all = r.take<stream_replica::tell_copy>();
+    REQUIRE(all.size() == 1);
+    return all[0].what;
+  };
+  for (const auto* key : {"view:a", ""}) {
+    const auto answer = told(key);
+    REQUIRE(answer.records_size() == 1);
+    CHECK(answer.records(0).damaged());
+  }
+  r.pass(seconds{1});
+  const auto asked = r.take<stream_replica::ask_copy>();
+  REQUIRE_FALSE(asked.empty());
+  r.answer(asked.back(), {.folded = {{two, 1}}, .reached = {{two, 1}}, .records = {{"view:a", "2", {two, 1}}}});
+  CHECK(r.read("view:a") == "error corrupt");
+  const auto part = told("view:a");
+  REQUIRE(part.records_size() == 1);
+  CHECK(part.records(0).record().siblings(0).value() == "2");
+  CHECK(from_wire(part.folded()) == version_vector{{two, 1}}); // and not the other's, which is folded here
+  CHECK(told("").records(0).damaged());
+}
+
 TEST_CASE("copies: a record that is damaged on the disk and whole in memory is written again") {
   replica r;
   r.accept(free_lane, {{.at = {two, 1}, .key = "view:a", .value = "1"}});
