@@ -95,13 +95,18 @@ void stream_replica::impl::read_marks() {
   for (const auto l : {stream_lane::ordered, stream_lane::free}) {
     auto& lane = of(l);
     lane.copied_until = vector_in(image, stream_marks::copied_until(l));
-    for (const auto& [shard, nodes] : options.stored)
-      for (std::size_t i = 0; i < tree_of(l).leaves(); ++i)
-        if (const auto m = image.marks.find(stream_marks::leaf(l, shard, i)); m != image.marks.end()) {
-          std::uint64_t hash = 0;
-          std::from_chars(m->second.data(), m->second.data() + m->second.size(), hash);
-          tree_of(l).set(shard, i, hash);
-        }
+    const auto of_leaves = "t." + std::string{name_of(l)} + ".";
+    for (auto m = image.marks.lower_bound(of_leaves); m != image.marks.end() && m->first.starts_with(of_leaves);
+         ++m) {
+      shard_id shard;
+      std::size_t which = 0;
+      std::uint64_t hash = 0;
+      const auto* end = m->first.data() + m->first.size();
+      const auto dot = std::from_chars(m->first.data() + of_leaves.size(), end, shard.value);
+      if (dot.ptr != end) std::from_chars(dot.ptr + 1, end, which);
+      std::from_chars(m->second.data(), m->second.data() + m->second.size(), hash);
+      if (which < tree_of(l).leaves()) tree_of(l).set(shard, which, hash);
+    }
     const auto parse_origin = [](std::string_view text) {
       origin from;
       const auto* end = text.data() + text.size();

@@ -192,9 +192,7 @@ void stream_replica::tree_asked(node_id from, const v1::TreeAsked& question, eff
 
 /// The records of the lane are the state as of what is folded.
 bool stream_replica::impl::is_comparable(stream_lane l) const {
-  const auto concerns = [l](const copy_run& r) { return r.lane == l; };
-  return life != 0 && of(l).is_exact() && !(copies.run && concerns(*copies.run))
-         && std::ranges::none_of(copies.parked, [&](const auto& p) { return concerns(p.second); });
+  return life != 0 && of(l).is_exact() && !(copies.run && copies.run->lane == l);
 }
 
 // --- with one other replica ---

@@ -148,8 +148,9 @@ bool stream_replica::impl::serves_part(const copying::reading& reading) const {
 /// Of a key that is not whole there may be nothing in the store: that does not mean that there is nothing of it.
 void stream_replica::impl::add_marked(const v1::CopyAsked& question, records_page& page) const {
   if (!question.key().empty()) {
-    auto& found = page.records.front().what;
-    if (std::holds_alternative<std::monostate>(found) && damaged_keys.contains(question.key())) found = damage{};
+    for (auto& entry : page.records)
+      if (std::holds_alternative<std::monostate>(entry.what) && damaged_keys.contains(entry.key))
+        entry.what = damage{};
     return;
   }
   const auto there = page.records.size();

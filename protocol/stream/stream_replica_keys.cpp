@@ -92,7 +92,7 @@ void stream_replica::impl::write_record(stream_key& k, const sibling_set& state,
   const auto before = std::exchange(k.hash, hash_of(k.key, state));
   tree.change(k.shard, leaf, before, k.hash);
   leaves_changed.emplace(k.lane, k.shard, leaf);
-  if (compares.scrubbing) compares.scrubbing->written.emplace(k.lane, leaf);
+  if (compares.scrubbing && compares.scrubbing->shard == k.shard) compares.scrubbing->written.emplace(k.lane, leaf);
   if (state.empty()) {
     writes.emplace_back(weak_erase{k.shard, k.key});
     return;

@@ -250,4 +250,8 @@ TEST_CASE("comparing: what is copied, or not to be understood, or nobody's busin
   CHECK(told() == 0);
   q.set_lane(v1::FREE);
   CHECK(told() == 1);
+  // One that was broken off before its first page has changed nothing.
+  p.b.core->peer({1}, false, p.b.now, p.b.out);
+  q.set_lane(v1::ORDERED);
+  CHECK(told() == 1);
 }
