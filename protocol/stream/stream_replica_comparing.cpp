@@ -336,23 +336,12 @@ void stream_replica::impl::join_leaf(instant now, effects& out) {
     if (type_of(entry.key()) == nullptr) continue;
     auto& k = *keys.at(entry.key());
     --k.copying;
-    if ((as_it_was || glance) && !entry.damaged() && !k.damaged) {
-      const auto copy = *from_wire(entry.record());
-      bool write = false;
-      if (doubted == compares.doubted.end()) {
-        write = unite(k, copy, out);
-        if (write) ++counts.differed;
-        if (write) out.push_back(note{"stream.replicas_differ", "key=" + k.key + " with=" + to_string(w.with)});
-      } else if (hash_of(k.key, folded_state(k)) == hash_of(k.key, copy)) {
-        write = true; // the disk may lack it
-      } else {
-        doubt(k, writes, out);
-      }
-      if (write) {
-        ++k.unsynced;
-        write_record(k, folded_state(k), writes);
-        written.push_back(&k);
-      }
+    const bool counts_for_both = (as_it_was || glance) && !entry.damaged() && !k.damaged;
+    const bool is_doubted = doubted != compares.doubted.end();
+    if (counts_for_both && hold_against(k, *from_wire(entry.record()), is_doubted, writes, out)) {
+      ++k.unsynced;
+      write_record(k, folded_state(k), writes);
+      written.push_back(&k);
     }
     w.seen.insert(entry.key());
     touched(k);
@@ -372,6 +361,20 @@ void stream_replica::impl::join_leaf(instant now, effects& out) {
     w.seen.clear();
   }
   ask_leaf(now, out);
+}
+
+/// @param doubted  the disk here has lost something of the leaf. @return whether the record here is to be written.
+bool stream_replica::impl::hold_against(stream_key& k, const sibling_set& copy, bool doubted,
+                                        std::vector<stream_write>& writes, effects& out) {
+  if (!doubted) {
+    if (!unite(k, copy, out)) return false;
+    ++counts.differed;
+    out.push_back(note{"stream.replicas_differ", "key=" + k.key + " with=" + to_string(compares.with->with)});
+    return true;
+  }
+  if (hash_of(k.key, folded_state(k)) == hash_of(k.key, copy)) return true; // it may stand in the memory only
+  doubt(k, writes, out);
+  return false;
 }
 
 /// What stands in the store is not what was written there.

@@ -275,6 +275,8 @@ struct stream_replica::impl {
   void leaf_told(v1::CopyTold told, instant now, effects& out);
   void join_leaf(instant now, effects& out);
   bool unite(stream_key& k, const sibling_set& copy, effects& out);
+  bool hold_against(stream_key& k, const sibling_set& copy, bool doubted, std::vector<stream_write>& writes,
+                    effects& out);
   void doubt(stream_key& k, std::vector<stream_write>& writes, effects& out);
   void end_comparison(std::string_view why, instant now, effects& out);
 
